@@ -1,0 +1,1 @@
+//! From a finished root file system to the fixed VHD that Azure takes, and back again for validation.

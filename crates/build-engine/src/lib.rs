@@ -1,0 +1,5 @@
+//! Runs an image template on this machine: base, layers, customizers, disk, boot.
+
+pub mod boot;
+pub mod disk;
+pub mod tools;

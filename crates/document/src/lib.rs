@@ -1,0 +1,1 @@
+//! JSON (with comments) and TOML read into values that remember where they stand.

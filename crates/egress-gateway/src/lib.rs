@@ -1,0 +1,1 @@
+//! The only way out of a build: transparent TCP proxy and DNS, enforced and recorded.

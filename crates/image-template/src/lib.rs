@@ -1,0 +1,1 @@
+//! The Azure Image Builder image template: model, strict parsing, validation, lints.

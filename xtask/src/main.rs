@@ -1,0 +1,2 @@
+//! Set-up, test, bench and generated documentation.
+fn main() {}

@@ -82,7 +82,7 @@ fn watch(engine: &mut UnixStream, spec: &Spec) -> Result<(), String> {
         .map_err(|error| format!("failed to start pid 1: {error}"))?;
     receive::<()>(&mut ours).map_err(|error| format!("pid 1 did not start: {error}"))?;
     send(&mut ours, spec).map_err(text)?;
-    while let Some(report) = next_report(engine, &mut ours)? {
+    while let Some(report) = next_report(engine, &mut ours) {
         let last = matches!(report, Report::Exited(_) | Report::JobFailed(_) | Report::SetUpFailed(_));
         if last {
             // Only once pid 1 is reaped is every process of the namespace gone.
@@ -99,14 +99,14 @@ fn watch(engine: &mut UnixStream, spec: &Spec) -> Result<(), String> {
 
 /// The next word of pid 1. The engine says nothing more: should its end become readable, it has hung up and wants
 /// us gone.
-fn next_report(engine: &UnixStream, inside: &mut UnixStream) -> Result<Option<Report>, String> {
+fn next_report(engine: &UnixStream, inside: &mut UnixStream) -> Option<Report> {
     let mut polled =
         [PollFd::new(engine.as_fd(), PollFlags::POLLIN), PollFd::new(inside.as_fd(), PollFlags::POLLIN)];
     while poll(&mut polled, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
     if polled[0].any() == Some(true) {
         std::process::exit(1);
     }
-    Ok(receive(inside).ok())
+    receive(inside).ok()
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -2,4 +2,5 @@
 
 pub mod boot;
 pub mod disk;
+pub mod event;
 pub mod tools;

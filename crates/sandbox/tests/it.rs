@@ -1,5 +1,5 @@
 //! Real namespaces: needs root, `ip` and `nft`. The root file system is a skeleton with the host's /usr in it.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "tests")]
 
 use std::fs;
 use std::io::Read;
@@ -22,9 +22,11 @@ fn write_in_root(context: &JobContext, input: &str) -> Result<String, String> {
     fs::read_to_string(root.join("etc/base")).map_err(|error| error.to_string())
 }
 
+type TestResult = Result<(), Failed>;
+
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: Vec<(&str, fn() -> Result<(), Failed>)> = vec![
+    let tests: [(&str, fn() -> TestResult); 12] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
         ("the_command_runs_as_the_given_user_without_groups", user),
@@ -103,14 +105,14 @@ fn run(spec: &Spec) -> Result<(Exit, String), SandboxError> {
     Ok((running.wait()?, text + &errors))
 }
 
-fn exit_code() -> Result<(), Failed> {
+fn exit_code() -> TestResult {
     let world = World::new();
     let (exit, text) = run(&world.shell("cat /etc/base; hostname; exit 7"))?;
     assert_eq!((exit, text.as_str()), (Exit::Code(7), "from the basebuild\n"));
     Ok(())
 }
 
-fn upper() -> Result<(), Failed> {
+fn upper() -> TestResult {
     let world = World::new();
     let mut spec = world.shell("cat /tmp/up; echo new > /etc/new; rm /etc/base");
     spec.uploads.push(Upload {
@@ -127,7 +129,7 @@ fn upper() -> Result<(), Failed> {
     Ok(())
 }
 
-fn user() -> Result<(), Failed> {
+fn user() -> TestResult {
     let world = World::new();
     let mut spec = world.shell("id -u; id -g; id -G; tty || true");
     if let Entry::Program(program) = &mut spec.entry {
@@ -137,7 +139,7 @@ fn user() -> Result<(), Failed> {
     Ok(())
 }
 
-fn nothing_inherited() -> Result<(), Failed> {
+fn nothing_inherited() -> TestResult {
     let world = World::new();
     let (_, text) = run(&world
         .shell("ls /proc/self/fd | wc -l; ls / | tr '\\n' ' '; env | sort | cut -d= -f1 | tr '\\n' ' '"))?;
@@ -146,14 +148,14 @@ fn nothing_inherited() -> Result<(), Failed> {
     Ok(())
 }
 
-fn kernel_settings() -> Result<(), Failed> {
+fn kernel_settings() -> TestResult {
     let world = World::new();
     let (_, text) = run(&world.shell("for f in /proc/sys/kernel/hostname /proc/sysrq-trigger; do (echo x > $f) 2>/dev/null && echo wrote $f; done; cat /proc/kcore 2>/dev/null | wc -c"))?;
     assert_eq!(text, "0\n");
     Ok(())
 }
 
-fn hostile_mount_point() -> Result<(), Failed> {
+fn hostile_mount_point() -> TestResult {
     let world = World::new();
     fs::remove_dir(world.path("base/proc")).unwrap();
     symlink("/etc", world.path("base/proc")).unwrap();
@@ -162,7 +164,7 @@ fn hostile_mount_point() -> Result<(), Failed> {
     Ok(())
 }
 
-fn jobs() -> Result<(), Failed> {
+fn jobs() -> TestResult {
     let world = World::new();
     let job = |name: &str| world.spec(Entry::Job { name: name.into(), input: "hello".into() });
     assert_eq!(run(&job("echo"))?.0, Exit::Job("HELLO".into()));
@@ -172,7 +174,7 @@ fn jobs() -> Result<(), Failed> {
     Ok(())
 }
 
-fn proxy_socket() -> Result<(), Failed> {
+fn proxy_socket() -> TestResult {
     let world = World::new();
     let mut spec = world.shell("exec 3<>/dev/tcp/203.0.113.9/4444; cat <&3");
     if let Entry::Program(program) = &mut spec.entry {
@@ -195,7 +197,7 @@ fn proxy_socket() -> Result<(), Failed> {
     Ok(())
 }
 
-fn refused_udp() -> Result<(), Failed> {
+fn refused_udp() -> TestResult {
     let world = World::new();
     let mut spec = world.shell("echo hi > /dev/udp/203.0.113.9/123 && echo sent; echo done; cat");
     if let Entry::Program(program) = &mut spec.entry {
@@ -216,7 +218,7 @@ fn refused_udp() -> Result<(), Failed> {
     Ok(())
 }
 
-fn kill() -> Result<(), Failed> {
+fn kill() -> TestResult {
     let world = World::new();
     let mut running = sandbox::spawn(&world.shell("echo ready; sleep 1000"))?;
     let mut byte = [0; 6];
@@ -231,7 +233,7 @@ fn kill() -> Result<(), Failed> {
     Ok(())
 }
 
-fn background() -> Result<(), Failed> {
+fn background() -> TestResult {
     let world = World::new();
     let mut spec = world.shell(
         "(trap '' TERM HUP; sleep 1000) >/dev/null 2>&1 & setsid sleep 1000 >/dev/null 2>&1 & echo started",
@@ -242,7 +244,7 @@ fn background() -> Result<(), Failed> {
     Ok(())
 }
 
-fn scratch_bind() -> Result<(), Failed> {
+fn scratch_bind() -> TestResult {
     let world = World::new();
     for name in ["store", "adds/upper", "adds/work"] {
         fs::create_dir_all(world.path(name)).unwrap();

@@ -2,4 +2,7 @@
 
 pub mod boot;
 pub mod disk;
+pub mod generalise;
+pub mod rooted;
+pub mod sbom;
 pub mod tools;

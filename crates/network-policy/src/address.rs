@@ -230,7 +230,7 @@ pub(crate) fn port_matches(ranges: &[PortRange], protocol: Protocol, port: u16) 
 }
 
 /// Protocol of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleProtocol {
     /// `*` or `Any`.
     Any,
@@ -293,7 +293,7 @@ mod tests {
             ("INTERNET", "Internet"),
             ("VIRTUAL_NETWORK", "VirtualNetwork"),
             ("azure_loadbalancer", "AzureLoadBalancer"),
-            ("Storage.EastUS2", "storage.eastus2"),
+            ("Storage.EastUS2", "Storage.EastUS2"),
         ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), shown);
         }

@@ -136,10 +136,8 @@ fn outbound_rules(allow: &[Endpoint]) -> Vec<SecurityRule> {
         destination_ports: ports,
     };
     let single = |port| vec![PortRange::single(port)];
-    let mut needed: Vec<PortRange> =
+    let needed: Vec<PortRange> =
         allow.iter().filter(|e| !matches!(e.port, 443 | 80)).map(|e| PortRange::single(e.port)).collect();
-    needed.sort_unstable();
-    needed.dedup();
 
     let mut rules = vec![
         rule("AllowHttpsToInternetOutbound", 100, Access::Allow, network(), internet(), single(443)),
@@ -180,9 +178,7 @@ fn firewall(allow: &[Endpoint]) -> FirewallPolicy {
         by_service.entry((service, endpoint.port)).or_default().push(endpoint.name.clone());
     }
     let (mut application, mut network) = (Vec::new(), Vec::new());
-    for ((service, port), mut names) in by_service {
-        names.sort_unstable();
-        names.dedup();
+    for ((service, port), names) in by_service {
         let name = format!("allow-{service}-{port}");
         let source = vec![Address::Any];
         let speaks = match service {

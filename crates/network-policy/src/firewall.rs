@@ -8,7 +8,7 @@
 use crate::address::{self, Address, End, PortRange, RuleProtocol};
 use crate::flow::{Application, Flow, Layer, Protocol};
 use crate::fqdn::FqdnPattern;
-use crate::matching::{Access, Candidate, Match, Ruling, first_match};
+use crate::matching::{Access, Candidate, Match, Ruling, first_match, unique};
 use crate::policy::{Context, NO_RULE};
 
 /// A firewall policy, or the rules of a classic firewall: groups in the order they are asked.
@@ -108,6 +108,8 @@ impl FirewallPolicy {
         groups.sort_by_key(|group| group.priority);
         for group in &mut groups {
             group.collections.sort_by_key(|collection| collection.priority);
+            let rules = group.collections.iter_mut().flat_map(|collection| &mut collection.rules);
+            rules.for_each(FirewallRule::normalise);
         }
         Self { name: name.into(), groups }
     }
@@ -163,11 +165,29 @@ impl FirewallPolicy {
 }
 
 /// The application protocol that application rules may look at: never over UDP, so QUIC never matches.
-fn speaks(flow: &Flow) -> Option<Application> {
+pub(crate) fn speaks(flow: &Flow) -> Option<Application> {
     flow.application.filter(|_| flow.protocol == Protocol::Tcp)
 }
 
 impl FirewallRule {
+    fn normalise(&mut self) {
+        match self {
+            Self::Network(rule) => {
+                unique(&mut rule.protocols);
+                unique(&mut rule.source);
+                unique(&mut rule.destination);
+                unique(&mut rule.destination_names);
+                unique(&mut rule.destination_ports);
+            }
+            Self::Application(rule) => {
+                unique(&mut rule.protocols);
+                unique(&mut rule.source);
+                unique(&mut rule.destination);
+                unique(&mut rule.targets);
+            }
+        }
+    }
+
     /// Destination ports the rule looks at.
     pub(crate) fn ports(&self) -> impl Iterator<Item = PortRange> + '_ {
         let (network, application): (&[PortRange], &[_]) = match self {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// Transport protocol of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -53,7 +53,7 @@ pub struct Flow {
 }
 
 /// Application protocol as a firewall's application rule sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Application {
     /// HTTP, matched by Host header.
     Http,

@@ -10,12 +10,14 @@
 
 mod address;
 mod defaults;
+mod emit;
 mod firewall;
 mod flow;
 mod fqdn;
 mod matching;
 mod nsg;
 mod policy;
+mod suggestion;
 mod tag;
 
 pub use address::{Address, AddressError, PortRange, RuleProtocol};

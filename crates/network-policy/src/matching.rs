@@ -61,6 +61,12 @@ impl Ruling<'_> {
     }
 }
 
+/// Sorts a list that is a union and drops repetitions, so that equal meaning has one text.
+pub(crate) fn unique<T: Ord>(union: &mut Vec<T>) {
+    union.sort_unstable();
+    union.dedup();
+}
+
 /// The first rule that matches for certain ends the walk; `last` stands for what happens when none does.
 ///
 /// A rule before it that only may match leaves the answer open when its access differs.

@@ -6,7 +6,7 @@
 
 use crate::address::{self, Address, End, PortRange, RuleProtocol};
 use crate::flow::{Direction, Flow, Layer};
-use crate::matching::{Access, Candidate, Match, Ruling, first_match};
+use crate::matching::{Access, Candidate, Match, Ruling, first_match, unique};
 use crate::policy::{Context, NO_RULE};
 use crate::tag::ServiceTag;
 
@@ -99,6 +99,12 @@ impl NetworkSecurityGroup {
 
     /// A group of rules that are valid by construction.
     pub(crate) fn of_valid(name: String, mut rules: Vec<SecurityRule>) -> Self {
+        for rule in &mut rules {
+            unique(&mut rule.source);
+            unique(&mut rule.source_ports);
+            unique(&mut rule.destination);
+            unique(&mut rule.destination_ports);
+        }
         rules.extend(default_rules());
         rules.sort_by_key(|rule| rule.priority);
         Self { name, rules }
@@ -112,6 +118,18 @@ impl NetworkSecurityGroup {
     /// Every rule, default rules included, by priority.
     pub fn rules(&self) -> &[SecurityRule] {
         &self.rules
+    }
+
+    /// The rules that someone wrote, by priority.
+    pub(crate) fn custom_rules(&self) -> impl Iterator<Item = &SecurityRule> {
+        self.rules.iter().filter(|rule| rule.priority <= LAST_PRIORITY)
+    }
+
+    /// The highest priority number that is free before the rule called `blocking`.
+    pub(crate) fn free_priority(&self, blocking: &str, direction: Direction) -> Option<u16> {
+        let same = || self.rules.iter().filter(|rule| rule.direction == direction);
+        let blocking = same().find(|rule| rule.name == blocking)?.priority.min(LAST_PRIORITY + 1);
+        (FIRST_PRIORITY..blocking).rev().find(|priority| same().all(|rule| rule.priority != *priority))
     }
 
     pub(crate) fn decide(&self, flow: &Flow, layer: Layer, context: &Context) -> Ruling<'_> {

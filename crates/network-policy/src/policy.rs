@@ -178,7 +178,7 @@ impl NetworkPolicy {
 }
 
 /// The platform's own addresses answer only inside Azure; a local build has no platform behind them.
-fn platform_refusal(flow: &Flow) -> Option<Ruling<'static>> {
+pub(crate) fn platform_refusal(flow: &Flow) -> Option<Ruling<'static>> {
     let rule = match (flow.direction, &flow.destination) {
         (Direction::Outbound, Destination::Address(address)) if *address == tag::WIRE_SERVER => {
             "the platform's wire server does not exist in a local build"

@@ -24,7 +24,7 @@ pub enum ServiceTag {
     Internet,
     /// The source of health probes, 168.63.129.16.
     AzureLoadBalancer,
-    /// Any other tag, in lower case: its prefixes are not known here, so it may match anything.
+    /// Any other tag, as written: its prefixes are not known here, so it may match anything.
     Other(String),
 }
 
@@ -40,7 +40,7 @@ impl ServiceTag {
             "virtualnetwork" | "virtual_network" => Self::VirtualNetwork,
             "internet" => Self::Internet,
             "azureloadbalancer" | "azure_loadbalancer" => Self::AzureLoadBalancer,
-            other => Self::Other(other.to_owned()),
+            _ => Self::Other(text.to_owned()),
         })
     }
 }
@@ -82,35 +82,37 @@ pub(crate) fn is_private(prefix: &IpNet) -> bool {
 
 /// Suffixes (or whole names) of Azure services, and the tag that holds their addresses.
 const NAMES: [(&str, &str); 11] = [
-    (".blob.core.windows.net", "storage"),
-    (".file.core.windows.net", "storage"),
-    (".queue.core.windows.net", "storage"),
-    (".table.core.windows.net", "storage"),
-    (".dfs.core.windows.net", "storage"),
-    (".web.core.windows.net", "storage"),
-    (".vault.azure.net", "azurekeyvault"),
-    (".azurecr.io", "azurecontainerregistry"),
-    ("management.azure.com", "azureresourcemanager"),
-    ("mcr.microsoft.com", "microsoftcontainerregistry"),
-    ("login.microsoftonline.com", "azureactivedirectory"),
+    (".blob.core.windows.net", "Storage"),
+    (".file.core.windows.net", "Storage"),
+    (".queue.core.windows.net", "Storage"),
+    (".table.core.windows.net", "Storage"),
+    (".dfs.core.windows.net", "Storage"),
+    (".web.core.windows.net", "Storage"),
+    (".vault.azure.net", "AzureKeyVault"),
+    (".azurecr.io", "AzureContainerRegistry"),
+    ("management.azure.com", "AzureResourceManager"),
+    ("mcr.microsoft.com", "MicrosoftContainerRegistry"),
+    ("login.microsoftonline.com", "AzureActiveDirectory"),
 ];
 
-/// Whether the addresses behind a public name are in the tag called `tag` (lower case).
+/// The tag that holds the addresses behind a public name, as far as it is known.
+pub(crate) fn of_name(name: &str) -> Option<&'static str> {
+    let owns = |known: &str| if known.starts_with('.') { name.ends_with(known) } else { name == known };
+    NAMES.iter().find(|(known, _)| owns(known)).map(|(_, tag)| *tag)
+}
+
+/// Whether the addresses behind a public name are in a tag.
 pub(crate) fn holds_name(tag: &str, name: &str) -> Match {
-    let belongs = NAMES.iter().any(|(known, owner)| {
-        *owner == tag && if known.starts_with('.') { name.ends_with(known) } else { name == *known }
-    });
-    // The platform's own tags are single addresses that no public name has.
-    if matches!(tag, "azureplatformdns" | "azureplatformimds") {
-        Match::No
-    } else if belongs {
+    if of_name(name).is_some_and(|own| own.eq_ignore_ascii_case(tag)) {
         Match::Yes
     } else {
-        Match::Maybe
+        holds_address(tag)
     }
 }
 
-/// Whether an address that is not the platform's own is in the tag called `tag` (lower case).
+/// Whether an address that is not the platform's own is in a tag.
 pub(crate) fn holds_address(tag: &str) -> Match {
-    if matches!(tag, "azureplatformdns" | "azureplatformimds") { Match::No } else { Match::Maybe }
+    // These two are the platform's single addresses, which never get here.
+    let platform = ["AzurePlatformDNS", "AzurePlatformIMDS"].iter().any(|own| own.eq_ignore_ascii_case(tag));
+    if platform { Match::No } else { Match::Maybe }
 }

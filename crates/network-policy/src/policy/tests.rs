@@ -37,8 +37,8 @@ fn rule(text: &str) -> SecurityRule {
     }
 }
 
-fn nsg(name: &str, rules: &[&str]) -> Option<NetworkSecurityGroup> {
-    Some(NetworkSecurityGroup::new(name, rules.iter().map(|text| rule(text)).collect()).unwrap())
+fn nsg(name: &str, rules: &[&str]) -> NetworkSecurityGroup {
+    NetworkSecurityGroup::new(name, rules.iter().map(|text| rule(text)).collect()).unwrap()
 }
 
 fn network() -> Context {
@@ -49,7 +49,7 @@ fn network() -> Context {
 }
 
 fn behind_subnet(rules: &[&str]) -> NetworkPolicy {
-    NetworkPolicy { subnet_nsg: nsg("subnet", rules), context: network(), ..NetworkPolicy::default() }
+    NetworkPolicy { subnet_nsg: Some(nsg("subnet", rules)), context: network(), ..NetworkPolicy::default() }
 }
 
 fn outbound(to: &str, port: u16) -> Flow {
@@ -106,13 +106,13 @@ fn documented_machines_inbound() {
     };
     let flow = inbound("203.0.113.9", 80);
 
-    let vm1 = policy(nsg("NSG1", &[]), nsg("NSG2", &[web]));
+    let vm1 = policy(Some(nsg("NSG1", &[])), Some(nsg("NSG2", &[web])));
     expect(&vm1, &flow, Denied, SubnetNsg, "DenyAllInBound");
-    let vm1 = policy(nsg("NSG1", &[web]), nsg("NSG2", &[]));
+    let vm1 = policy(Some(nsg("NSG1", &[web])), Some(nsg("NSG2", &[])));
     expect(&vm1, &flow, Denied, NicNsg, "DenyAllInBound");
-    expect(&policy(nsg("NSG1", &[web]), nsg("NSG2", &[web])), &flow, Allowed, NicNsg, web);
-    expect(&policy(nsg("NSG1", &[web]), None), &flow, Allowed, SubnetNsg, web);
-    expect(&policy(None, nsg("NSG2", &[web])), &flow, Allowed, NicNsg, web);
+    expect(&policy(Some(nsg("NSG1", &[web])), Some(nsg("NSG2", &[web]))), &flow, Allowed, NicNsg, web);
+    expect(&policy(Some(nsg("NSG1", &[web])), None), &flow, Allowed, SubnetNsg, web);
+    expect(&policy(None, Some(nsg("NSG2", &[web]))), &flow, Allowed, NicNsg, web);
     expect(&policy(None, None), &flow, Allowed, Platform, FREE);
 }
 
@@ -127,12 +127,12 @@ fn documented_machines_outbound() {
     };
     let flow = outbound("203.0.113.9", 80);
 
-    let open = policy(nsg("NSG1", &[]), nsg("NSG2", &[]));
+    let open = policy(Some(nsg("NSG1", &[])), Some(nsg("NSG2", &[])));
     expect(&open, &flow, Allowed, SubnetNsg, "AllowInternetOutBound");
     // The interface's group is asked first, so it is the one that refuses when both would.
-    expect(&policy(nsg("NSG1", &[deny]), nsg("NSG2", &[deny])), &flow, Denied, NicNsg, deny);
-    expect(&policy(nsg("NSG1", &[deny]), None), &flow, Denied, SubnetNsg, deny);
-    expect(&policy(None, nsg("NSG2", &[])), &flow, Allowed, NicNsg, "AllowInternetOutBound");
+    expect(&policy(Some(nsg("NSG1", &[deny])), Some(nsg("NSG2", &[deny]))), &flow, Denied, NicNsg, deny);
+    expect(&policy(Some(nsg("NSG1", &[deny])), None), &flow, Denied, SubnetNsg, deny);
+    expect(&policy(None, Some(nsg("NSG2", &[]))), &flow, Allowed, NicNsg, "AllowInternetOutBound");
     expect(&policy(None, None), &flow, Allowed, Platform, FREE);
 }
 
@@ -242,7 +242,7 @@ fn an_open_point_that_changes_nothing_is_no_reason_for_doubt() {
     expect(&policy, &outbound("files.example.org", 443), Denied, SubnetNsg, none);
     // A later layer that refuses anyway settles it too.
     let mut policy = behind_subnet(&[none]);
-    policy.nic_nsg = nsg("nic", &["100 out deny tcp * Sql 443"]);
+    policy.nic_nsg = Some(nsg("nic", &["100 out deny tcp * Sql 443"]));
     expect(&policy, &outbound("files.example.org", 443), Denied, SubnetNsg, none);
     let platform =
         behind_subnet(&["100 out deny * * AzurePlatformIMDS *", "110 out deny * * AzurePlatformDNS *"]);

@@ -20,7 +20,6 @@ impl Terminal {
     /// A view that draws on `target`.
     pub fn new(target: ProgressDrawTarget, colour: bool) -> Self {
         let lines = MultiProgress::with_draw_target(target);
-        lines.set_move_cursor(true);
         Self { lines, colour, running: Mutex::new(None) }
     }
 

@@ -1,7 +1,6 @@
 //! Pid 1 of the sandbox: mounts, uploads, the command, and the reaping of whatever it leaves behind.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::os::unix::net::UnixStream;
@@ -62,9 +61,10 @@ fn run(outer: &mut UnixStream, jobs: &[Job]) -> Result<Report, String> {
             })
         }
         Entry::Program(program) => {
+            let sources = spec.uploads.iter().map(open_source).collect::<Result<Vec<_>, _>>()?;
             mounts::enter(&root.ok_or("a program needs a root file system")?, &spec)?;
-            for upload in &spec.uploads {
-                write_upload(upload)
+            for (upload, source) in spec.uploads.iter().zip(sources) {
+                write_upload(upload, source)
                     .map_err(|error| format!("failed to write {}: {error}", upload.path.display()))?;
             }
             let child = start(program, spec.interactive)?;
@@ -74,7 +74,12 @@ fn run(outer: &mut UnixStream, jobs: &[Job]) -> Result<Report, String> {
     }
 }
 
-fn write_upload(upload: &Upload) -> std::io::Result<()> {
+/// Opened while the host's files are still visible.
+fn open_source(upload: &Upload) -> Result<File, String> {
+    File::open(&upload.source).map_err(|error| format!("failed to open {}: {error}", upload.source.display()))
+}
+
+fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -82,7 +87,7 @@ fn write_upload(upload: &Upload) -> std::io::Result<()> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&upload.path)?;
-    file.write_all(&upload.bytes)?;
+    std::io::copy(&mut source, &mut file)?;
     fchown(&file, Some(upload.uid), Some(upload.gid))?;
     fs::set_permissions(&upload.path, fs::Permissions::from_mode(upload.mode))
 }

@@ -52,8 +52,8 @@ pub struct Bind {
 pub struct Upload {
     /// Absolute path inside; links are not followed in its last component.
     pub path: PathBuf,
-    /// Content.
-    pub bytes: Vec<u8>,
+    /// Host file that holds the content.
+    pub source: PathBuf,
     /// Permission bits.
     pub mode: u32,
     /// Owner.

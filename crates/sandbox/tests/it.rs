@@ -1,5 +1,5 @@
 //! Real namespaces: needs root, `ip` and `nft`. The root file system is a skeleton with the host's /usr in it.
-#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, clippy::type_complexity, reason = "tests")]
 
 use std::fs;
 use std::io::Read;

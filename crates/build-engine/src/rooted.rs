@@ -1,0 +1,1 @@
+//! A folder tree that nothing leads out of.

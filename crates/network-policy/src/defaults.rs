@@ -18,7 +18,7 @@ use crate::flow::{Application, Direction, Protocol};
 use crate::fqdn::{FqdnPattern, PatternError};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
-use crate::policy::{Context, NetworkPolicy};
+use crate::policy::{Context, NetworkPolicy, Origin};
 use crate::tag::ServiceTag;
 
 /// One entry of an allow list.
@@ -116,7 +116,7 @@ impl NetworkPolicy {
                 virtual_network: vec![IpNet::V4(VIRTUAL_NETWORK)],
                 build_subnet: Some(IpNet::V4(BUILD_SUBNET)),
             },
-            from_allow_list: true,
+            origin: Origin::AllowList,
         }
     }
 }

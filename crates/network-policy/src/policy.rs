@@ -27,8 +27,18 @@ pub struct NetworkPolicy {
     pub firewall: Option<FirewallPolicy>,
     /// Addresses the rules are about.
     pub context: Context,
-    /// Whether `jumpbox.toml`'s allow list made the policy, so that it is the place to change it.
-    pub(crate) from_allow_list: bool,
+    /// Where the policy can be changed.
+    pub origin: Origin,
+}
+
+/// Where a policy comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Documents of an environment.
+    #[default]
+    Documents,
+    /// The allow list of `jumpbox.toml`.
+    AllowList,
 }
 
 /// Addresses of the virtual network and of the build machine's place in it.

@@ -10,7 +10,7 @@ use crate::flow::{Destination, Flow, Layer, Protocol, Verdict};
 use crate::fqdn::FqdnPattern;
 use crate::matching::{Access, Ruling};
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
-use crate::policy::{NO_RULE, NetworkPolicy, platform_refusal};
+use crate::policy::{NO_RULE, NetworkPolicy, Origin, platform_refusal};
 use crate::tag::{self, ServiceTag};
 
 impl NetworkPolicy {
@@ -26,7 +26,7 @@ impl NetworkPolicy {
             .flatten()
             .filter(|ruling| ruling.verdict != Verdict::Allowed)
             .collect();
-        if self.from_allow_list && !blocking.is_empty() {
+        if self.origin == Origin::AllowList && !blocking.is_empty() {
             return allow_list_entry(flow);
         }
         blocking.iter().map(|ruling| self.repair(ruling, flow)).collect::<Vec<_>>().join("\n")
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn documents_get_a_rule_for_every_layer_that_refuses() {
-        let policy = NetworkPolicy { from_allow_list: false, ..NetworkPolicy::default_for(&[]) };
+        let policy = NetworkPolicy { origin: Origin::Documents, ..NetworkPolicy::default_for(&[]) };
         let shown = policy.suggestion(&tls("a.blob.core.windows.net", 8443));
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines.len(), 2, "{shown}");

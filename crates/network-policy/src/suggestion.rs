@@ -53,7 +53,9 @@ fn allow_list_entry(flow: &Flow) -> String {
         }
         End::Name(name) => match FqdnPattern::parse(name) {
             Ok(name) => {
-                let endpoint = Endpoint { name, port: flow.port, application: flow.application };
+                // On ports of their own, plain entries permit HTTP and TLS too: the shortest spelling will do.
+                let application = flow.application.filter(|_| matches!(flow.port, 443 | 80));
+                let endpoint = Endpoint { name, port: flow.port, application };
                 format!("allow = [\"{endpoint}\"] in jumpbox.toml")
             }
             Err(error) => format!("nothing can allow it: {error}"),
@@ -178,6 +180,7 @@ mod tests {
             assert_eq!(repaired.decide(&flow).verdict, Verdict::Allowed, "{flow:?}");
             assert_eq!(repaired.suggestion(&flow), "");
         }
+        assert!(policy.suggestion(&tls("get.example.org", 8443)).contains("\"get.example.org:8443\""));
         let raw = Flow { destination: Destination::Address("1.1.1.1".parse().unwrap()), ..tls("", 443) };
         assert!(policy.suggestion(&raw).contains("name instead of 1.1.1.1"));
         let time = Flow { protocol: Protocol::Udp, ..tls("time.example.org", 123) };

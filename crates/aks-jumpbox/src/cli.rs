@@ -61,7 +61,7 @@ pub struct Global {
     #[arg(long, global = true)]
     yes: bool,
     /// Where bases, layers and packages are kept [default: ~/.cache/aks-jumpbox]
-    #[arg(long, global = true, value_name = "DIR", env = "AKS_JUMPBOX_CACHE_DIR", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "DIR", env = "AKS_JUMPBOX_CACHE", hide_env_values = true)]
     cache_dir: Option<PathBuf>,
 }
 

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use build_engine::error::BuildError;
 use serde::Serialize;
 use serde_json::json;
 
@@ -98,6 +99,36 @@ impl Problem {
             next = cause.source();
         }
         self
+    }
+}
+
+impl From<BuildError> for Problem {
+    fn from(error: BuildError) -> Self {
+        let category = match &error {
+            BuildError::Input { .. } => Category::Input,
+            BuildError::Step(_) | BuildError::Interrupted => Category::Build,
+            BuildError::Host { .. }
+            | BuildError::Io { .. }
+            | BuildError::Tool(_)
+            | BuildError::Sandbox(_) => Category::Host,
+            BuildError::Network { .. } => Category::Network,
+        };
+        let mut problem = Self::new(category, error.to_string());
+        problem.hint = error.hint();
+        match std::error::Error::source(&error) {
+            Some(cause) => problem.caused_by(cause),
+            None => problem,
+        }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        if matches!(error, BuildError::Interrupted) {
+            Self::interrupted()
+        } else {
+            Problem::from(error).into()
+        }
     }
 }
 

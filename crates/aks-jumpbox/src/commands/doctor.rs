@@ -58,7 +58,7 @@ struct Note {
 
 /// Examines the machine and prints what it found.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
-    let report = examine(&context.cache()?);
+    let report = examine(&context.cache());
     let status = if report.ready { ExitStatus::Yes } else { ExitStatus::NotAble };
     match context.output.format {
         Format::Json => context.output.json(&report)?,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
-use crate::commands::{cache, completions, doctor, man, reference};
+use crate::commands::{cache, completions, doctor, init, man, reference, render};
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
 
@@ -83,7 +83,9 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Arguments),
     Doctor(doctor::Arguments),
+    Render(render::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use build_engine::error::BuildError;
+use document::{Diagnostic, SourceText};
 use serde::Serialize;
 use serde_json::json;
 
@@ -57,6 +58,12 @@ pub struct Problem {
     hint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
+    /// The value that is wrong, such as `properties.customize[2].inline`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// What is allowed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
     #[serde(skip)]
     rendered: Option<String>,
 }
@@ -72,7 +79,23 @@ impl Problem {
             column: None,
             hint: None,
             causes: Vec::new(),
+            path: None,
+            expected: None,
             rendered: None,
+        }
+    }
+
+    /// A complaint about a place in a document.
+    pub fn in_document(category: Category, found: &Diagnostic, source: &SourceText) -> Self {
+        let at = source.position(found.span.start);
+        Self {
+            line: u32::try_from(at.line).ok(),
+            column: u32::try_from(at.column).ok(),
+            hint: found.hint.clone(),
+            path: Some(found.path.clone()).filter(|path| !path.is_empty()),
+            expected: found.expected.clone(),
+            rendered: Some(found.render(source)),
+            ..Self::new(category, &found.message).in_file(source.name())
         }
     }
 
@@ -137,6 +160,7 @@ impl From<BuildError> for Failure {
 pub struct Failure {
     status: ExitStatus,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 impl From<Problem> for Failure {
@@ -149,13 +173,25 @@ impl Failure {
     /// Several problems of one kind.
     pub fn several(problems: Vec<Problem>) -> Self {
         let status = problems.first().map_or(ExitStatus::NotAble, |problem| problem.category.exit_status());
-        Self { status, problems }
+        Self { status, problems, warnings: Vec::new() }
+    }
+
+    /// The same failure, with what else its author would want to know.
+    #[must_use]
+    pub fn beside(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What else was found beside the errors, for people.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The user, or a termination signal, stopped the work.
     pub fn interrupted() -> Self {
         let problem = Problem::new(Category::Build, ExitStatus::Interrupted.meaning());
-        Self { status: ExitStatus::Interrupted, problems: vec![problem] }
+        Self { status: ExitStatus::Interrupted, problems: vec![problem], warnings: Vec::new() }
     }
 
     /// Reading or writing `path` failed.

@@ -3,5 +3,7 @@
 pub mod cache;
 pub mod completions;
 pub mod doctor;
+pub mod init;
 pub mod man;
 pub mod reference;
+pub mod render;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
-use crate::commands::{cache, completions, doctor, init, man, reference, render};
+use crate::commands::{build, cache, completions, doctor, init, man, reference, render, try_image};
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
 
@@ -85,6 +85,8 @@ impl Global {
 pub enum Command {
     Init(init::Arguments),
     Doctor(doctor::Arguments),
+    Build(build::Arguments),
+    Try(try_image::Arguments),
     Render(render::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),

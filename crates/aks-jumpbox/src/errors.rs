@@ -7,13 +7,16 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use build_engine::boot::BootError;
+use build_engine::egress::sentence;
 use build_engine::error::BuildError;
+use build_engine::event::{Connection, Event};
 use document::{Diagnostic, SourceText};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::ExitStatus;
-use crate::output::{RED, YELLOW, paint};
+use crate::output::{DIM, RED, YELLOW, paint};
 
 /// Whose fault it is, in the words of the JSON contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -64,6 +67,15 @@ pub struct Problem {
     /// What is allowed there.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
+    /// The step that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
+    /// The end of what it printed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    last_lines: Vec<String>,
+    /// What it was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Connection>,
     #[serde(skip)]
     rendered: Option<String>,
 }
@@ -81,6 +93,9 @@ impl Problem {
             causes: Vec::new(),
             path: None,
             expected: None,
+            step: None,
+            last_lines: Vec::new(),
+            refused: Vec::new(),
             rendered: None,
         }
     }
@@ -138,6 +153,11 @@ impl From<BuildError> for Problem {
         };
         let mut problem = Self::new(category, error.to_string());
         problem.hint = error.hint();
+        if let BuildError::Step(failure) = &error {
+            problem.step = Some(failure.index);
+            problem.last_lines.clone_from(&failure.last_lines);
+            problem.refused.clone_from(&failure.refused);
+        }
         match std::error::Error::source(&error) {
             Some(cause) => problem.caused_by(cause),
             None => problem,
@@ -151,6 +171,29 @@ impl From<BuildError> for Failure {
             Self::interrupted()
         } else {
             Problem::from(error).into()
+        }
+    }
+}
+
+impl From<BootError> for Failure {
+    fn from(error: BootError) -> Self {
+        let category = match &error {
+            BootError::Cancelled => return Self::interrupted(),
+            BootError::Image(_) => Category::Input,
+            // The image was started and did not do what an image must.
+            BootError::Guest { .. }
+            | BootError::Silent { .. }
+            | BootError::Unfinished { .. }
+            | BootError::Unanswered { .. } => Category::Build,
+            BootError::Tool(_) | BootError::Io { .. } | BootError::NoFirmware(_) | BootError::QemuEnded { .. } => {
+                Category::Host
+            }
+        };
+        let mut problem = Problem::new(category, error.to_string());
+        problem.hint = error.hint();
+        match std::error::Error::source(&error) {
+            Some(cause) => problem.caused_by(cause).into(),
+            None => problem.into(),
         }
     }
 }
@@ -225,6 +268,19 @@ impl Failure {
         }
     }
 
+    /// The last event of a stream that this failure ends.
+    pub fn to_event(&self) -> Event {
+        let first = self.problems.first();
+        let messages: Vec<_> = self.problems.iter().map(Problem::with_causes).collect();
+        Event::Failed {
+            step: first.and_then(|problem| problem.step),
+            message: messages.join("; "),
+            hint: first.and_then(|problem| problem.hint.clone()),
+            last_lines: first.map(|problem| problem.last_lines.clone()).unwrap_or_default(),
+            refused: first.map(|problem| problem.refused.clone()).unwrap_or_default(),
+        }
+    }
+
     /// The text for people, with the lines of the file that are meant.
     pub fn to_text(&self, colour: bool) -> String {
         let mut text: String = self.problems.iter().map(|problem| problem.to_text(colour)).collect();
@@ -236,6 +292,10 @@ impl Failure {
 }
 
 impl Problem {
+    fn with_causes(&self) -> String {
+        self.causes.iter().fold(self.message.clone(), |text, cause| text + ": " + cause)
+    }
+
     /// The text for people.
     pub fn to_text(&self, colour: bool) -> String {
         if let Some(rendered) = &self.rendered {
@@ -247,6 +307,12 @@ impl Problem {
         let mut text = format!("{} {}\n", paint(colour, RED, "error:"), self.message);
         for cause in &self.causes {
             let _ = writeln!(text, "  caused by: {cause}");
+        }
+        for line in &self.last_lines {
+            let _ = writeln!(text, "  {} {line}", paint(colour, DIM, "|"));
+        }
+        for connection in &self.refused {
+            let _ = writeln!(text, "  {} {}", paint(colour, YELLOW, "!"), sentence(connection));
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "{} {hint}", paint(colour, YELLOW, "hint:"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use document::{Diagnostic, SourceText};
 use image_template::{Customizer, ImageTemplate, Script, Validator};
-use recipe::{Endpoint, Recipe, SmokeTest};
+use recipe::{Endpoint, Lack, Recipe, SmokeTest};
 
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
@@ -18,14 +18,17 @@ pub struct Input {
     pub name: String,
     /// What to build.
     pub template: ImageTemplate,
-    /// The template as it was written, or as the recipe stands for it.
-    pub text: String,
-    /// Folder of the template or of `jumpbox.toml`: where relative source URIs are looked for.
-    pub folder: PathBuf,
+    /// Folder of the template or of `jumpbox.toml`, where relative source URIs are looked for; the built-in recipe
+    /// has none.
+    pub folder: Option<PathBuf>,
     /// The configuration in force; the built-in recipe where there is none.
     pub recipe: Recipe,
-    /// What the booted image must answer.
+    /// Folder that the configuration's own paths are relative to.
+    pub recipe_folder: PathBuf,
+    /// What the booted image must answer beside the posture of every jump box.
     pub smoke_tests: Vec<SmokeTest>,
+    /// What a jump box is expected to have and this recipe does not bring; nothing is expected of a template.
+    pub lacks: Vec<Lack>,
     /// What the author of the template or recipe would want to know, for people.
     pub warnings: Vec<String>,
 }
@@ -36,22 +39,21 @@ impl Input {
     /// # Errors
     /// When a file cannot be read or is wrong: then all that is wrong with it.
     pub fn load(template: Option<&Path>, context: &Context) -> Result<Self, Failure> {
-        let Loaded { value: recipe, folder, mut warnings } = load_recipe(context)?;
-        let Some(file) = template else {
-            let template = recipe.template();
-            let (name, text, smoke_tests) =
-                (recipe.image.name.clone(), template.to_json(), recipe.smoke_tests());
-            return Ok(Self { name, template, text, folder, recipe, smoke_tests, warnings });
+        let Loaded { recipe, file: configuration, mut warnings } = load_recipe(context)?;
+        let recipe_folder = configuration.as_deref().map(folder_of);
+        let (name, template, folder, smoke_tests, lacks) = if let Some(file) = template {
+            let source = read(file)?;
+            let parsed = image_template::parse(&source);
+            warnings.extend(sort_out(Category::Template, &source, &parsed.diagnostics)?);
+            let template = parsed.template.ok_or_else(|| nothing_in(&source))?;
+            let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            (stem.unwrap_or_else(|| "image".into()), template, Some(folder_of(file)), Vec::new(), Vec::new())
+        } else {
+            let name = recipe.image.name.clone();
+            (name, recipe.template(), recipe_folder.clone(), recipe.smoke_tests(), recipe.lacks())
         };
-        let source = read(file)?;
-        let parsed = image_template::parse(&source);
-        warnings.extend(sort_out(Category::Template, &source, &parsed.diagnostics)?);
-        let template = parsed.template.ok_or_else(|| nothing_in(&source))?;
-        let name =
-            file.file_stem().map_or_else(|| "image".into(), |stem| stem.to_string_lossy().into_owned());
-        let (folder, text) = (folder_of(file), source.text().to_owned());
-        let smoke_tests = recipe::posture_tests();
-        Ok(Self { name, template, text, folder, recipe, smoke_tests, warnings })
+        let recipe_folder = recipe_folder.unwrap_or_else(|| PathBuf::from("."));
+        Ok(Self { name, template, folder, recipe, recipe_folder, smoke_tests, lacks, warnings })
     }
 
     /// What the build may contact beyond the base's own archive: the hosts of the template's scripts and files,
@@ -76,11 +78,11 @@ impl Input {
 }
 
 /// The recipe in force, and where it stands.
-pub struct Loaded<T> {
+pub struct Loaded {
     /// What was read.
-    pub value: T,
-    /// Folder of the file, or the current one.
-    pub folder: PathBuf,
+    pub recipe: Recipe,
+    /// The file; none for the built-in recipe.
+    pub file: Option<PathBuf>,
     /// What its author would want to know, for people.
     pub warnings: Vec<String>,
 }
@@ -89,15 +91,15 @@ pub struct Loaded<T> {
 ///
 /// # Errors
 /// When the file cannot be read or is wrong.
-pub fn load_recipe(context: &Context) -> Result<Loaded<Recipe>, Failure> {
+pub fn load_recipe(context: &Context) -> Result<Loaded, Failure> {
     let Some(file) = context.configuration()? else {
-        return Ok(Loaded { value: Recipe::default(), folder: PathBuf::from("."), warnings: Vec::new() });
+        return Ok(Loaded { recipe: Recipe::default(), file: None, warnings: Vec::new() });
     };
     let source = read(&file)?;
     let parsed = recipe::parse(&source);
     let warnings = sort_out(Category::Input, &source, &parsed.diagnostics)?;
-    let value = parsed.recipe.ok_or_else(|| nothing_in(&source))?;
-    Ok(Loaded { value, folder: folder_of(&file), warnings })
+    let recipe = parsed.recipe.ok_or_else(|| nothing_in(&source))?;
+    Ok(Loaded { recipe, file: Some(file), warnings })
 }
 
 /// Reads a text file no larger than any document may be.

@@ -9,9 +9,12 @@ mod context;
 pub mod errors;
 pub mod exit;
 mod input;
+mod network;
 mod output;
 mod progress;
 mod settings;
+mod summary;
+mod trial;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,6 +45,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> {
     match command {
         Command::Init(args) => commands::init::run(&args, context),
+        Command::Build(args) => commands::build::run(&args, context),
+        Command::Try(args) => commands::try_image::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use document::{Diagnostic, SourceText, Value};
-use network_policy::{Environment, NetworkPolicy, Resources};
+use network_policy::{Endpoint, Environment, NetworkPolicy, Resources};
 
 use crate::errors::{Category, Failure, Problem};
 use crate::input;
@@ -20,6 +20,19 @@ pub fn load(file: &Path) -> Result<NetworkPolicy, Failure> {
     }
     let document = value(&source, document::parse_json(&source))?;
     network_policy::read(&document).map_err(|found| failure(&source, &found))
+}
+
+/// An allow list as the policy takes it.
+///
+/// # Errors
+/// When an entry is none that a policy can allow.
+pub fn allow_list(endpoints: &[recipe::Endpoint]) -> Result<Vec<Endpoint>, Failure> {
+    let parsed = endpoints.iter().map(|endpoint| {
+        Endpoint::parse(&endpoint.to_string()).map_err(|error| {
+            Problem::new(Category::Input, format!("cannot allow {endpoint}")).caused_by(&error).into()
+        })
+    });
+    parsed.collect()
 }
 
 fn environment(file: &Path, source: &SourceText) -> Result<NetworkPolicy, Failure> {

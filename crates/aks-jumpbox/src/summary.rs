@@ -1,99 +1,90 @@
-//! What a build did, gathered from its events and told at the end.
+//! What a build did, told at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use build_engine::egress::sentence;
-use build_engine::event::{Connection, Done, Event, StepState};
+use build_engine::event::{Connection, Done};
+use build_engine::request::BuildReport;
 use recipe::Lack;
 
 use crate::output::{BOLD, DIM, GREEN, Output, YELLOW, bytes, duration};
 
-/// Most refusals that are listed; `egress.json` holds all of them.
+/// Most hosts, and most refusals, that are listed; `egress.json` holds all of them.
 const SHOWN: usize = 8;
 
-/// Counts as events come, from any thread.
-#[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    cached: usize,
-    run: usize,
-    hosts: BTreeMap<String, u64>,
-    refused: Vec<String>,
-    done: Option<Done>,
-}
-
-impl Tally {
-    /// Takes one event into account.
-    pub fn note(&self, event: &Event) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Step { state: StepState::Cached, .. } => counts.cached += 1,
-            Event::Step { state: StepState::Succeeded | StepState::Failed, .. } => counts.run += 1,
-            Event::Egress(connection) => counts.connection(connection),
-            Event::Done(done) => counts.done = Some(done.clone()),
-            _ => {}
-        }
-    }
-
-    /// The end of a build that succeeded, for people; nothing when no event said that it did.
-    pub fn to_text(&self, output: &Output, lacks: &[Lack], kubectl: Option<&str>) -> String {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(done) = &counts.done else { return String::new() };
-        let mut text = format!(
-            "\n{} {} in {}\n",
-            output.paint(GREEN, "✓"),
-            output.paint(BOLD, &done.image),
-            duration(done.seconds)
-        );
-        let mut row = |label: &str, value: String| {
-            let _ = writeln!(text, "  {} {value}", output.paint(DIM, &format!("{label:<10}")));
-        };
-        row("disk", format!("{}, of which {} take space here", bytes(done.bytes), bytes(done.allocated_bytes)));
-        row("content", format!("sha256 {}", done.content_sha256));
-        row("steps", format!("{} cached, {} run", counts.cached, counts.run));
-        row("contacted", counts.contacted());
-        if !counts.refused.is_empty() {
-            row("refused", output.paint(YELLOW, &counts.refused.len().to_string()));
-            counts.refused.iter().take(SHOWN).for_each(|sentence| row("", sentence.clone()));
-        }
-        if let Some(others) = done.outputs.get(1..).filter(|others| !others.is_empty()) {
-            row("beside it", others.join(", "));
-        }
-        for lack in lacks {
-            row("lacks", format!("{}: {}", lack.tool, lack.why));
-        }
-        if let Some(version) = kubectl
-            && let Some(supported) = recipe::kubectl_supports(version)
-        {
-            row("kubectl", format!("{version}, for AKS versions {supported}"));
-        }
-        text.push_str("\nnext: aks-jumpbox try\n");
-        text
+/// The end of a build as its last event.
+pub fn done(report: &BuildReport, folder: &Path) -> Done {
+    let manifest = &report.manifest;
+    Done {
+        image: report.image.as_ref().map(|image| image.display().to_string()),
+        content_sha256: manifest.content_sha256.clone(),
+        bytes: manifest.bytes,
+        allocated_bytes: report.image.is_some().then_some(report.allocated_bytes),
+        outputs: manifest.outputs.iter().map(|output| folder.join(&output.file).display().to_string()).collect(),
+        seconds: report.seconds,
     }
 }
 
-impl Counts {
-    fn connection(&mut self, connection: &Connection) {
-        if connection.refused {
-            let sentence = sentence(connection);
-            if !self.refused.contains(&sentence) {
-                self.refused.push(sentence);
-            }
-        } else if connection.protocol == "tcp" {
-            let host = connection.name.clone().or_else(|| connection.address.map(|address| address.to_string()));
-            *self.hosts.entry(host.unwrap_or_default()).or_default() += connection.bytes_in;
-        }
+/// The end of a build for people.
+pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: &Output) -> String {
+    let manifest = &report.manifest;
+    let what = report.image.as_ref().map_or("the steps that were asked for, no disk".to_owned(), |image| {
+        let unchanged = if report.unchanged { ", as it was: nothing changed" } else { "" };
+        format!("{}{unchanged}", output.paint(BOLD, &image.display().to_string()))
+    });
+    let mut text = format!("\n{} {what}, in {}\n", output.paint(GREEN, "✓"), duration(report.seconds));
+    let mut row = |label: &str, value: &str| {
+        let _ = writeln!(text, "  {} {value}", output.paint(DIM, &format!("{label:<10}")));
+    };
+    if let (Some(size), Some(digest)) = (manifest.bytes, &manifest.content_sha256) {
+        row("disk", &format!("{}, of which {} take space here", bytes(size), bytes(report.allocated_bytes)));
+        row("content", &format!("sha256 {digest}"));
     }
+    let cached = manifest.steps.iter().filter(|step| step.cached).count();
+    row("steps", &format!("{cached} cached, {} run", manifest.steps.len() - cached));
+    row("contacted", &contacted(&report.connections));
+    let refused: BTreeSet<_> =
+        report.connections.iter().filter(|connection| connection.refused).map(sentence).collect();
+    if !refused.is_empty() {
+        row("refused", &output.paint(YELLOW, &refused.len().to_string()));
+        refused.iter().take(SHOWN).for_each(|sentence| row("", sentence));
+    }
+    row("files in", &folder.display().to_string());
+    for lack in lacks {
+        row("lacks", &format!("{}: {}", lack.tool, lack.why));
+    }
+    if let Some((version, supported)) = kubectl(folder) {
+        row("kubectl", &format!("{version}, for AKS versions {supported}"));
+    }
+    text.push_str("\nnext: aks-jumpbox try\n");
+    text
+}
 
-    fn contacted(&self) -> String {
-        if self.hosts.is_empty() {
-            return "nothing".to_owned();
-        }
-        let hosts = self.hosts.iter().map(|(host, received)| format!("{host} ({})", bytes(*received)));
-        hosts.collect::<Vec<_>>().join(", ")
+/// Hosts that were reached, those that sent most first.
+fn contacted(connections: &[Connection]) -> String {
+    let mut hosts: BTreeMap<String, u64> = BTreeMap::new();
+    for connection in connections.iter().filter(|row| !row.refused && row.protocol == "tcp") {
+        let address = || connection.address.map(|address| address.to_string());
+        *hosts.entry(connection.name.clone().or_else(address).unwrap_or_default()).or_default() +=
+            connection.bytes_in;
     }
+    let mut hosts: Vec<_> = hosts.into_iter().collect();
+    hosts.sort_by_key(|(_, received)| std::cmp::Reverse(*received));
+    let shown = hosts.iter().take(SHOWN).map(|(host, received)| format!("{host} ({})", bytes(*received)));
+    let mut text = shown.collect::<Vec<_>>().join(", ");
+    if hosts.len() > SHOWN {
+        let _ = write!(text, " and {} more", hosts.len() - SHOWN);
+    }
+    if text.is_empty() { "nothing".to_owned() } else { text }
+}
+
+/// The image's kubectl, from its bill of materials, and the Kubernetes versions it supports.
+fn kubectl(folder: &Path) -> Option<(String, String)> {
+    let text = std::fs::read_to_string(folder.join("sbom.cdx.json")).ok()?;
+    let sbom: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let component = sbom["components"].as_array()?.iter().find(|component| component["name"] == "kubectl")?;
+    let version = component["version"].as_str()?;
+    Some((version.to_owned(), recipe::kubectl_supports(version)?))
 }

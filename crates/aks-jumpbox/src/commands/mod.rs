@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod build;
 pub mod cache;
 pub mod completions;
 pub mod doctor;
@@ -7,3 +8,4 @@ pub mod init;
 pub mod man;
 pub mod reference;
 pub mod render;
+pub mod try_image;

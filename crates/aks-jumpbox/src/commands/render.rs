@@ -25,7 +25,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let loaded = load_recipe(context)?;
     loaded.warnings.iter().for_each(|warning| context.output.say(warning));
     match args.what {
-        What::Template => context.output.print(&loaded.value.template().to_json())?,
+        What::Template => context.output.print(&loaded.recipe.template().to_json())?,
     }
     Ok(ExitStatus::Yes)
 }

@@ -29,6 +29,9 @@ pub struct Cache {
 /// What is known about a layer; written once, beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LayerRecord {
+    /// Changes every time the layer is made, and with it the keys of the layers above: what was made on top of
+    /// an older result of the same step is never mixed with a newer one.
+    pub instance: String,
     /// Name of the step that made it.
     pub name: String,
     /// Seconds since 1970 when it was made.
@@ -336,7 +339,7 @@ mod tests {
         let scratch = work.overlay("step").expect("overlay");
         fs::write(scratch.join("upper/file"), "x").expect("write");
         assert!(cache.layer("k").is_none());
-        let record = LayerRecord { name: "one".into(), created: now(), used_network: true, seconds: 1.0 };
+        let record = LayerRecord { instance: "i".into(), name: "one".into(), created: now(), used_network: true, seconds: 1.0 };
         cache.seal_layer("k", &scratch.join("upper"), &record, &work).expect("seal");
         assert!(cache.layer("k").expect("layer").used_network);
         assert_eq!(

@@ -3,10 +3,9 @@
 //! The engine reports facts; terminal, plain lines and JSON lines are views of them in the command line. The
 //! serialised form is the one that `build --format json` streams.
 
-use std::net::IpAddr;
+use serde::Serialize;
 
-use network_policy::{Layer, Protocol, Verdict};
-use serde::{Serialize, Serializer};
+pub use egress_gateway::Connection;
 
 /// Receives events, from any thread, in the order in which they happened.
 pub type Observer<'a> = dyn Fn(&Event) + Send + Sync + 'a;
@@ -137,36 +136,6 @@ pub enum Stream {
     Stderr,
 }
 
-/// One destination that a step tried to reach, as `egress.json` lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Connection {
-    /// The customizer's position; 0 for what the engine itself fetched.
-    pub step: u32,
-    /// The name, where one is known (server name, host header or DNS history).
-    pub name: Option<String>,
-    /// The address that was dialled, or that the client chose where nothing was dialled.
-    pub address: Option<IpAddr>,
-    /// Destination port; 0 where the protocol has none.
-    pub port: u16,
-    /// Transport protocol.
-    #[serde(serialize_with = "protocol")]
-    pub protocol: Protocol,
-    /// The answer of the network policy.
-    #[serde(serialize_with = "verdict")]
-    pub decision: Verdict,
-    /// The layer that decided.
-    #[serde(serialize_with = "layer")]
-    pub layer: Layer,
-    /// The deciding rule, or a phrase such as "no rule allows it".
-    pub rule: String,
-    /// Bytes from the build to the destination.
-    pub bytes_out: u64,
-    /// Bytes from the destination to the build.
-    pub bytes_in: u64,
-    /// How many attempts this stands for, at least 1.
-    pub count: u32,
-}
-
 /// What a finished build made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Done {
@@ -182,36 +151,6 @@ pub struct Done {
     pub outputs: Vec<String>,
     /// How long the build took.
     pub seconds: f64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-fn protocol<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
-    match protocol {
-        Protocol::Tcp => serializer.serialize_str("tcp"),
-        Protocol::Udp => serializer.serialize_str("udp"),
-        Protocol::Icmp => serializer.serialize_str("icmp"),
-        Protocol::Other(number) => serializer.collect_str(number),
-    }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-fn verdict<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match verdict {
-        Verdict::Allowed => "allowed",
-        Verdict::Denied => "denied",
-        Verdict::Undecided => "undecided",
-    })
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-fn layer<S: Serializer>(layer: &Layer, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match layer {
-        Layer::NicNsg => "nic-nsg",
-        Layer::SubnetNsg => "subnet-nsg",
-        Layer::FirewallNetwork => "firewall-network",
-        Layer::FirewallApplication => "firewall-application",
-        Layer::Platform => "platform",
-    })
 }
 
 #[cfg(test)]
@@ -232,31 +171,6 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&event).expect("serialises"),
             r#"{"event":"step","index":3,"of":11,"name":"Install kubectl","state":"succeeded","seconds":4.2}"#
-        );
-    }
-
-    #[test]
-    fn a_connection_is_flat_in_its_event() {
-        let event = Event::Egress(Connection {
-            step: 4,
-            name: Some("get.example.org".into()),
-            address: None,
-            port: 443,
-            protocol: Protocol::Tcp,
-            decision: Verdict::Denied,
-            layer: Layer::FirewallApplication,
-            rule: "no rule allows it".into(),
-            bytes_out: 0,
-            bytes_in: 0,
-            count: 2,
-        });
-        assert_eq!(
-            serde_json::to_string(&event).expect("serialises"),
-            concat!(
-                r#"{"event":"egress","step":4,"name":"get.example.org","address":null,"port":443,"#,
-                r#""protocol":"tcp","decision":"denied","layer":"firewall-application","#,
-                r#""rule":"no rule allows it","bytes_out":0,"bytes_in":0,"count":2}"#
-            )
         );
     }
 }

@@ -1,4 +1,27 @@
 //! From a finished root file system to the fixed VHD that Azure takes, and back again for validation.
+//!
+//! The disk looks like Azure's Debian images: a GUID partition table, the root as partition 1 (ext4), the EFI system
+//! partition as 15. No loop device is used and nothing is mounted: the root file system is written by `mke2fs -d`
+//! straight into its place in a sparse file, the EFI system partition by mtools, the rest by this module.
+//!
+//! The order is: [`DiskIds::random`], [`install_boot_files`] into the last layer, then [`write`]; a caller whose root
+//! is mounted in another namespace takes `write` apart into [`TreeSize::measure`], [`Plan::new`], [`efi_files`],
+//! [`Writer::start`], [`Writer::fill`] and [`Writer::finish`].
 
+mod boot_files;
+mod content;
+mod error;
+mod esp;
 pub mod gpt;
+mod inspect;
+mod plan;
 pub mod vhd;
+mod write;
+
+pub use boot_files::{BootFile, KERNEL_ARGUMENTS, boot_files, install_boot_files};
+pub use content::{content_sha256, full_sha256};
+pub use error::DiskError;
+pub use esp::{EfiFile, efi_files};
+pub use inspect::{Layout, inspect};
+pub use plan::{DiskIds, DiskSpec, EFI_OFFSET, MAX_SIZE_GIB, Plan, ROOT_OFFSET, TreeSize};
+pub use write::{Disk, Stage, Writer, write};

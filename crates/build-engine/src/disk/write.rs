@@ -1,0 +1,245 @@
+//! Writing a disk: everything goes to `NAME.partial` beside the result, which takes its name when it is whole.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::content::content_sha256;
+use super::esp::{EfiFile, efi_files, write_efi};
+use super::gpt::SECTOR;
+use super::plan::{DiskSpec, Plan, TreeSize};
+use super::vhd::{FOOTER_BYTES, Footer};
+use super::{DiskError, inspect};
+use crate::rooted::Rooted;
+use crate::tools::{self, Tool, ToolError};
+
+/// A part of the work, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Finding out how large the image is.
+    Measure,
+    /// Partition table, EFI system partition and footer.
+    Frame,
+    /// The root file system.
+    Root,
+    /// Reading the frame back, computing the content's digest and waiting for the storage device.
+    Digest,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Measure => "measuring the image",
+            Self::Frame => "partitions and boot loader",
+            Self::Root => "root file system",
+            Self::Digest => "digest",
+        })
+    }
+}
+
+/// A finished disk.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// The VHD.
+    pub path: PathBuf,
+    /// Size of the disk without the footer, in bytes.
+    pub virtual_bytes: u64,
+    /// What the file takes on the host, in bytes.
+    pub allocated_bytes: u64,
+    /// Identity of the content, see [`content_sha256`].
+    pub content_sha256: String,
+    /// How long each stage took.
+    pub stages: Vec<(Stage, Duration)>,
+}
+
+/// Writes the image whose merged root file system is at `root` to the fixed VHD `output`, replacing it in one step.
+///
+/// The boot files must be in `root` already ([`install_boot_files`](super::install_boot_files) with the same
+/// identities). `progress` hears each stage as it begins. When this fails, nothing is left behind.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn write(
+    spec: &DiskSpec,
+    root: &Path,
+    output: &Path,
+    progress: &mut dyn FnMut(Stage),
+) -> Result<Disk, DiskError> {
+    let rooted = Rooted::open(root)?;
+    progress(Stage::Measure);
+    let started = Instant::now();
+    let plan = Plan::new(spec, TreeSize::measure(root)?)?;
+    let files = efi_files(&rooted, &plan.ids)?;
+    let measured = started.elapsed();
+    progress(Stage::Frame);
+    let mut writer = Writer::start(plan, &files, output)?;
+    writer.stages.insert(0, (Stage::Measure, measured));
+    progress(Stage::Root);
+    let arguments = writer.mke2fs_arguments(root);
+    writer.fill(|| tools::run(Tool::Mke2fs.command()?.args(arguments)).map(drop))?;
+    progress(Stage::Digest);
+    writer.finish()
+}
+
+/// A disk being written, for a caller that runs `mke2fs` itself, inside the namespaces where the root is mounted.
+/// Dropped before [`Writer::finish`], it removes what it wrote.
+#[derive(Debug)]
+pub struct Writer {
+    plan: Plan,
+    partial: Partial,
+    output: PathBuf,
+    stages: Vec<(Stage, Duration)>,
+}
+
+impl Writer {
+    /// Makes the file with everything but the root file system.
+    ///
+    /// # Errors
+    /// [`DiskError::NoSpace`] when the output folder's file system cannot hold the image; [`DiskError::Io`] and
+    /// [`DiskError::Tool`] when writing fails.
+    pub fn start(plan: Plan, files: &[EfiFile], output: &Path) -> Result<Self, DiskError> {
+        let started = Instant::now();
+        let partial = Partial::create(output, plan.virtual_bytes + FOOTER_BYTES)?;
+        let mut writer = Self { plan, partial, output: output.to_owned(), stages: Vec::new() };
+        let (needed, available) = (writer.plan.allocation(), writer.free_bytes()?);
+        if available < needed {
+            return Err(writer.no_space(available));
+        }
+        writer.frame(files).map_err(|error| writer.explain(error))?;
+        writer.stages.push((Stage::Frame, started.elapsed()));
+        Ok(writer)
+    }
+
+    fn frame(&self, files: &[EfiFile]) -> Result<(), DiskError> {
+        let (plan, path) = (&self.plan, &self.partial.path);
+        let (head, tail) = plan.gpt().encode(plan.virtual_bytes);
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let footer = Footer { virtual_bytes: plan.virtual_bytes, created, id: plan.ids.vhd };
+        let end = plan.virtual_bytes;
+        for (at, bytes) in [(0, &head[..]), (end - tail.len() as u64, &tail), (end, &footer.encode())] {
+            self.partial.file.write_all_at(bytes, at).map_err(DiskError::io("write", path))?;
+        }
+        let scratch =
+            tempfile::tempdir_in(self.folder()).map_err(DiskError::io("write in", self.folder()))?;
+        write_efi(path, plan.ids.efi, files, scratch.path())
+    }
+
+    /// Arguments for `mke2fs` that fill the root partition from the tree at `root`; see [`Plan::mke2fs_arguments`].
+    pub fn mke2fs_arguments(&self, root: &Path) -> Vec<std::ffi::OsString> {
+        let path = std::path::absolute(&self.partial.path).unwrap_or_else(|_| self.partial.path.clone());
+        self.plan.mke2fs_arguments(root, &path)
+    }
+
+    /// Runs `mke2fs`, by whatever `run` does with the arguments above, and notes how long it took.
+    ///
+    /// # Errors
+    /// [`DiskError::NoSpace`] when that is why it failed, else [`DiskError::Tool`].
+    pub fn fill(&mut self, run: impl FnOnce() -> Result<(), ToolError>) -> Result<(), DiskError> {
+        let started = Instant::now();
+        run().map_err(|error| self.explain(error.into()))?;
+        self.stages.push((Stage::Root, started.elapsed()));
+        Ok(())
+    }
+
+    /// Checks the disk, computes its digest and gives it its name.
+    ///
+    /// # Errors
+    /// [`DiskError`] when what was written does not read back, or the file cannot be renamed.
+    pub fn finish(mut self) -> Result<Disk, DiskError> {
+        let started = Instant::now();
+        inspect(&self.partial.path)?;
+        let path = &self.partial.path;
+        // The digest reads what the kernel still holds in memory, so the device can write meanwhile.
+        let (digest, synced) = std::thread::scope(|scope| {
+            let syncing = scope.spawn(|| self.partial.file.sync_data().map_err(DiskError::io("write", path)));
+            (content_sha256(path), syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        synced.map_err(|error| self.explain(error))?;
+        let content_sha256 = digest?;
+        self.stages.push((Stage::Digest, started.elapsed()));
+        let meta = self.partial.file.metadata().map_err(DiskError::io("look at", path))?;
+        self.partial.publish(&self.output)?;
+        Ok(Disk {
+            path: self.output,
+            virtual_bytes: self.plan.virtual_bytes,
+            allocated_bytes: meta.blocks() * SECTOR,
+            content_sha256,
+            stages: self.stages,
+        })
+    }
+
+    /// Programs say only that they failed; whether the disk was full is what the user needs to know.
+    fn explain(&self, error: DiskError) -> DiskError {
+        let full = match &error {
+            DiskError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            DiskError::Tool(ToolError::Failed { tail, .. }) => tail.contains("No space left on device"),
+            _ => false,
+        };
+        match self.free_bytes() {
+            Ok(available) if full || available < 1 << 20 => self.no_space(available),
+            _ => error,
+        }
+    }
+
+    fn no_space(&self, available: u64) -> DiskError {
+        DiskError::NoSpace { folder: self.folder().to_owned(), needed: self.plan.allocation(), available }
+    }
+
+    fn free_bytes(&self) -> Result<u64, DiskError> {
+        let stat = rustix::fs::fstatvfs(&self.partial.file)
+            .map_err(|errno| DiskError::io("ask for free space on", self.folder())(errno.into()))?;
+        Ok(stat.f_bavail * stat.f_frsize)
+    }
+
+    fn folder(&self) -> &Path {
+        folder_of(&self.output)
+    }
+}
+
+fn folder_of(output: &Path) -> &Path {
+    output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The unfinished file; removed when dropped unless published.
+#[derive(Debug)]
+struct Partial {
+    path: PathBuf,
+    file: File,
+    published: bool,
+}
+
+impl Partial {
+    fn create(output: &Path, bytes: u64) -> Result<Self, DiskError> {
+        let mut path = output.as_os_str().to_owned();
+        path.push(".partial");
+        let path = PathBuf::from(path);
+        // What an interrupted run left is removed first: truncating it would keep its owner and mode.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(DiskError::io("replace", &path)(error));
+            }
+            _ => {}
+        }
+        let file = File::create_new(&path).map_err(DiskError::io("write", &path))?;
+        let partial = Self { path, file, published: false };
+        partial.file.set_len(bytes).map_err(DiskError::io("write", &partial.path))?;
+        Ok(partial)
+    }
+
+    fn publish(&mut self, output: &Path) -> Result<(), DiskError> {
+        std::fs::rename(&self.path, output).map_err(DiskError::io("write", output))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing can be done about a failure here, and the reason for dropping is the one to report.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

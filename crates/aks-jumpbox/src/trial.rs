@@ -92,14 +92,17 @@ pub fn failure(report: &TryReport) -> Option<Failure> {
     })
 }
 
-/// Writes the results into the manifest of the build.
+/// Writes the results of the manifest's own tests into it.
 pub fn note(manifest: &mut Manifest, report: &TryReport) {
-    for result in &report.tests {
-        let status = Some(result.status.as_str().to_owned());
-        match manifest.smoke_tests.iter_mut().find(|test| test.name == result.name) {
-            Some(test) => test.status = status,
-            // A posture test has no command of its own.
-            None => {}
-        }
+    for test in &mut manifest.smoke_tests {
+        let result = report.tests.iter().find(|result| result.name == test.name);
+        test.status = result.map(|result| {
+            match result.status {
+                Status::Pass => "pass",
+                Status::Fail => "fail",
+                Status::Skip => "skip",
+            }
+            .to_owned()
+        });
     }
 }

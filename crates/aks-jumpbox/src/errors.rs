@@ -158,7 +158,7 @@ impl From<BuildError> for Problem {
             problem.last_lines.clone_from(&failure.last_lines);
             problem.refused.clone_from(&failure.refused);
         }
-        match std::error::Error::source(&error) {
+        match error.source() {
             Some(cause) => problem.caused_by(cause),
             None => problem,
         }
@@ -185,13 +185,14 @@ impl From<BootError> for Failure {
             | BootError::Silent { .. }
             | BootError::Unfinished { .. }
             | BootError::Unanswered { .. } => Category::Build,
-            BootError::Tool(_) | BootError::Io { .. } | BootError::NoFirmware(_) | BootError::QemuEnded { .. } => {
-                Category::Host
-            }
+            BootError::Tool(_)
+            | BootError::Io { .. }
+            | BootError::NoFirmware(_)
+            | BootError::QemuEnded { .. } => Category::Host,
         };
         let mut problem = Problem::new(category, error.to_string());
         problem.hint = error.hint();
-        match std::error::Error::source(&error) {
+        match error.source() {
             Some(cause) => problem.caused_by(cause).into(),
             None => problem.into(),
         }

@@ -22,7 +22,11 @@ pub fn done(report: &BuildReport, folder: &Path) -> Done {
         content_sha256: manifest.content_sha256.clone(),
         bytes: manifest.bytes,
         allocated_bytes: report.image.is_some().then_some(report.allocated_bytes),
-        outputs: manifest.outputs.iter().map(|output| folder.join(&output.file).display().to_string()).collect(),
+        outputs: manifest
+            .outputs
+            .iter()
+            .map(|output| folder.join(&output.file).display().to_string())
+            .collect(),
         seconds: report.seconds,
     }
 }

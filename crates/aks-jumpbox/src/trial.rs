@@ -30,7 +30,9 @@ pub fn run(spec: &TrySpec, output: &Output) -> Result<TryReport, Failure> {
 
 fn show(event: &Event, output: &Output) {
     match event {
-        Event::Accelerator { accelerator, reason: None } => output.note(&format!("booting with {accelerator}")),
+        Event::Accelerator { accelerator, reason: None } => {
+            output.note(&format!("booting with {accelerator}"))
+        }
         Event::Accelerator { accelerator, reason: Some(reason) } => {
             output.note(&format!("booting with {accelerator} ({reason})"));
         }
@@ -86,9 +88,12 @@ fn failed(report: &TryReport) -> impl Iterator<Item = &TestResult> {
 /// Why the report is no success; none when every test passed.
 pub fn failure(report: &TryReport) -> Option<Failure> {
     let failed: Vec<_> = failed(report).map(|test| format!("{}: {}", test.name, test.detail)).collect();
-    let message = format!("{} of {} smoke tests failed: {}", failed.len(), report.tests.len(), failed.join("; "));
+    let message =
+        format!("{} of {} smoke tests failed: {}", failed.len(), report.tests.len(), failed.join("; "));
     (!failed.is_empty()).then(|| {
-        Problem::new(Category::Build, message).hint("look around in the image with `aks-jumpbox try --shell`").into()
+        Problem::new(Category::Build, message)
+            .hint("look around in the image with `aks-jumpbox try --shell`")
+            .into()
     })
 }
 

@@ -339,7 +339,13 @@ mod tests {
         let scratch = work.overlay("step").expect("overlay");
         fs::write(scratch.join("upper/file"), "x").expect("write");
         assert!(cache.layer("k").is_none());
-        let record = LayerRecord { instance: "i".into(), name: "one".into(), created: now(), used_network: true, seconds: 1.0 };
+        let record = LayerRecord {
+            instance: "i".into(),
+            name: "one".into(),
+            created: now(),
+            used_network: true,
+            seconds: 1.0,
+        };
         cache.seal_layer("k", &scratch.join("upper"), &record, &work).expect("seal");
         assert!(cache.layer("k").expect("layer").used_network);
         assert_eq!(

@@ -25,10 +25,12 @@ use crate::{network, summary, trial};
 /// Without --template, builds what the nearest jumpbox.toml describes, or the built-in jump box where there is none.
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
-#[command(after_help = "Exit codes: 0 built, 1 a step or a test failed, 2 a file is wrong, 4 this machine is not \
+#[command(
+    after_help = "Exit codes: 0 built, 1 a step or a test failed, 2 a file is wrong, 4 this machine is not \
     able.\n\nExamples:\n  aks-jumpbox build\n  aks-jumpbox build --template image.json --network nsg.json\n  \
     aks-jumpbox build --learn              record what the build contacts, refuse nothing\n  \
-    aks-jumpbox build --format json        one event a line, for programs")]
+    aks-jumpbox build --format json        one event a line, for programs"
+)]
 pub struct Arguments {
     /// Where to build
     #[arg(long, value_enum, default_value_t)]
@@ -84,7 +86,9 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let Target::Local = args.target;
     let output = context.output;
     if args.shell_on_error && !(output.format == Format::Text && std::io::stdin().is_terminal()) {
-        return Err(Problem::new(Category::Input, "--shell-on-error needs a terminal to open the shell on").into());
+        return Err(
+            Problem::new(Category::Input, "--shell-on-error needs a terminal to open the shell on").into()
+        );
     }
     let input = Input::load(args.template.as_deref(), context)?;
     let view: Arc<dyn View> = Arc::from(progress::view(output));

@@ -63,7 +63,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     match context.output.format {
         Format::Json => context.output.json(&report)?,
         Format::Text if args.packages => {
-            context.output.print(&report.packages().map(|name| format!("{name}\n")).collect::<String>())?;
+            context.output.print(&report.packages().flat_map(|name| [name, "\n"]).collect::<String>())?;
         }
         Format::Text => context.output.print(&report.to_text(context))?,
     }

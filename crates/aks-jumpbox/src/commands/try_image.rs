@@ -16,9 +16,11 @@ use crate::{input, trial};
 /// The tests are those of manifest.json beside the image, and the posture that every jump box must have. The image
 /// itself is never written to.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 every test passed, 1 one failed or the image does not boot, 4 this machine is \
+#[command(
+    after_help = "Exit codes: 0 every test passed, 1 one failed or the image does not boot, 4 this machine is \
     not able.\n\nExamples:\n  aks-jumpbox try\n  aks-jumpbox try out/image.vhd --junit try.xml\n  \
-    aks-jumpbox try --shell")]
+    aks-jumpbox try --shell"
+)]
 pub struct Arguments {
     /// Fixed VHD or raw disk [default: what the last build wrote to out/]
     image: Option<PathBuf>,

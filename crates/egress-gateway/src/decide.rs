@@ -1,0 +1,13 @@
+//! The question that the gateway asks.
+
+use network_policy::{Decision, Flow};
+
+/// A network policy as the gateway sees it. Its one real implementation is `network_policy::NetworkPolicy`.
+pub trait Decide: Send + Sync {
+    /// Decides one connection attempt.
+    fn decide(&self, flow: &Flow) -> Decision;
+
+    /// Decides whether some flow to `name` (lower case, no trailing dot) may be allowed on any port, so that
+    /// resolving the name makes sense. Denied means that no flow to it is ever allowed.
+    fn may_resolve(&self, name: &str) -> Decision;
+}

@@ -1,1 +1,1 @@
-//! What is in the image, as a CycloneDX bill of materials.
+//! What is in the image, as a `CycloneDX` bill of materials.

@@ -14,7 +14,7 @@ pub(super) const FILES: [&str; 6] =
 pub(super) fn homes(passwd: &[u8]) -> BTreeSet<String> {
     lines(passwd)
         .filter_map(|line| std::str::from_utf8(fields(line).nth(5)?).ok())
-        .filter(|home| home.starts_with('/') && home.trim_matches('/') != "" && is_plain(home))
+        .filter(|home| home.starts_with('/') && !home.trim_matches('/').is_empty() && is_plain(home))
         .map(str::to_owned)
         .collect()
 }

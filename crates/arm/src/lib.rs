@@ -1,1 +1,5 @@
 //! Azure Resource Manager: resource ids.
+
+mod resource_id;
+
+pub use resource_id::{ParseError, ResourceId};

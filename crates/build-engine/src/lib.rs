@@ -1,8 +1,35 @@
 //! Runs an image template on this machine: base, layers, customizers, disk, boot.
 
+pub mod base;
 pub mod boot;
+mod build;
+pub mod cache;
+pub mod cancel;
+mod customize;
+pub mod digest;
 pub mod disk;
+mod distribute;
+pub mod egress;
+pub mod error;
+pub mod event;
+pub mod fetch;
+mod finish;
 pub mod generalise;
+pub mod log;
+pub mod manifest;
+pub mod network;
+mod packages;
+pub mod request;
 pub mod rooted;
+mod run;
 pub mod sbom;
+mod step;
 pub mod tools;
+mod user;
+mod validate;
+
+pub use build::build;
+
+/// Functions of the engine that run inside sandboxes: what the program's `main` hands to
+/// `sandbox::enter_if_requested`.
+pub const JOBS: &[sandbox::Job] = &[base::JOB, finish::JOB, packages::JOB, user::JOB];

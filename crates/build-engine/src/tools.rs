@@ -22,11 +22,12 @@ pub enum Tool {
     Qemu,
     Ssh,
     SshKeygen,
+    Setpriv,
 }
 
 impl Tool {
     /// Every tool, for `doctor`.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Mmdebstrap,
         Self::Gpgv,
         Self::Nft,
@@ -38,6 +39,7 @@ impl Tool {
         Self::Qemu,
         Self::Ssh,
         Self::SshKeygen,
+        Self::Setpriv,
     ];
 
     /// File name of the program.
@@ -54,6 +56,7 @@ impl Tool {
             Self::Qemu => "qemu-system-x86_64",
             Self::Ssh => "ssh",
             Self::SshKeygen => "ssh-keygen",
+            Self::Setpriv => "setpriv",
         }
     }
 
@@ -67,6 +70,7 @@ impl Tool {
             Self::Mformat | Self::Mcopy | Self::Mmd => "mtools",
             Self::Qemu => "qemu-system-x86",
             Self::Ssh | Self::SshKeygen => "openssh-client",
+            Self::Setpriv => "util-linux",
         }
     }
 
@@ -81,6 +85,7 @@ impl Tool {
             Self::Mformat | Self::Mcopy | Self::Mmd => "writing the EFI system partition",
             Self::Qemu => "booting the image",
             Self::Ssh | Self::SshKeygen => "running smoke tests in the booted image",
+            Self::Setpriv => "ending the virtual machine when this program ends",
         }
     }
 

@@ -1,104 +1,35 @@
 //! Network security groups and firewall rules, decided in Azure's order.
 //!
 //! [`NetworkPolicy`] is the description; [`NetworkPolicy::decide`] is its one meaning. The egress gateway of a
-//! local build and (later) `explain` both call it.
+//! local build and whatever explains a flow to a person both call it. The crate is pure: it knows no file, clock
+//! or socket, and every answer follows from the values it is given.
+//!
+//! Answers are three-valued. What a description leaves open (a service tag whose prefixes are not known, an IP
+//! group that was not given) makes a rule match *maybe*; a decision stays [`Verdict::Undecided`] only when the
+//! open point could change it.
 
-use std::net::IpAddr;
+mod address;
+mod defaults;
+mod emit;
+mod firewall;
+mod flow;
+mod fqdn;
+mod matching;
+mod nsg;
+mod policy;
+mod read;
+mod suggestion;
+mod tag;
 
-/// Transport protocol of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// ICMP.
-    Icmp,
-    /// Any other IP protocol, by its number.
-    Other(u8),
-}
-
-/// Direction of a flow, seen from the build machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Towards the build machine.
-    Inbound,
-    /// From the build machine.
-    Outbound,
-}
-
-/// Where a flow goes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Destination {
-    /// An address the client chose, with no name known for it.
-    Address(IpAddr),
-    /// A name (SNI, Host or DNS history), lower case, no trailing dot; its address is symbolic.
-    Name(String),
-}
-
-/// One connection attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Flow {
-    /// Direction, seen from the build machine.
-    pub direction: Direction,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Address of the build machine.
-    pub source: IpAddr,
-    /// Source port; 0 where the protocol has none.
-    pub source_port: u16,
-    /// Where the flow goes.
-    pub destination: Destination,
-    /// Destination port; 0 where the protocol has none.
-    pub port: u16,
-    /// What the application layer speaks, when it is known: firewall application rules match only HTTP and TLS.
-    pub application: Option<Application>,
-}
-
-/// Application protocol as a firewall's application rule sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Application {
-    /// HTTP, matched by Host header.
-    Http,
-    /// TLS, matched by SNI.
-    Https,
-}
-
-/// Three-valued answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Every layer lets the flow through.
-    Allowed,
-    /// A layer refuses it.
-    Denied,
-    /// The description does not decide it.
-    Undecided,
-}
-
-/// Which layer decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// The NSG of the network interface.
-    NicNsg,
-    /// The NSG of the subnet.
-    SubnetNsg,
-    /// A firewall's network rules.
-    FirewallNetwork,
-    /// A firewall's application rules.
-    FirewallApplication,
-    /// The platform itself: traffic that no rule can permit or that Azure exempts.
-    Platform,
-}
-
-/// The decision and who took it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The answer.
-    pub verdict: Verdict,
-    /// The layer that decided.
-    pub layer: Layer,
-    /// Name or id of the resource (NSG, firewall policy) that decided.
-    pub resource: String,
-    /// Name of the deciding rule, or a phrase such as "no rule allows it".
-    pub rule: String,
-}
+pub use address::{Address, AddressError, PortRange, RuleProtocol};
+pub use defaults::{Endpoint, EndpointError};
+pub use firewall::{
+    ApplicationRule, FirewallPolicy, FirewallRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
+};
+pub use flow::{Application, Decision, Destination, Direction, Flow, Layer, Protocol, Verdict};
+pub use fqdn::{FqdnPattern, PatternError};
+pub use matching::Access;
+pub use nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule};
+pub use policy::{Context, NetworkPolicy, Origin};
+pub use read::{Environment, Resources, Source, SourceKind, read};
+pub use tag::ServiceTag;

@@ -1,10 +1,37 @@
 //! Namespaces, mounts, pid 1 and sockets made inside a namespace.
+//!
+//! A sandbox is entered by re-executing our own binary ([`enter_if_requested`] must be the first thing `main`
+//! does), never by forking inside a threaded runtime. Two processes stand between the engine and the command:
+//!
+//! ```text
+//! engine ──spawn──> outer: new user, mount, network, ipc, uts namespaces; rules and sockets of the network
+//!                     └──spawn──> pid 1 of a new pid namespace: overlay, /proc, /dev, pivot_root; runs the command
+//! ```
+//!
+//! Each asks the kernel to be killed when its parent dies, so killing the engine at any time ends every process,
+//! mount and namespace of the sandbox. Nothing is mounted in the host's mount namespace.
+
+mod channel;
+mod inside;
+mod mounts;
+mod network;
+mod outer;
+mod outside;
+mod spec;
+mod sys;
+
+pub use inside::{Job, JobContext};
+pub use outside::{Killer, Running, spawn};
+pub use spec::{Bind, Entry, Exit, Overlay, Program, Spec, Upload};
 
 use std::os::fd::OwnedFd;
 
+/// First argument that tells our binary to become part of a sandbox.
+pub(crate) const ENTRY: &str = "__sandbox";
+
 /// Sockets that were created inside a sandbox's network namespace and handed out to the engine.
 ///
-/// The namespace has only a loopback interface, on which *every* IPv4 address is local (AnyIP), so nothing can
+/// The namespace has only a loopback interface, on which *every* IPv4 address is local (`AnyIP`), so nothing can
 /// leave it but through these sockets.
 #[derive(Debug)]
 pub struct NetworkSockets {
@@ -20,4 +47,40 @@ pub struct NetworkSockets {
     /// bytes), queue threshold 1: one message per packet that the namespace's rules refused (UDP other than
     /// DNS, ICMP, other protocols, IPv6). Payload (`NFULA_PAYLOAD`) starts at the IP header.
     pub refused: OwnedFd,
+}
+
+/// Address of the sandbox's loopback interface that stands for the build machine.
+pub const GUEST_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 5);
+
+/// Becomes part of a sandbox and never returns, when this process was started for that; else returns at once.
+///
+/// `jobs` are the functions that [`Entry::Job`] may name. Call it before any thread is started.
+pub fn enter_if_requested(jobs: &[Job]) {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_none_or(|first| first != ENTRY) {
+        return;
+    }
+    let code = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("outer") => outer::main(),
+        Some("inside") => inside::main(jobs),
+        _ => 2,
+    };
+    std::process::exit(code)
+}
+
+/// Why a sandbox could not be made or run.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Our own binary could not be started again.
+    #[error("could not start the sandbox process")]
+    Start(#[source] std::io::Error),
+    /// The processes of the sandbox stopped talking.
+    #[error("lost the sandbox: {0}")]
+    Lost(String),
+    /// A step of the set-up failed inside.
+    #[error("could not set up the sandbox: {0}")]
+    SetUp(String),
+    /// A job ran and reported an error.
+    #[error("{0}")]
+    Job(String),
 }

@@ -1,5 +1,6 @@
-//! The engine against the host's real tools.
+//! The engine with real programs of the host.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot do its work fails")]
 
+mod boot;
 mod disk;

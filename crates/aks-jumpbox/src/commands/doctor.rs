@@ -1,0 +1,160 @@
+//! `doctor`: what this machine lacks for local builds, and the exact command that installs it.
+
+use std::path::Path;
+
+use build_engine::tools::Tool;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::Failure;
+use crate::exit::ExitStatus;
+use crate::output::{BOLD, Format, GREEN, RED, bytes};
+
+/// Room that a first build of the default jump box needs in the cache, with headroom: base, layers, disk.
+const ROOM: u64 = 4 << 30;
+
+/// Files that no program on `PATH` stands for: path, Debian package, purpose.
+const FILES: [(&str, &str, &str); 2] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "booting the image with UEFI"),
+    (
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+        "checking the archive's signatures",
+    ),
+];
+
+/// Say what this machine lacks for local builds, and the command that installs it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 ready, 4 something is missing.\n\nExamples:\n  aks-jumpbox doctor\n  \
+    aks-jumpbox doctor --packages | xargs -r sudo apt-get install --yes")]
+pub struct Arguments {
+    /// Print only the names of the Debian packages to install, one a line
+    #[arg(long)]
+    packages: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    ready: bool,
+    missing: Vec<Missing>,
+    notes: Vec<Note>,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    what: String,
+    needed_for: String,
+    install: String,
+    #[serde(skip)]
+    package: Option<&'static str>,
+}
+
+/// A fact about this machine that decides nothing.
+#[derive(Debug, Serialize)]
+struct Note {
+    what: &'static str,
+    detail: String,
+}
+
+/// Examines the machine and prints what it found.
+pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+    let report = examine(&context.cache());
+    let status = if report.ready { ExitStatus::Yes } else { ExitStatus::NotAble };
+    match context.output.format {
+        Format::Json => context.output.json(&report)?,
+        Format::Text if args.packages => {
+            context.output.print(&report.packages().flat_map(|name| [name, "\n"]).collect::<String>())?;
+        }
+        Format::Text => context.output.print(&report.to_text(context))?,
+    }
+    Ok(status)
+}
+
+fn examine(cache: &Path) -> Report {
+    let mut missing: Vec<_> = Tool::ALL
+        .into_iter()
+        .filter(|tool| tool.find().is_none())
+        .map(|tool| lacking(tool.program(), tool.package(), tool.needed_for()))
+        .collect();
+    missing.extend(
+        FILES
+            .into_iter()
+            .filter(|(path, ..)| !Path::new(path).is_file())
+            .map(|(path, package, purpose)| lacking(path, package, purpose)),
+    );
+    missing.extend(lacking_rights());
+    missing.extend(lacking_room(cache));
+    Report { ready: missing.is_empty(), missing, notes: vec![acceleration()] }
+}
+
+fn lacking(what: &str, package: &'static str, needed_for: &str) -> Missing {
+    Missing {
+        what: what.to_owned(),
+        needed_for: needed_for.to_owned(),
+        install: install_command([package]),
+        package: Some(package),
+    }
+}
+
+fn install_command(packages: impl IntoIterator<Item = &'static str>) -> String {
+    let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo " };
+    packages
+        .into_iter()
+        .fold(format!("{sudo}apt-get install --yes"), |command, package| command + " " + package)
+}
+
+fn lacking_rights() -> Option<Missing> {
+    (!rustix::process::geteuid().is_root()).then(|| Missing {
+        what: "root".to_owned(),
+        needed_for: "making the sandbox in which build steps run".to_owned(),
+        install: "sudo aks-jumpbox build".to_owned(),
+        package: None,
+    })
+}
+
+fn lacking_room(cache: &Path) -> Option<Missing> {
+    let folder = cache.ancestors().find(|folder| folder.is_dir())?;
+    let room = rustix::fs::statvfs(folder).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))?;
+    (room < ROOM).then(|| Missing {
+        what: format!("{} free in {} ({} are free)", bytes(ROOM), folder.display(), bytes(room)),
+        needed_for: "the base, the layers and the disk image".to_owned(),
+        install: "aks-jumpbox cache prune, or name a roomier folder with --cache-dir".to_owned(),
+        package: None,
+    })
+}
+
+fn acceleration() -> Note {
+    let detail = if Path::new("/dev/kvm").exists() {
+        "/dev/kvm is there; `try` uses it when a probe shows that it works, else it emulates"
+    } else {
+        "no /dev/kvm: `try` emulates, which takes about 40 s to boot instead of a few"
+    };
+    Note { what: "acceleration", detail: detail.to_owned() }
+}
+
+impl Report {
+    fn packages(&self) -> impl Iterator<Item = &'static str> {
+        let packages = self.missing.iter().filter_map(|missing| missing.package);
+        packages.collect::<std::collections::BTreeSet<_>>().into_iter()
+    }
+
+    fn to_text(&self, context: &Context) -> String {
+        let output = &context.output;
+        let mut lines = Vec::new();
+        if self.ready {
+            lines.push(format!("{} this machine is ready for local builds", output.paint(GREEN, "✓")));
+        }
+        for missing in &self.missing {
+            let mark = output.paint(RED, "✗");
+            lines.push(format!("{mark} {}, for {}", output.paint(BOLD, &missing.what), missing.needed_for));
+            if missing.package.is_none() {
+                lines.push(format!("    {}", missing.install));
+            }
+        }
+        lines.extend(self.notes.iter().map(|note| format!("  {}: {}", note.what, note.detail)));
+        if self.packages().next().is_some() {
+            lines.push(format!("\nTo install what is missing:\n  {}", install_command(self.packages())));
+        }
+        lines.join("\n") + "\n"
+    }
+}

@@ -1,0 +1,159 @@
+//! Where a command prints: one document on standard output, everything else on standard error.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use clap::{ColorChoice, ValueEnum};
+use serde::Serialize;
+
+use crate::errors::{Category, Failure, Problem};
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: exactly one JSON document, or JSON lines where a command streams.
+    Json,
+}
+
+/// How much is told beside the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Only the answer, warnings and errors.
+    Quiet,
+    /// Progress, too.
+    Normal,
+    /// Every line that the programs we run print.
+    Verbose,
+}
+
+/// Settings of everything that is printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// How answers are written.
+    pub format: Format,
+    /// Whether answers on standard output are coloured.
+    pub colour: bool,
+    /// Whether messages on standard error are coloured.
+    pub error_colour: bool,
+    /// Whether a person watches standard error, so that it may be redrawn.
+    pub interactive: bool,
+    /// How much is told.
+    pub verbosity: Verbosity,
+}
+
+impl Output {
+    /// Resolves the flags against the terminal and `NO_COLOR` (no-color.org: set and not empty).
+    pub fn resolve(format: Format, color: ColorChoice, verbosity: Verbosity) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let wanted = |terminal: bool| match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && !no_color,
+        };
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let terminal = std::io::stderr().is_terminal();
+        Self {
+            format,
+            colour: format == Format::Text && wanted(std::io::stdout().is_terminal()),
+            error_colour: wanted(terminal),
+            interactive: terminal && !dumb,
+            verbosity,
+        }
+    }
+
+    /// Writes to standard output. A reader that went away (`| head`) is no error.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::io("write to", Path::new("standard output"), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes one JSON document to standard output.
+    pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
+        self.print(&(text + "\n"))
+    }
+
+    /// Tells something beside the answer, unless the user asked for quiet.
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Tells something that a careful user would act on, in text that says so itself.
+    pub fn say(&self, text: &str) {
+        eprintln!("{}", text.replacen("warning:", &paint(self.error_colour, YELLOW, "warning:"), 1));
+    }
+
+    /// `text` in a style, where standard output is coloured.
+    pub fn paint(&self, style: Style, text: &str) -> String {
+        paint(self.colour, style, text)
+    }
+}
+
+/// Success.
+pub const GREEN: Style = AnsiColor::Green.on_default();
+/// Failure.
+pub const RED: Style = AnsiColor::Red.on_default();
+/// Warning.
+pub const YELLOW: Style = AnsiColor::Yellow.on_default();
+/// What matters most.
+pub const BOLD: Style = Style::new().bold();
+/// What matters least.
+pub const DIM: Style = Style::new().dimmed();
+
+/// `text` in a style when `colour` is wanted.
+pub fn paint(colour: bool, style: Style, text: &str) -> String {
+    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+/// A length of time for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h`, `5 days`.
+pub fn duration(seconds: f64) -> String {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, which is fine here"
+    )]
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 10.0 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..172_800 => format!("{} h", whole / 3600),
+        _ => format!("{} days", whole / 86_400),
+    }
+}
+
+/// A size for people, in binary units as disks of virtual machines are counted.
+pub fn bytes(count: u64) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let value = |unit: u64| count as f64 / unit as f64;
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", value(1024)),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", value(1_048_576)),
+        _ => format!("{:.1} GiB", value(1_073_741_824)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_read_as_people_say_them() {
+        let said = [0.04, 9.96, 12.4, 185.0, 7200.0, 500_000.0].map(duration);
+        assert_eq!(said, ["0.0 s", "10.0 s", "12 s", "3 min 5 s", "2 h", "5 days"]);
+        assert_eq!([12, 2048, 3 << 20, 2 << 30].map(bytes), ["12 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]);
+    }
+}

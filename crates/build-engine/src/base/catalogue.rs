@@ -1,0 +1,139 @@
+//! The platform images that this machine can stand in for.
+
+use image_template::Source;
+
+use crate::error::{BuildError, Result};
+
+/// A distribution that mmdebstrap can make.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// The marketplace offer of publisher `Debian`.
+    pub offer: &'static str,
+    /// Its generation-2 SKU.
+    pub sku: &'static str,
+    /// Its generation-1 SKU.
+    pub sku_gen1: &'static str,
+    /// The archive's suite.
+    pub suite: &'static str,
+}
+
+/// Every distribution, newest first.
+pub const KNOWN: [Distribution; 2] = [
+    Distribution { offer: "debian-13", sku: "13-gen2", sku_gen1: "13", suite: "trixie" },
+    Distribution { offer: "debian-12", sku: "12-gen2", sku_gen1: "12", suite: "bookworm" },
+];
+
+/// What the distribution's Azure image carries: cloud kernel, cloud-init, the Azure agent, SSH, signed boot
+/// chain, network configuration, time from the host.
+const PACKAGES: &[&str] = &[
+    "apt-utils",
+    "ca-certificates",
+    "chrony",
+    "cloud-guest-utils",
+    "cloud-init",
+    "curl",
+    "dbus",
+    "dosfstools",
+    "e2fsprogs",
+    "fdisk",
+    "grub-efi-amd64-bin",
+    "grub-efi-amd64-signed",
+    "initramfs-tools",
+    "linux-image-cloud-amd64",
+    "netplan.io",
+    "openssh-server",
+    "python3-minimal",
+    "shim-signed",
+    "sudo",
+    "systemd",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udev",
+    "waagent",
+    "zstd",
+];
+
+impl Distribution {
+    /// `publisher:offer:sku`, as people write it.
+    pub fn image(&self) -> String {
+        format!("Debian:{}:{}", self.offer, self.sku)
+    }
+
+    /// The packages of the base, without recommended ones.
+    #[allow(clippy::unused_self, reason = "distributions will differ")]
+    pub fn packages(&self) -> &'static [&'static str] {
+        PACKAGES
+    }
+}
+
+/// The distribution that a template's source names, and what has to be said about the choice.
+///
+/// # Errors
+/// [`BuildError::Input`] for a source that cannot be had on this machine; it lists those that can.
+pub fn lookup(source: &Source) -> Result<(&'static Distribution, Vec<String>)> {
+    let unknown = |what: String| BuildError::Input {
+        message: format!("{what} cannot be built on this machine"),
+        hint: Some(format!("known sources: {}", KNOWN.map(|known| known.image()).join(", "))),
+    };
+    let (publisher, offer, sku, version) = match source {
+        Source::PlatformImage { publisher, offer, sku, version, .. } => (publisher, offer, sku, version),
+        Source::ManagedImage { image_id } => return Err(unknown(format!("the managed image {image_id}"))),
+        Source::SharedImageVersion { image_version_id } => {
+            return Err(unknown(format!("the gallery image {image_version_id}")));
+        }
+    };
+    let name = format!("the platform image {publisher}:{offer}:{sku}");
+    let (Some(publisher), Some(offer), Some(sku)) = (publisher.known(), offer.known(), sku.known()) else {
+        return Err(unknown(format!("{name}, which holds a placeholder or an expression,")));
+    };
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+    let found = KNOWN.iter().find(|known| {
+        same(publisher, "Debian")
+            && same(offer, known.offer)
+            && (same(sku, known.sku) || same(sku, known.sku_gen1))
+    });
+    let found = found.ok_or_else(|| unknown(name))?;
+    let mut warnings = Vec::new();
+    if same(sku, found.sku_gen1) {
+        warnings.push(format!(
+            "the source {sku} is a generation 1 image; the local disk is generation 2, as {} makes it",
+            found.sku
+        ));
+    }
+    if !version.as_str().eq_ignore_ascii_case("latest") {
+        warnings.push(format!(
+            "the source's version {version} is not in the archive; the newest packages are used"
+        ));
+    }
+    Ok((found, warnings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(sku: &str) -> Source {
+        Source::PlatformImage {
+            publisher: "Debian".into(),
+            offer: "debian-13".into(),
+            sku: sku.into(),
+            version: "latest".into(),
+            plan_info: None,
+        }
+    }
+
+    #[test]
+    fn known_sources_are_found_and_generation_1_is_said() {
+        assert_eq!(lookup(&source("13-gen2")).expect("known").0.suite, "trixie");
+        let (_, warnings) = lookup(&source("13")).expect("known");
+        assert!(warnings[0].contains("generation 1"));
+    }
+
+    #[test]
+    fn an_unknown_source_lists_the_known_ones() {
+        for sku in ["14-gen2", "<sku>"] {
+            let hint = lookup(&source(sku)).expect_err(sku).hint().expect("hint");
+            assert!(hint.contains("Debian:debian-13:13-gen2") && hint.contains("Debian:debian-12:12-gen2"));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Bases: root file systems with what a real Azure image of the distribution carries, made by mmdebstrap from the
+//! distribution's signed archive, cached by the digest of everything that made them.
+
+mod apt;
+mod bootstrap;
+mod catalogue;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use apt::{archive_hosts, host_apt_options};
+pub use bootstrap::JOB;
+pub use catalogue::{Distribution, KNOWN, lookup};
+
+use crate::cache::{Cache, Work, now, write_synced};
+use crate::digest::{KeyBuilder, sha256};
+use crate::error::{BuildError, Result};
+use crate::event::{Event, Phase};
+use crate::run::Context;
+
+/// A base older than this is made anew; so is a layer whose step used the network. Seconds.
+pub const MAX_AGE: u64 = 7 * 24 * 3600;
+
+/// A base that is ready to build on.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// What is known about it.
+    pub record: BaseRecord,
+    /// Its root file system.
+    pub root: PathBuf,
+    /// It was there already.
+    pub cached: bool,
+}
+
+/// What is known about a base; written beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BaseRecord {
+    /// Identity of the content: what made it, and every package with its version.
+    pub id: String,
+    /// The platform image it stands for.
+    pub name: String,
+    /// Seconds since 1970 when it was made.
+    pub created: u64,
+    /// Digest of what made it: suite, packages, files, engine.
+    pub inputs: String,
+    /// The archive's suite.
+    pub suite: String,
+    /// Names of the hosts of its package archive, as its own configuration has them.
+    pub archive_hosts: Vec<String>,
+    /// Number of packages installed.
+    pub packages: usize,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+impl Base {
+    /// Its folder relative to the cache, as overlays name it.
+    pub fn relative(&self) -> PathBuf {
+        Path::new("bases").join(&self.record.id).join("root")
+    }
+}
+
+/// The base for a distribution: the cached one unless it is too old or `refresh` is set.
+///
+/// # Errors
+/// When it has to be made and cannot be.
+pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool) -> Result<Base> {
+    (context.observer)(&Event::Phase { name: Phase::Base });
+    let inputs = inputs_key(distribution);
+    let cached = newest(context.cache, &inputs);
+    if let Some(base) = cached.as_ref().filter(|base| !refresh && age(base) <= MAX_AGE) {
+        return Ok(base.clone());
+    }
+    let why = match &cached {
+        None => "there is none in the cache".to_owned(),
+        Some(_) if refresh => "a refresh was asked for".to_owned(),
+        Some(base) => format!("the cached one is {} days old", age(base) / 86400),
+    };
+    let text = format!("making the base {} from its archive: {why}", distribution.image());
+    (context.observer)(&Event::Note { text });
+    make(context, distribution, &inputs).map_err(|error| match error {
+        BuildError::Sandbox(sandbox::SandboxError::Job(message)) => BuildError::Network {
+            message: format!("failed to make the base {} ({why}): {message}", distribution.image()),
+            hint: Some("is the distribution's archive reachable from this machine?".to_owned()),
+        },
+        other => other,
+    })
+}
+
+/// Seconds since a base was made.
+pub fn age(base: &Base) -> u64 {
+    now().saturating_sub(base.record.created)
+}
+
+fn newest(cache: &Cache, inputs: &str) -> Option<Base> {
+    let folder = cache.root().join("bases");
+    let records = fs::read_dir(folder).ok()?.flatten().filter_map(|entry| {
+        let text = fs::read(entry.path().join("base.json")).ok()?;
+        let record: BaseRecord = serde_json::from_slice(&text).ok()?;
+        Some(Base { record, root: entry.path().join("root"), cached: true })
+    });
+    records.filter(|base| base.record.inputs == inputs).max_by_key(|base| base.record.created)
+}
+
+fn inputs_key(distribution: &Distribution) -> String {
+    let mut key = KeyBuilder::new("base")
+        .part("suite", distribution.suite.as_bytes())
+        .part("packages", distribution.packages().join(",").as_bytes());
+    for (path, content) in bootstrap::FILES {
+        key = key.part(path, content.as_bytes());
+    }
+    key.finish()
+}
+
+fn make(context: &Context<'_>, distribution: &Distribution, inputs: &str) -> Result<Base> {
+    let started = std::time::Instant::now();
+    let staging = context.work.folder("base")?;
+    bootstrap::run(context, distribution, &staging)?;
+    let root = staging.join("root");
+    let status = root.join("var/lib/dpkg/status");
+    let status = fs::read_to_string(&status).map_err(BuildError::io("read", &status))?;
+    let packages = apt::installed(&status);
+    let id = sha256(format!("{inputs}\n{}", packages.join("\n")).as_bytes())[..32].to_owned();
+    let record = BaseRecord {
+        id: id.clone(),
+        name: distribution.image(),
+        created: now(),
+        inputs: inputs.to_owned(),
+        suite: distribution.suite.to_owned(),
+        archive_hosts: archive_hosts(&root)?,
+        packages: packages.len(),
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    write_synced(&staging.join("base.json"), &serde_json::to_vec(&record).unwrap_or_default())?;
+    place(context.cache, context.work, &staging, &id)?;
+    let root = context.cache.root().join("bases").join(&id).join("root");
+    Ok(Base { record, root, cached: false })
+}
+
+/// A base with the same packages keeps its folder, because layers may be mounted over it; only its age is new.
+fn place(cache: &Cache, work: &Work, staging: &Path, id: &str) -> Result<()> {
+    let target = cache.root().join("bases").join(id);
+    if !target.exists() {
+        return fs::rename(staging, &target).map_err(BuildError::io("place", &target));
+    }
+    let note = work.path().join("base.json");
+    fs::rename(staging.join("base.json"), &note).map_err(BuildError::io("move", &note))?;
+    fs::rename(&note, target.join("base.json")).map_err(BuildError::io("place", &target))
+}

@@ -1,0 +1,383 @@
+//! One virtual machine that boots one image.
+
+use std::fs::{File, Permissions};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::accelerator::Accelerator;
+use super::error::BootError;
+use super::firmware::Firmware;
+use super::image::{DiskImage, ImageError};
+use super::overlay::{MAX_SIZE, empty_qcow2};
+use super::process::{Background, mortal, run_watched};
+use super::qemu::{OVERLAY, Setup, VARIABLES, arguments};
+use super::rundir::RunDir;
+use super::seed::{PASSWORD_USER, Seed};
+use super::serial::{self, Stage};
+use super::ssh::{Client, Connector, Output, Session, make_key};
+use crate::tools::{Tool, tail};
+
+/// File name of what QEMU itself prints, in the private folder.
+pub(super) const LOG: &str = "qemu.log";
+
+/// Between two looks at a guest that boots or powers off.
+const POLL: Duration = Duration::from_millis(100);
+/// Longest that one command in the guest may take.
+const COMMAND_LIMIT: Duration = Duration::from_mins(5);
+/// How many ports are tried when others take them first.
+const PORT_ATTEMPTS: u32 = 5;
+
+/// A virtual machine to be.
+#[derive(Clone, Debug)]
+pub struct MachineSpec {
+    /// Raw disk or fixed VHD. It is opened read-only.
+    pub disk: PathBuf,
+    /// Bytes of disk that the guest sees, at least the image's own; `None` for just that.
+    pub disk_size: Option<u64>,
+    /// Memory in MiB; 2048 is what a jump box boots well with.
+    pub memory_mib: u32,
+    /// Virtual processors, from 1; 2 boots fastest on two host processors.
+    pub cpus: u8,
+    /// How to run it; see [`super::probe`].
+    pub accelerator: Accelerator,
+    /// Whether the firmware refuses unsigned boot loaders.
+    pub secure_boot: bool,
+    /// Where the private folder of the boot is made; itself made where it does not exist.
+    pub work_dir: PathBuf,
+    /// The guest's serial console; written from the start, never removed here.
+    pub serial_log: PathBuf,
+    /// How long the guest may be silent before it is given up; a healthy one is never for more than about 20 s, even
+    /// emulated on a busy machine.
+    pub quiet_limit: Duration,
+    /// Set by whoever wants this to stop; looked at many times a second.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// What must differ between two machines made from one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Content of `/etc/machine-id`.
+    pub machine_id: String,
+    /// SHA-256 fingerprints of the SSH host keys, as `ssh-keygen -l` prints them.
+    pub host_keys: Vec<String>,
+}
+
+/// A running virtual machine. Dropping it ends it and removes everything it made but the serial log.
+pub struct Machine {
+    session: Option<Session>,
+    qemu: Background,
+    client: Client,
+    password: String,
+    started: Instant,
+    serial_log: PathBuf,
+    quiet_limit: Duration,
+    cancel: Arc<AtomicBool>,
+    image_size: u64,
+    folder: RunDir,
+}
+
+impl Machine {
+    /// Starts a machine; it boots while this returns.
+    ///
+    /// # Errors
+    /// [`BootError`] when a tool or the firmware is missing, the image is unusable, a file cannot be written, or QEMU
+    /// ends at once.
+    pub fn start(spec: &MachineSpec) -> Result<Self, BootError> {
+        let image = DiskImage::open(&spec.disk)?;
+        let size = overlay_size(&image, spec.disk_size)?;
+        let firmware = Firmware::find(spec.secure_boot)?;
+        let folder = RunDir::create(&spec.work_dir)?;
+        File::create(&spec.serial_log).map_err(BootError::io("write", &spec.serial_log))?;
+        let serial_log = spec.serial_log.canonicalize().map_err(BootError::io("open", &spec.serial_log))?;
+        folder.write(OVERLAY, empty_qcow2(size))?;
+        let seed = Seed {
+            instance_id: Uuid::new_v4().to_string(),
+            public_key: make_key(&folder)?,
+            password: Uuid::new_v4().to_string(),
+        };
+        seed.write(&folder)?;
+        let start = |port| {
+            let setup = Setup {
+                accelerator: spec.accelerator,
+                firmware: &firmware,
+                memory_mib: spec.memory_mib,
+                cpus: spec.cpus,
+                serial_log: &serial_log,
+                guest: Some((&image, port)),
+            };
+            launch(&folder, &setup)
+        };
+        let (qemu, port) = start_on_free_port(&folder, &serial_log, start)?;
+        Ok(Self {
+            session: None,
+            qemu,
+            client: Client { folder: folder.path().to_owned(), port },
+            password: seed.password,
+            started: Instant::now(),
+            serial_log,
+            quiet_limit: spec.quiet_limit,
+            cancel: Arc::clone(&spec.cancel),
+            image_size: image.size(),
+            folder,
+        })
+    }
+
+    /// Waits until the guest answers its first SSH command and returns how long that took since the start. `observe`
+    /// hears of every stage that the guest reaches.
+    ///
+    /// # Errors
+    /// [`BootError::Guest`] as soon as the guest says that it cannot go on, [`BootError::Silent`] when it says nothing
+    /// for the quiet limit, [`BootError::QemuEnded`], [`BootError::Cancelled`], or a tool's error.
+    pub fn wait_for_ssh(&mut self, observe: &dyn Fn(Stage)) -> Result<Duration, BootError> {
+        let mut connector = Connector::new(self.client.clone());
+        let mut console = Console::new(&self.serial_log);
+        loop {
+            self.check()?;
+            if let Some(session) = connector.poll()? {
+                self.session = Some(session);
+                return Ok(self.started.elapsed());
+            }
+            console.look(observe)?;
+            if console.quiet() > self.quiet_limit {
+                return Err(BootError::Silent {
+                    quiet: self.quiet_limit,
+                    stage: console.stage,
+                    ssh: connector.last_answer,
+                    tail: console_tail(&self.serial_log),
+                    log: self.serial_log.clone(),
+                });
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Runs a command with the shell of the test account, which has sudo, for at most five minutes.
+    ///
+    /// # Errors
+    /// [`BootError::Unfinished`], [`BootError::QemuEnded`], [`BootError::Cancelled`] or a tool's error. That the
+    /// command fails is no error.
+    pub fn ssh(&self, command: &str) -> Result<Output, BootError> {
+        let output = self.client.run(command, COMMAND_LIMIT, &|| self.check())?;
+        if output.exit == Some(255) {
+            self.check()?;
+        }
+        Ok(output)
+    }
+
+    /// Gives a person a shell in the guest on this process's terminal.
+    ///
+    /// # Errors
+    /// A tool's error.
+    pub fn interactive(&self) -> Result<ExitStatus, BootError> {
+        Ok(self.client.terminal()?)
+    }
+
+    /// Asks the guest for its machine-id and host keys.
+    ///
+    /// # Errors
+    /// As [`Machine::ssh`], or [`BootError::Unanswered`].
+    pub fn identity(&self) -> Result<Identity, BootError> {
+        const ASK: &str = "cat /etc/machine-id && for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf \"$key\" || exit; done";
+        let output = self.ssh(ASK)?;
+        let mut lines = output.stdout.lines().map(str::trim);
+        let machine_id = lines.next().unwrap_or_default().to_owned();
+        let host_keys: Vec<_> = lines.filter_map(|line| line.split(' ').nth(1)).map(str::to_owned).collect();
+        if output.exit == Some(0) && machine_id.len() == 32 && !host_keys.is_empty() {
+            return Ok(Identity { machine_id, host_keys });
+        }
+        let answer = tail(&format!("{}{}", output.stdout, output.stderr), 3);
+        Err(BootError::Unanswered { what: "the machine-id and host keys", answer })
+    }
+
+    /// Shuts the guest down as its own users would, and waits for the end.
+    ///
+    /// # Errors
+    /// [`BootError::Silent`] when it does not end, [`BootError::Cancelled`] or a tool's error; the machine is gone in
+    /// any case.
+    pub fn power_off(mut self) -> Result<(), BootError> {
+        // The answer is not waited for in earnest: the connection ends with the guest.
+        let _ = self.client.run("sudo -n systemctl poweroff", COMMAND_LIMIT, &|| self.check());
+        self.session = None;
+        let mut console = Console::new(&self.serial_log);
+        while self.qemu.ended().is_none() {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(BootError::Cancelled);
+            }
+            console.look(&|_| ())?;
+            if console.quiet() > self.quiet_limit {
+                return Err(BootError::Silent {
+                    quiet: self.quiet_limit,
+                    stage: console.stage,
+                    ssh: None,
+                    tail: console_tail(&self.serial_log),
+                    log: self.serial_log.clone(),
+                });
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Bytes of disk that the image itself has.
+    pub const fn image_size(&self) -> u64 {
+        self.image_size
+    }
+
+    /// Where the guest's serial console is written.
+    pub fn serial_log(&self) -> &Path {
+        &self.serial_log
+    }
+
+    /// Tries to log in with a new connection and the one-time key.
+    pub(super) fn log_in_with_key(&self, user: &str) -> Result<Output, BootError> {
+        let mut command = self.client.command(user, &["-o", "ControlPath=none"])?;
+        command.args(["--", "true"]);
+        Ok(run_watched(command, &format!("ssh {user}"), COMMAND_LIMIT, &|| self.check())?.into())
+    }
+
+    /// Tries to log in with a new connection and the right password of an account made for that.
+    pub(super) fn log_in_with_password(&self) -> Result<Output, BootError> {
+        const ASKPASS: &str = "askpass";
+        self.folder.write(ASKPASS, format!("#!/bin/sh\necho '{}'\n", self.password))?;
+        let path = self.folder.file(ASKPASS);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700))
+            .map_err(BootError::io("make executable", &path))?;
+        let options = [
+            "ControlPath=none",
+            "BatchMode=no",
+            "PubkeyAuthentication=no",
+            "PreferredAuthentications=password,keyboard-interactive",
+            "NumberOfPasswordPrompts=1",
+        ];
+        let options: Vec<_> = options.into_iter().flat_map(|option| ["-o", option]).collect();
+        let mut command = self.client.command(PASSWORD_USER, &options)?;
+        command.args(["--", "true"]);
+        command.env("SSH_ASKPASS", path).env("SSH_ASKPASS_REQUIRE", "force").env("DISPLAY", ":0");
+        Ok(run_watched(command, "ssh with a password", COMMAND_LIMIT, &|| self.check())?.into())
+    }
+
+    /// Whether there is any use in going on.
+    fn check(&self) -> Result<(), BootError> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(BootError::Cancelled);
+        }
+        self.qemu.ended().map_or(Ok(()), |status| Err(qemu_ended(status, &self.folder, &self.serial_log)))
+    }
+}
+
+/// A serial log that is being written.
+struct Console<'a> {
+    log: &'a Path,
+    length: usize,
+    stage: Option<Stage>,
+    changed: Instant,
+}
+
+impl<'a> Console<'a> {
+    fn new(log: &'a Path) -> Self {
+        Self { log, length: 0, stage: None, changed: Instant::now() }
+    }
+
+    /// Reads what is new; `observe` hears of a stage that is a later one than before.
+    fn look(&mut self, observe: &dyn Fn(Stage)) -> Result<(), BootError> {
+        let log = std::fs::read(self.log).map_err(BootError::io("read", self.log))?;
+        if log.len() == self.length {
+            return Ok(());
+        }
+        self.length = log.len();
+        self.changed = Instant::now();
+        let reading = serial::read(&log);
+        if let Some(stage) = reading.stage.filter(|_| reading.stage > self.stage) {
+            self.stage = Some(stage);
+            observe(stage);
+        }
+        match reading.trouble {
+            None => Ok(()),
+            Some((trouble, line)) => Err(BootError::Guest {
+                trouble,
+                line,
+                tail: serial::tail(&log, 12),
+                log: self.log.to_owned(),
+            }),
+        }
+    }
+
+    fn quiet(&self) -> Duration {
+        self.changed.elapsed()
+    }
+}
+
+/// Starts QEMU in the private folder with variables of its own.
+pub(super) fn launch(folder: &RunDir, setup: &Setup<'_>) -> Result<Background, BootError> {
+    let template = &setup.firmware.variables;
+    let variables = std::fs::read(template).map_err(BootError::io("read", template))?;
+    folder.write(VARIABLES, variables)?;
+    let path = folder.file(LOG);
+    let log = File::create(&path).map_err(BootError::io("write", &path))?;
+    let errors = log.try_clone().map_err(BootError::io("write", &path))?;
+    let mut command = mortal(Tool::Qemu)?;
+    command.current_dir(folder.path()).args(arguments(setup)).stdout(log).stderr(errors);
+    let (qemu, _) = Background::spawn(command)?;
+    Ok(qemu)
+}
+
+/// Starts QEMU with a port that is free, and waits until it listens. Between our finding a free port and QEMU's
+/// taking it another program may take it; then the next one is tried.
+fn start_on_free_port(
+    folder: &RunDir,
+    serial_log: &Path,
+    start: impl Fn(u16) -> Result<Background, BootError>,
+) -> Result<(Background, u16), BootError> {
+    let mut attempt = 1;
+    loop {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(BootError::io("find a free port on", Path::new("127.0.0.1")))?
+            .port();
+        let qemu = start(port)?;
+        while qemu.ended().is_none() {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok((qemu, port));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let said = std::fs::read_to_string(folder.file(LOG)).unwrap_or_default();
+        if attempt == PORT_ATTEMPTS || !said.contains("host forwarding rule") {
+            return Err(qemu_ended(qemu.ended().unwrap_or_default(), folder, serial_log));
+        }
+        attempt += 1;
+    }
+}
+
+fn qemu_ended(status: &str, folder: &RunDir, serial_log: &Path) -> BootError {
+    let said = std::fs::read_to_string(folder.file(LOG)).unwrap_or_default();
+    BootError::QemuEnded {
+        status: status.to_owned(),
+        output: tail(&said, 6),
+        tail: console_tail(serial_log),
+        log: serial_log.to_owned(),
+    }
+}
+
+fn console_tail(log: &Path) -> String {
+    serial::tail(&std::fs::read(log).unwrap_or_default(), 12)
+}
+
+fn overlay_size(image: &DiskImage, wanted: Option<u64>) -> Result<u64, ImageError> {
+    let size = wanted.unwrap_or(image.size());
+    if (image.size()..=MAX_SIZE).contains(&size) && size.is_multiple_of(512) {
+        return Ok(size);
+    }
+    let reason = format!(
+        "the guest cannot see {size} bytes of it: whole sectors from {} to {MAX_SIZE} are possible",
+        image.size()
+    );
+    Err(ImageError::Unusable { path: image.path().to_owned(), reason })
+}

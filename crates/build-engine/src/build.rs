@@ -1,0 +1,437 @@
+//! A build from start to end: sources, base, customizers, disk, validators, results.
+
+use std::cell::RefCell;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use egress_gateway::{Connection, Gateway, Mode};
+use network_policy::NetworkPolicy;
+
+use crate::base::{self, Base, Distribution};
+use crate::cache::Cache;
+use crate::cancel::Cancel;
+use crate::customize::{Customizing, Failed, Freshness, Stack};
+use crate::digest::{KeyBuilder, sha256};
+use crate::disk;
+use crate::distribute;
+use crate::error::{BuildError, Result};
+use crate::event::{Event, Observer, Phase};
+use crate::fetch::Fetcher;
+use crate::finish::{self, Finished, Order};
+use crate::log::PackerLog;
+use crate::manifest::{BaseNote, Manifest, Output, Seal, Stage};
+use crate::network::{self, BuildOnly};
+use crate::packages;
+use crate::request::{BuildReport, BuildRequest};
+use crate::run::Context;
+use crate::step::{Fetch, Machine, Task};
+use crate::user;
+use crate::validate;
+
+/// Minutes of a build whose template states 0 (azure-image-builder.md 1.3).
+const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
+
+/// Runs a build. The results are in the request's output folder; logs, egress record and manifest also when it
+/// fails.
+///
+/// # Errors
+/// [`BuildError`], after everything that was started has been stopped and removed.
+pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -> Result<BuildReport> {
+    let started = Instant::now();
+    let (distribution, mut warnings) = base::lookup(&request.template.source)?;
+    let _lock = lock_output(&request.output)?;
+    let cache = Cache::open(&request.cache)?;
+    let mut work = cache.work()?;
+    let log_path = request.output.join("customization.log");
+    let log = RefCell::new(PackerLog::create(&log_path, &uuid::Uuid::new_v4().to_string())?);
+    let own_connections = RefCell::new(Vec::new());
+    let session = Build {
+        request,
+        previous: Manifest::read(&request.output),
+        manifest: RefCell::new(first_manifest(request)),
+        notes: RefCell::new(Vec::new()),
+        gateway: RefCell::new(None),
+        keep_work: RefCell::new(false),
+    };
+    let minutes = match request.template.build_timeout_minutes {
+        0 => DEFAULT_TIMEOUT_MINUTES,
+        minutes => minutes,
+    };
+    let context = Context {
+        cache: &cache,
+        work: &work,
+        observer,
+        cancel,
+        log: &log,
+        outbound: &request.outbound,
+        own_connections: &own_connections,
+        deadline: started + Duration::from_secs(u64::from(minutes) * 60),
+    };
+    for text in &warnings {
+        observer(&Event::Warning { text: text.clone() });
+    }
+    let made = session.run(&context, distribution, &mut warnings);
+    let ended = session.close(&context, &made);
+    if session.keep_work.into_inner() {
+        work.keep()?;
+    }
+    let connections = ended?;
+    let made = made?;
+    Ok(BuildReport {
+        manifest: session.manifest.into_inner(),
+        image: made.image,
+        allocated_bytes: made.allocated_bytes,
+        connections,
+        warnings,
+        seconds: started.elapsed().as_secs_f64(),
+        unchanged: made.unchanged,
+    })
+}
+
+/// One build writes into a folder at a time.
+fn lock_output(output: &Path) -> Result<File> {
+    fs::create_dir_all(output).map_err(BuildError::io("make the output folder", output))?;
+    let folder = File::open(output).map_err(BuildError::io("open", output))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(BuildError::Host {
+            message: format!("the output folder {} is in use by another build", output.display()),
+            hint: Some("wait for it to end, or choose another folder with --output".to_owned()),
+        }),
+        Err(TryLockError::Error(error)) => Err(BuildError::io("lock", output)(error)),
+    }
+}
+
+fn first_manifest(request: &BuildRequest) -> Manifest {
+    Manifest {
+        template_sha256: sha256(request.template.to_json().as_bytes()),
+        smoke_tests: request.smoke_tests.iter().map(Into::into).collect(),
+        id_map: "identity".to_owned(),
+        ..Manifest::default()
+    }
+}
+
+/// What a build has at hand besides its context.
+struct Build<'a> {
+    request: &'a BuildRequest,
+    previous: Option<Manifest>,
+    manifest: RefCell<Manifest>,
+    notes: RefCell<Vec<crate::manifest::StepNote>>,
+    gateway: RefCell<Option<Gateway>>,
+    keep_work: RefCell<bool>,
+}
+
+/// What the middle of a build came to.
+struct Made {
+    image: Option<PathBuf>,
+    allocated_bytes: u64,
+    unchanged: bool,
+}
+
+impl Build<'_> {
+    fn run(
+        &self,
+        context: &Context<'_>,
+        distribution: &Distribution,
+        warnings: &mut Vec<String>,
+    ) -> Result<Made> {
+        // As the service does at submission: what cannot be fetched is known before anything runs.
+        let (tasks, validators) = self.tasks(context)?;
+        let base = base::ensure(context, distribution, self.request.options.refresh)?;
+        self.manifest.borrow_mut().base = Some(base_note(&base));
+        let policy = self.policy(&base);
+        let mode = if self.request.options.learn { Mode::Learn } else { Mode::Enforce };
+        let gateway = self.request.outbound.gateway(mode, Some(&policy))?;
+        let build_only = BuildOnly::prepare(
+            &context.work.folder("only")?,
+            &base.root,
+            &self.request.outbound.authorities,
+        )?;
+        let machine = Machine {
+            gateway: &gateway,
+            policy: &policy,
+            build_only: &build_only,
+            packages: packages::store(context, &base)?,
+        };
+        let environment = self.environment(&policy, &build_only);
+        let customizing = Customizing {
+            machine: &machine,
+            base: &base,
+            environment: &environment,
+            freshness: Freshness {
+                no_cache: self.request.options.no_cache,
+                refresh: self.request.options.refresh,
+            },
+            previous: self.previous.as_ref(),
+            notes: &self.notes,
+        };
+        let (selected, all) = self.selected(&tasks)?;
+        let result = Stack::new(context, &base).and_then(|stack| {
+            customizing
+                .run(context, stack, selected)
+                .map_err(|failed| self.after_failure(context, &machine, *failed))
+        });
+        let result = result.and_then(|stack| {
+            if all { self.image(context, &machine, &stack, &validators, warnings) } else { Ok(nothing()) }
+        });
+        *self.gateway.borrow_mut() = Some(gateway);
+        result
+    }
+
+    fn tasks(&self, context: &Context<'_>) -> Result<(Vec<Task>, Vec<Task>)> {
+        let template = &self.request.template;
+        let outbound = &self.request.outbound;
+        let fetcher = Fetcher::new(
+            self.request.template_folder.clone(),
+            &outbound.authorities,
+            outbound.proxy_address.as_deref(),
+        )?;
+        let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
+        let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let tasks = template.customize.iter().enumerate();
+        let tasks = tasks.map(|(index, step)| Task::of_customizer(number(index), step, &fetch));
+        let tasks = tasks.collect::<Result<Vec<_>>>()?;
+        let checks = template.validate.iter().flat_map(|validate| &validate.in_vm_validations).enumerate();
+        let checks = checks.map(|(index, step)| Task::of_validator(number(index), step, &fetch));
+        Ok((tasks, checks.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// The tasks up to `--until`, and whether that is all of them.
+    fn selected<'t>(&self, tasks: &'t [Task]) -> Result<(&'t [Task], bool)> {
+        let Some(until) = &self.request.options.until else { return Ok((tasks, true)) };
+        let found = tasks.iter().position(|task| task.index.to_string() == *until || task.name == *until);
+        match found {
+            Some(at) => Ok((&tasks[..=at], false)),
+            None => Err(BuildError::Input {
+                message: format!("no step is called or numbered '{until}'"),
+                hint: Some(format!("the template has steps 1 to {}", tasks.len())),
+            }),
+        }
+    }
+
+    fn policy(&self, base: &Base) -> NetworkPolicy {
+        let default = || network::default_policy(&self.request.allow, &base.record.archive_hosts);
+        self.request.policy.clone().unwrap_or_else(default)
+    }
+
+    fn environment(&self, policy: &NetworkPolicy, build_only: &BuildOnly) -> String {
+        KeyBuilder::new("environment")
+            .part("user", user::fingerprint().as_bytes())
+            .part("files", build_only.fingerprint().as_bytes())
+            .part("policy", policy.canonical().as_bytes())
+            .part("learn", &[u8::from(self.request.options.learn)])
+            .part("undecided", &[u8::from(self.request.outbound.allow_undecided)])
+            .finish()
+    }
+
+    /// Keeps the sandbox's files when the template says so, and opens a shell in them when a person asked.
+    fn after_failure(&self, context: &Context<'_>, machine: &Machine<'_>, failed: Failed) -> BuildError {
+        if matches!(failed.error, BuildError::Step(_)) {
+            if self.request.options.shell_on_error {
+                let text = format!("{}\na shell in what the step left; leave it with exit", failed.error);
+                (context.observer)(&Event::Note { text });
+                if let Err(error) = machine.shell(context, &failed.lowers()) {
+                    (context.observer)(&Event::Warning {
+                        text: format!("failed to open the shell: {error}"),
+                    });
+                }
+            }
+            if self.request.template.error_handling.on_customizer_error == image_template::OnError::Abort {
+                *self.keep_work.borrow_mut() = true;
+                let text = format!(
+                    "errorHandling is abort: what the step left stays in {} until `cache prune`",
+                    context.work.path().display()
+                );
+                (context.observer)(&Event::Note { text });
+            }
+        }
+        failed.error
+    }
+
+    fn image(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        stack: &Stack,
+        validators: &[Task],
+        warnings: &mut Vec<String>,
+    ) -> Result<Made> {
+        let file = format!("{}.vhd", self.request.name);
+        let path = self.request.output.join(&file);
+        let key = self.image_key(stack, validators);
+        if let Some(made) = self.unchanged(&path, &key)? {
+            return Ok(made);
+        }
+        (context.observer)(&Event::Phase { name: Phase::Generalise });
+        let fresh = self.request.output.join(format!(".{file}.new"));
+        let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
+        (context.observer)(&Event::Phase { name: Phase::Disk });
+        context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
+        let order =
+            Order { size_gib, vhd: std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))? };
+        let finished = finish::run(context, &order, &stack.lowers)?;
+        for line in &finished.generalised {
+            context.log.borrow_mut().say(line)?;
+        }
+        context.log.borrow_mut().telemetry("ending", "shell")?;
+        let placed = self.validated(context, machine, &fresh, validators, warnings).and_then(|failure| {
+            (context.observer)(&Event::Phase { name: Phase::Distribute });
+            fs::rename(&fresh, &path).map_err(BuildError::io("place", &path))?;
+            Ok(failure)
+        });
+        let failure = placed.inspect_err(|_| {
+            let _ = fs::remove_file(&fresh);
+        })?;
+        self.note_image(context, &file, &path, &finished, &key)?;
+        match failure {
+            Some(failure) => Err(failure),
+            None => {
+                Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false })
+            }
+        }
+    }
+
+    /// Runs the validators on what the finished disk holds. With `continueDistributeOnFailure` a failure is
+    /// returned, to be reported once the image is in place.
+    fn validated(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        disk: &Path,
+        validators: &[Task],
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<BuildError>> {
+        if validators.is_empty() {
+            return Ok(None);
+        }
+        (context.observer)(&Event::Phase { name: Phase::Validate });
+        let log = self.request.output.join("validation.log");
+        match validate::run(context, machine, disk, validators, &log, self.request.template.customize.len()) {
+            Err(error @ BuildError::Step(_)) => {
+                let validate = self.request.template.validate.as_ref();
+                if !validate.is_some_and(|validate| validate.continue_distribute_on_failure) {
+                    return Err(error);
+                }
+                warnings.push(
+                    "a validator failed; the image is placed all the same (continueDistributeOnFailure)"
+                        .into(),
+                );
+                Ok(Some(error))
+            }
+            Err(error) => Err(error),
+            Ok(seconds) => {
+                self.manifest.borrow_mut().stages.push(Stage { name: "validate".into(), seconds });
+                Ok(None)
+            }
+        }
+    }
+
+    fn image_key(&self, stack: &Stack, validators: &[Task]) -> String {
+        let mut key = KeyBuilder::new("image")
+            .part("stack", stack.identity.as_bytes())
+            .part("name", self.request.name.as_bytes())
+            .part("template", self.manifest.borrow().template_sha256.as_bytes());
+        for task in validators {
+            key = key.part("validator", task.content().as_bytes());
+        }
+        key.finish()
+    }
+
+    /// The image of the previous build, when nothing that makes it has changed and nobody touched the file.
+    fn unchanged(&self, path: &Path, key: &str) -> Result<Option<Made>> {
+        let Some(previous) = &self.previous else { return Ok(None) };
+        let Some(seal) = previous.seal.as_ref().filter(|seal| seal.key == key) else { return Ok(None) };
+        if self.request.options.no_cache || !Seal::of(path, key).is_ok_and(|now| now == *seal) {
+            return Ok(None);
+        }
+        use std::os::unix::fs::MetadataExt;
+        let allocated_bytes = fs::metadata(path).map_err(BuildError::io("look at", path))?.blocks() * 512;
+        let mut manifest = self.manifest.borrow_mut();
+        manifest.image.clone_from(&previous.image);
+        manifest.content_sha256.clone_from(&previous.content_sha256);
+        manifest.sha256.clone_from(&previous.sha256);
+        manifest.bytes = previous.bytes;
+        manifest.outputs.clone_from(&previous.outputs);
+        manifest.stages.clone_from(&previous.stages);
+        manifest.seal.clone_from(&previous.seal);
+        if self.request.options.sha256 && manifest.sha256.is_none() {
+            manifest.sha256 = Some(disk::full_sha256(path).map_err(|error| disk_error(&error))?);
+        }
+        Ok(Some(Made { image: Some(path.to_path_buf()), allocated_bytes, unchanged: true }))
+    }
+
+    fn note_image(
+        &self,
+        context: &Context<'_>,
+        file: &str,
+        path: &Path,
+        finished: &Finished,
+        key: &str,
+    ) -> Result<()> {
+        let output = &self.request.output;
+        crate::manifest::replace(&output.join("sbom.cdx.json"), finished.sbom.as_bytes())?;
+        let mut manifest = self.manifest.borrow_mut();
+        manifest.outputs.extend(distribute::place(&self.request.template, &self.request.name, file, output)?);
+        for (type_name, file) in
+            [("sbom", "sbom.cdx.json"), ("log", "customization.log"), ("egress", "egress.json")]
+        {
+            manifest.outputs.push(Output {
+                run_output_name: None,
+                type_name: type_name.into(),
+                file: file.into(),
+            });
+        }
+        let before: Vec<_> = finished.stages.clone();
+        manifest.stages.splice(0..0, before);
+        manifest.image = Some(file.to_owned());
+        manifest.content_sha256 = Some(finished.content_sha256.clone());
+        manifest.bytes = Some(finished.bytes);
+        if self.request.options.sha256 {
+            manifest.sha256 = Some(disk::full_sha256(path).map_err(|error| disk_error(&error))?);
+        }
+        manifest.seal = Some(Seal::of(path, key).map_err(BuildError::io("look at", path))?);
+        context.log.borrow_mut().say("Builds finished but no artifacts were created.")
+    }
+
+    /// Writes what is written however a build ends: log, egress record, manifest.
+    fn close(&self, context: &Context<'_>, made: &Result<Made>) -> Result<Vec<Connection>> {
+        let mut connections = context.own_connections.borrow().clone();
+        if let Some(gateway) = self.gateway.borrow_mut().take() {
+            connections.extend(gateway.record().connections);
+        }
+        let record = egress_gateway::EgressRecord { connections };
+        let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        text.push(b'\n');
+        crate::manifest::replace(&self.request.output.join("egress.json"), &text)?;
+        let mut manifest = self.manifest.borrow_mut();
+        manifest.steps = self.notes.borrow().clone();
+        if let Err(error) = made {
+            manifest.error = Some(error.to_string());
+            let mut log = context.log.borrow_mut();
+            log.error(&format!("Build 'azure-arm' errored: {error}"))?;
+            log.error("Some builds didn't complete successfully and had errors:")?;
+        }
+        manifest.write(&self.request.output)?;
+        context.log.borrow_mut().finish()?;
+        Ok(record.connections)
+    }
+}
+
+fn base_note(base: &Base) -> BaseNote {
+    BaseNote {
+        name: base.record.name.clone(),
+        id: base.record.id.clone(),
+        age_seconds: base::age(base),
+        cached: base.cached,
+        packages: base.record.packages,
+    }
+}
+
+fn nothing() -> Made {
+    Made { image: None, allocated_bytes: 0, unchanged: false }
+}
+
+fn disk_error(error: &disk::DiskError) -> BuildError {
+    BuildError::host(error.to_string())
+}

@@ -1,0 +1,384 @@
+//! The cache: bases, layers, packages, and the working folders of builds that run.
+//!
+//! ```text
+//! <cache>/lock             held shared by builds, alone by `cache prune`
+//!         bases/<id>/      root/ and base.json
+//!         layers/<key>/    diff/ and layer.json; an overlay's upper folder, renamed, never changed again
+//!         packages/<base>/ .deb files whose digests stand in a signed index
+//!         work/<id>/       scratch of one build; its `lock` is free once that build is gone
+//! ```
+//!
+//! Everything enters by one rename, so what is there is whole.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BuildError, Result};
+
+/// A place for what builds share.
+#[derive(Debug)]
+pub struct Cache {
+    root: PathBuf,
+    _lock: File,
+}
+
+/// What is known about a layer; written once, beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Changes every time the layer is made, and with it the keys of the layers above: what was made on top of
+    /// an older result of the same step is never mixed with a newer one.
+    pub instance: String,
+    /// Name of the step that made it.
+    pub name: String,
+    /// Seconds since 1970 when it was made.
+    pub created: u64,
+    /// Its step reached something over the network, so that the same step may give something else later.
+    pub used_network: bool,
+    /// How long the step took, in seconds.
+    pub seconds: f64,
+}
+
+/// One row of `cache list`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// `base`, `layer` or `packages`.
+    pub kind: &'static str,
+    /// Its key.
+    pub key: String,
+    /// What it is.
+    pub name: String,
+    /// Age in seconds.
+    pub age_seconds: u64,
+    /// Bytes it takes on disk.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// `$AKS_JUMPBOX_CACHE`, else `aks-jumpbox` below `$XDG_CACHE_HOME` or `~/.cache`.
+    pub fn default_path() -> PathBuf {
+        if let Some(path) = std::env::var_os("AKS_JUMPBOX_CACHE") {
+            return PathBuf::from(path);
+        }
+        let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
+        let base = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
+        base.join("aks-jumpbox")
+    }
+
+    /// Opens the cache for a build, making it when it is missing, and removes what killed builds left.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or is being pruned.
+    pub fn open(root: &Path) -> Result<Self> {
+        let cache = Self::locked(root, File::try_lock_shared)?;
+        cache.remove_abandoned()?;
+        Ok(cache)
+    }
+
+    fn locked(root: &Path, lock: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<Self> {
+        for name in ["bases", "layers", "packages", "work"] {
+            let folder = root.join(name);
+            fs::create_dir_all(&folder).map_err(BuildError::io("make the cache folder", &folder))?;
+        }
+        let path = root.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(BuildError::io("open", &path))?;
+        match lock(&file) {
+            Ok(()) => Ok(Self { root: root.to_path_buf(), _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(BuildError::Host {
+                message: format!("the cache {} is in use", root.display()),
+                hint: Some("wait for the other build or `cache prune` to end".to_owned()),
+            }),
+            Err(TryLockError::Error(error)) => Err(BuildError::io("lock", &path)(error)),
+        }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A layer's folder relative to the cache, as overlays name it.
+    pub fn layer_path(key: &str) -> PathBuf {
+        Path::new("layers").join(key).join("diff")
+    }
+
+    /// What is known about a layer, when it is there.
+    pub fn layer(&self, key: &str) -> Option<LayerRecord> {
+        let text = fs::read(self.root.join("layers").join(key).join("layer.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Makes `upper` the layer `key`. Another build may have been faster: then its layer stays and this one goes
+    /// with the working folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn seal_layer(&self, key: &str, upper: &Path, record: &LayerRecord, work: &Work) -> Result<()> {
+        let staging = work.folder("seal")?;
+        let diff = staging.join("diff");
+        fs::rename(upper, &diff).map_err(BuildError::io("seal", upper))?;
+        let text = serde_json::to_vec(record).unwrap_or_default();
+        write_synced(&staging.join("layer.json"), &text)?;
+        let target = self.root.join("layers").join(key);
+        if target.exists() {
+            let aside = work.path().join(format!("replaced-{key}"));
+            fs::rename(&target, &aside).map_err(BuildError::io("replace", &target))?;
+        }
+        match fs::rename(&staging, &target) {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) => {
+                Ok(())
+            }
+            Err(error) => Err(BuildError::io("seal", &target)(error)),
+        }
+    }
+
+    /// A scratch folder of this build, locked while the build lives.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work(&self) -> Result<Work> {
+        let path = self.root.join("work").join(uuid::Uuid::new_v4().to_string());
+        fs::create_dir(&path).map_err(BuildError::io("make", &path))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(BuildError::io("make", &lock_path))?;
+        lock.lock().map_err(BuildError::io("lock", &lock_path))?;
+        Ok(Work { path, keep: false, _lock: lock })
+    }
+
+    fn remove_abandoned(&self) -> Result<()> {
+        let folder = self.root.join("work");
+        for entry in fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?.flatten() {
+            let path = entry.path();
+            // Without a lock file a build has only just begun, or was killed in that instant: judge by age.
+            let free = match File::open(path.join("lock")) {
+                Ok(lock) => lock.try_lock().is_ok(),
+                Err(_) => age_of(&path) > 60,
+            };
+            if free && !path.join("keep").exists() {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything in it.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn list(&self) -> Result<Vec<Entry>> {
+        let mut rows = Vec::new();
+        for (kind, folder, note) in
+            [("base", "bases", "base.json"), ("layer", "layers", "layer.json"), ("packages", "packages", "")]
+        {
+            let folder = self.root.join(folder);
+            for entry in fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?.flatten() {
+                let path = entry.path();
+                if !path.is_dir() {
+                    continue;
+                }
+                let key = entry.file_name().to_string_lossy().into_owned();
+                let (name, created) = describe(&path.join(note)).unwrap_or((key.clone(), None));
+                let age_seconds = created.map_or_else(|| age_of(&path), |then| now().saturating_sub(then));
+                rows.push(Entry { kind, key, name, age_seconds, bytes: tree_bytes(&path) });
+            }
+        }
+        rows.sort_by(|a, b| (a.kind, a.age_seconds).cmp(&(b.kind, b.age_seconds)));
+        Ok(rows)
+    }
+
+    /// Removes what is older than `older_than` seconds and returns how many bytes that freed.
+    ///
+    /// # Errors
+    /// When a build uses the cache, or something cannot be removed.
+    pub fn prune(root: &Path, older_than: u64) -> Result<u64> {
+        let cache = Self::locked(root, File::try_lock)?;
+        cache.remove_abandoned()?;
+        let mut freed = 0;
+        for entry in cache.list()?.into_iter().filter(|entry| entry.age_seconds >= older_than) {
+            let folder = match entry.kind {
+                "base" => "bases",
+                "layer" => "layers",
+                _ => "packages",
+            };
+            remove_tree(&root.join(folder).join(&entry.key))?;
+            freed += entry.bytes;
+        }
+        Ok(freed)
+    }
+}
+
+/// Scratch of one build; removed when dropped.
+#[derive(Debug)]
+pub struct Work {
+    path: PathBuf,
+    keep: bool,
+    _lock: File,
+}
+
+impl Work {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new, empty folder inside.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(format!("{name}-{}", uuid::Uuid::new_v4().simple()));
+        fs::create_dir(&path).map_err(BuildError::io("make", &path))?;
+        Ok(path)
+    }
+
+    /// A new folder with the `upper` and `work` that an overlay needs.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn overlay(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder(name)?;
+        for part in ["upper", "work"] {
+            let path = folder.join(part);
+            fs::create_dir(&path).map_err(BuildError::io("make", &path))?;
+        }
+        Ok(folder)
+    }
+
+    /// Leaves the folder behind (`errorHandling` abort); `cache prune` removes it.
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    pub fn keep(&mut self) -> Result<()> {
+        self.keep = true;
+        let mark = self.path.join("keep");
+        fs::write(&mark, "").map_err(BuildError::io("write", &mark))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed now is removed by the next run.
+            let _ = remove_tree(&self.path);
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn age_of(path: &Path) -> u64 {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    modified.and_then(|then| then.elapsed().ok()).map_or(0, |age| age.as_secs())
+}
+
+fn describe(note: &Path) -> Option<(String, Option<u64>)> {
+    #[derive(Deserialize)]
+    struct Note {
+        name: String,
+        created: u64,
+    }
+    let note: Note = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
+    Some((note.name, Some(note.created)))
+}
+
+fn tree_bytes(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
+    let own = meta.blocks() * 512;
+    if !meta.is_dir() {
+        return own;
+    }
+    own + fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| tree_bytes(&entry.path()))
+        .sum::<u64>()
+}
+
+/// Removes a tree; gone already is fine. `work/work` of an overlay has mode 0, which root does not mind.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(BuildError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file and waits until it is on the disk.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(BuildError::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_whole_or_absent_and_found_again() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("opens");
+        let work = cache.work().expect("work");
+        let scratch = work.overlay("step").expect("overlay");
+        fs::write(scratch.join("upper/file"), "x").expect("write");
+        assert!(cache.layer("k").is_none());
+        let record = LayerRecord {
+            instance: "i".into(),
+            name: "one".into(),
+            created: now(),
+            used_network: true,
+            seconds: 1.0,
+        };
+        cache.seal_layer("k", &scratch.join("upper"), &record, &work).expect("seal");
+        assert!(cache.layer("k").expect("layer").used_network);
+        assert_eq!(
+            fs::read_to_string(folder.path().join(Cache::layer_path("k")).join("file")).expect("read"),
+            "x"
+        );
+        assert_eq!(cache.list().expect("list")[0].name, "one");
+    }
+
+    #[test]
+    fn work_of_a_dead_build_is_removed_and_of_a_live_one_kept() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("opens");
+        let dead = folder.path().join("work/dead");
+        fs::create_dir(&dead).expect("make");
+        fs::write(dead.join("lock"), "").expect("lock file");
+        let live = cache.work().expect("work");
+        Cache::open(folder.path()).expect("opens again");
+        assert!(!dead.exists());
+        assert!(live.path().exists());
+        let path = live.path().to_path_buf();
+        drop(live);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn prune_waits_for_no_build_and_frees_what_is_old() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("opens");
+        assert!(Cache::prune(folder.path(), 0).is_err(), "a build holds the cache");
+        fs::create_dir_all(folder.path().join("layers/k/diff")).expect("make");
+        drop(cache);
+        Cache::prune(folder.path(), 0).expect("prunes");
+        assert!(!folder.path().join("layers/k").exists());
+    }
+}

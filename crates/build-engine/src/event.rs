@@ -1,0 +1,176 @@
+//! What a build tells while it runs: one stream of events for every way of showing it.
+//!
+//! The engine reports facts; terminal, plain lines and JSON lines are views of them in the command line. The
+//! serialised form is the one that `build --format json` streams.
+
+use serde::Serialize;
+
+pub use egress_gateway::Connection;
+
+/// Receives events, from any thread, in the order in which they happened.
+pub type Observer<'a> = dyn Fn(&Event) + Send + Sync + 'a;
+
+/// One thing that happened during a build.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A part of the build begins.
+    Phase {
+        /// Which one.
+        name: Phase,
+    },
+    /// A customizer changes its state.
+    Step {
+        /// Position in the template's `customize`, from 1.
+        index: u32,
+        /// How many customizers there are.
+        of: u32,
+        /// The customizer's name, or what it does where it has none.
+        name: String,
+        /// What became of it.
+        state: StepState,
+        /// How long it took; present when it ran to its end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
+        /// Why it ran although a layer might have been cached, or why it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// How old the cached layer is, in seconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        age_seconds: Option<u64>,
+    },
+    /// A line that a customizer, or the program that makes the base, printed.
+    Output {
+        /// The customizer's position; 0 for what the engine itself runs.
+        index: u32,
+        /// Where it was printed.
+        stream: Stream,
+        /// The line, without its end.
+        line: String,
+    },
+    /// A connection that was attempted and decided.
+    Egress(Connection),
+    /// Something worth knowing that asks for no action.
+    Note {
+        /// One sentence.
+        text: String,
+    },
+    /// Something that a careful user would act on.
+    Warning {
+        /// One sentence.
+        text: String,
+    },
+    /// The build ended well; the last event.
+    Done(Done),
+    /// The build ended badly; the last event, made from the engine's error by whoever called the engine.
+    Failed {
+        /// The customizer that failed, where one did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<u32>,
+        /// What failed, with its causes.
+        message: String,
+        /// What would mend it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The last lines that the step printed.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        last_lines: Vec<String>,
+        /// Every connection that was refused during that step.
+        refused: Vec<Connection>,
+    },
+}
+
+/// The parts of a build, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Making or finding the base.
+    Base,
+    /// Running the customizers.
+    Customize,
+    /// Removing what must not be in an image.
+    Generalise,
+    /// Writing the disk.
+    Disk,
+    /// Running the validators on the finished disk.
+    Validate,
+    /// Placing the results.
+    Distribute,
+}
+
+impl Phase {
+    /// Its name as events carry it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Customize => "customize",
+            Self::Generalise => "generalise",
+            Self::Disk => "disk",
+            Self::Validate => "validate",
+            Self::Distribute => "distribute",
+        }
+    }
+}
+
+/// What became of a customizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// It runs.
+    Started,
+    /// Its layer was there already.
+    Cached,
+    /// It ran and exited with 0.
+    Succeeded,
+    /// It ran and failed, or could not run.
+    Failed,
+}
+
+/// Where a line was printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What a finished build made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Done {
+    /// Path of the disk image; none when the build was to stop before it.
+    pub image: Option<String>,
+    /// Identity of its content: the hash of the extent map and the data, in lower-case hexadecimal.
+    pub content_sha256: Option<String>,
+    /// Length of the file in bytes, holes included.
+    pub bytes: Option<u64>,
+    /// Bytes that the file takes on this machine's disk.
+    pub allocated_bytes: Option<u64>,
+    /// Every file that the build wrote.
+    pub outputs: Vec<String>,
+    /// How long the build took.
+    pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_the_fields_that_scripts_read() {
+        let event = Event::Step {
+            index: 3,
+            of: 11,
+            name: "Install kubectl".into(),
+            state: StepState::Succeeded,
+            seconds: Some(4.2),
+            why: None,
+            age_seconds: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&event).expect("serialises"),
+            r#"{"event":"step","index":3,"of":11,"name":"Install kubectl","state":"succeeded","seconds":4.2}"#
+        );
+    }
+}

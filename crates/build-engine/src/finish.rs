@@ -1,0 +1,125 @@
+//! From the last layer to the disk: generalise, boot files, bill of materials, file system. One job in one sandbox,
+//! because all of it needs the merged view of the layers.
+
+use std::path::{Path, PathBuf};
+
+use sandbox::{Job, JobContext};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, DiskIds, DiskSpec};
+use crate::error::{BuildError, Result};
+use crate::generalise;
+use crate::manifest::Stage;
+use crate::rooted::Rooted;
+use crate::run::Context;
+use crate::sbom;
+
+/// The function that runs inside.
+pub const JOB: Job = Job { name: "finish", run: inside };
+
+/// What is to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// Size of the disk in GiB; none for the smallest that fits.
+    pub size_gib: Option<u32>,
+    /// Where the VHD goes.
+    pub vhd: PathBuf,
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finished {
+    /// Identity of the disk's content.
+    pub content_sha256: String,
+    /// Length of the file in bytes.
+    pub bytes: u64,
+    /// Bytes it takes on this machine's disk.
+    pub allocated_bytes: u64,
+    /// What generalising did, a line each.
+    pub generalised: Vec<String>,
+    /// The bill of materials, CycloneDX JSON.
+    pub sbom: String,
+    /// Seconds of each stage.
+    pub stages: Vec<Stage>,
+}
+
+/// Generalises a scratch copy of the stack and writes it as a disk.
+///
+/// # Errors
+/// When the image is not bootable or does not fit, or the disk cannot be written.
+pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<Finished> {
+    let scratch = context.work.overlay("finish")?;
+    let input = serde_json::to_string(order).unwrap_or_default();
+    let output =
+        context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_partial(&order.vhd))?;
+    serde_json::from_str(&output)
+        .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))
+}
+
+/// A job that was killed could not remove what it had begun.
+fn remove_partial(vhd: &Path) {
+    let mut partial = vhd.as_os_str().to_owned();
+    partial.push(".partial");
+    let _ = std::fs::remove_file(PathBuf::from(partial));
+}
+
+fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
+    let order: Order = serde_json::from_str(input).map_err(|error| error.to_string())?;
+    let root = context.root.as_ref().ok_or("no root file system")?;
+    let finished = finish(root, &order).map_err(|error| full_text(error.as_ref()))?;
+    serde_json::to_string(&finished).map_err(|error| error.to_string())
+}
+
+fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
+    let mut clock = Clock::new();
+    let rooted = Rooted::open(root)?;
+    let generalised = generalise::apply(&rooted, &generalise::plan(&rooted, &[crate::user::NAME])?)?;
+    clock.lap("generalise");
+    let ids = DiskIds::random();
+    disk::install_boot_files(&rooted, &ids)?;
+    let sbom = sbom::cyclonedx(&rooted)?;
+    clock.lap("sbom");
+    let spec = DiskSpec { size_gib: order.size_gib, ids };
+    let disk = disk::write(&spec, root, &order.vhd, &mut |_| {})?;
+    clock.stages.extend(
+        disk.stages
+            .iter()
+            .map(|(stage, took)| Stage { name: stage.to_string(), seconds: took.as_secs_f64() }),
+    );
+    Ok(Finished {
+        content_sha256: disk.content_sha256,
+        bytes: disk.virtual_bytes + disk::vhd::FOOTER_BYTES,
+        allocated_bytes: disk.allocated_bytes,
+        generalised,
+        sbom,
+        stages: clock.stages,
+    })
+}
+
+/// An error with its causes in one text: only text leaves a sandbox.
+fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text += &format!(": {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Seconds between one stage and the next.
+struct Clock {
+    last: std::time::Instant,
+    stages: Vec<Stage>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { last: std::time::Instant::now(), stages: Vec::new() }
+    }
+
+    fn lap(&mut self, name: &str) {
+        self.stages.push(Stage { name: name.to_owned(), seconds: self.last.elapsed().as_secs_f64() });
+        self.last = std::time::Instant::now();
+    }
+}

@@ -1,0 +1,129 @@
+//! `customization.log` and `validation.log` in the line shapes that AIB's own logs have (generation B: dated
+//! `ui:` lines, `(telemetry)` markers around every provisioner), so that whatever reads those reads these.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{BuildError, Result};
+use crate::event::Stream;
+
+/// A log file that is being written.
+#[derive(Debug)]
+pub struct PackerLog {
+    path: PathBuf,
+    file: BufWriter<File>,
+    operation: String,
+}
+
+/// The longest line that is kept whole; the rest of a longer one is cut and counted.
+const LINE_LIMIT: usize = 8192;
+
+impl PackerLog {
+    /// Starts the log of one run.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn create(path: &Path, operation: &str) -> Result<Self> {
+        let file = File::create(path).map_err(BuildError::io("make", path))?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), operation: operation.to_owned() })
+    }
+
+    /// A step of the tool itself: `==> azure-arm: text`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn say(&mut self, text: &str) -> Result<()> {
+        self.line(&format!("ui: ==> azure-arm: {text}"))
+    }
+
+    /// An error of the tool itself.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn error(&mut self, text: &str) -> Result<()> {
+        self.line(&format!("ui error: ==> azure-arm: {text}"))
+    }
+
+    /// A line that a script printed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn output(&mut self, stream: Stream, text: &str) -> Result<()> {
+        let text = printable(text);
+        match stream {
+            Stream::Stdout => self.line(&format!("ui:     azure-arm: {text}")),
+            Stream::Stderr => self.line(&format!("ui error: ==> azure-arm: {text}")),
+        }
+    }
+
+    /// The marker around a provisioner; `what` is `Starting provisioner` or `ending`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn telemetry(&mut self, what: &str, provisioner: &str) -> Result<()> {
+        self.line(&format!("[INFO] (telemetry) {what} {provisioner}"))
+    }
+
+    /// The last line, as AIB writes it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(&mut self) -> Result<()> {
+        self.line("[INFO] (telemetry) Finalizing.")?;
+        let operation = self.operation.clone();
+        writeln!(self.file, "[{operation}] PACKER Done exporting Packer logs to Azure Storage.")
+            .and_then(|()| self.file.flush())
+            .map_err(BuildError::io("write", &self.path))
+    }
+
+    fn line(&mut self, text: &str) -> Result<()> {
+        let now = jiff::Timestamp::now().strftime("%Y/%m/%d %H:%M:%S");
+        writeln!(self.file, "[{}] PACKER {now} {text}", self.operation)
+            .and_then(|()| self.file.flush())
+            .map_err(BuildError::io("write", &self.path))
+    }
+}
+
+/// A line without what would steer a terminal, and of bounded length.
+pub fn printable(line: &str) -> String {
+    let mut text: String = line
+        .chars()
+        .take(LINE_LIMIT)
+        .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    let left = line.chars().count().saturating_sub(LINE_LIMIT);
+    if left > 0 {
+        use std::fmt::Write;
+        let _ = write!(text, " [{left} characters cut]");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_shape_that_the_service_writes() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("customization.log");
+        let mut log = PackerLog::create(&path, "0a1b2c3d-0000-4000-8000-000000000000").expect("create");
+        log.telemetry("Starting provisioner", "shell").expect("write");
+        log.output(Stream::Stdout, "hello\u{1b}[31m").expect("write");
+        log.output(Stream::Stderr, "oops").expect("write");
+        log.finish().expect("write");
+        let text = std::fs::read_to_string(path).expect("read");
+        let shapes: Vec<_> = text.lines().map(|line| line[39..].split_at(7).1).collect();
+        assert!(shapes[0].ends_with("[INFO] (telemetry) Starting provisioner shell"), "{text}");
+        assert!(shapes[1].ends_with("ui:     azure-arm: hello\u{fffd}[31m"), "{text}");
+        assert!(shapes[2].ends_with("ui error: ==> azure-arm: oops"), "{text}");
+        assert!(text.ends_with("PACKER Done exporting Packer logs to Azure Storage.\n"), "{text}");
+        assert_eq!(&shapes[0][4..5], "/", "a date comes first: {}", shapes[0]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        assert!(printable(&"x".repeat(LINE_LIMIT + 5)).ends_with("x [5 characters cut]"));
+    }
+}

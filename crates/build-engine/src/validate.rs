@@ -1,0 +1,76 @@
+//! `inVMValidations`: run on what is read back from the finished disk, not on the layers it was written from, so
+//! that what is checked is what Azure would boot.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::disk;
+use crate::error::{BuildError, Result};
+use crate::event::{Event, StepState};
+use crate::log::PackerLog;
+use crate::run::Context;
+use crate::step::{Machine, Task};
+use crate::user;
+
+/// Runs the validators in order; the first failure ends them. Returns the seconds it took.
+///
+/// # Errors
+/// [`BuildError::Step`] when one fails.
+pub fn run(
+    context: &Context<'_>,
+    machine: &Machine<'_>,
+    disk: &Path,
+    validators: &[Task],
+    log: &Path,
+    steps_before: usize,
+) -> Result<f64> {
+    let started = Instant::now();
+    let root = context.work.folder("read-back")?;
+    disk::read_back(disk, &root).map_err(|error| BuildError::host(error.to_string()))?;
+    let log = RefCell::new(PackerLog::create(log, &uuid::Uuid::new_v4().to_string())?);
+    let context = Context { log: &log, ..*context };
+    let result = in_order(&context, machine, &root, validators, steps_before);
+    log.borrow_mut().finish()?;
+    result.map(|()| started.elapsed().as_secs_f64())
+}
+
+fn in_order(
+    context: &Context<'_>,
+    machine: &Machine<'_>,
+    root: &Path,
+    validators: &[Task],
+    steps_before: usize,
+) -> Result<()> {
+    // As on the service's validation machine, a user of the same kind is there again.
+    let with_user = context.work.overlay("validation-user")?;
+    let mut lowers = vec![root.to_path_buf()];
+    context.run_job(&user::JOB, "", &lowers, &with_user)?;
+    lowers.insert(0, with_user.join("upper"));
+    for task in validators {
+        let step = u32::try_from(steps_before).unwrap_or(u32::MAX).saturating_add(task.index);
+        let scratch = context.work.overlay("validator")?;
+        let event = |state, seconds, why| Event::Step {
+            index: task.index,
+            of: u32::try_from(validators.len()).unwrap_or(u32::MAX),
+            name: format!("validate: {}", task.name),
+            state,
+            seconds,
+            why,
+            age_seconds: None,
+        };
+        (context.observer)(&event(StepState::Started, None, None));
+        context.log.borrow_mut().telemetry("Starting provisioner", task.provisioner())?;
+        let outcome = machine.run(context, task, step, &lowers, &scratch);
+        context.log.borrow_mut().telemetry("ending", task.provisioner())?;
+        match outcome {
+            Ok(outcome) => (context.observer)(&event(StepState::Succeeded, Some(outcome.seconds), None)),
+            Err(error) => {
+                (context.observer)(&event(StepState::Failed, None, Some(error.to_string())));
+                return Err(error);
+            }
+        }
+        lowers.insert(0, scratch.join("upper"));
+    }
+    Ok(())
+}

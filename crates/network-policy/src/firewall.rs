@@ -1,0 +1,249 @@
+//! Azure Firewall: network rules, then application rules, then a refusal.
+//!
+//! Source: Azure Firewall rule processing logic. Within each kind, rule collection groups are asked by priority,
+//! their collections by priority, rules from the top; every match ends the evaluation. Threat intelligence,
+//! intrusion detection and the built-in infrastructure FQDNs are not modelled: what only they would permit is
+//! not permitted.
+
+use crate::address::{self, Address, End, PortRange, RuleProtocol};
+use crate::flow::{Application, Flow, Layer, Protocol};
+use crate::fqdn::FqdnPattern;
+use crate::matching::{Access, Candidate, Match, Ruling, first_match, unique};
+use crate::policy::{Context, NO_RULE};
+
+/// A firewall policy, or the rules of a classic firewall: groups in the order they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirewallPolicy {
+    name: String,
+    groups: Vec<RuleCollectionGroup>,
+}
+
+/// A rule collection group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleCollectionGroup {
+    /// Name.
+    pub name: String,
+    /// 100 to 65000; lower is asked first.
+    pub priority: u16,
+    /// Its collections, in any order until the policy sorts them.
+    pub collections: Vec<RuleCollection>,
+}
+
+/// A filter rule collection: rules that share one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleCollection {
+    /// Name.
+    pub name: String,
+    /// 100 to 65000; lower is asked first.
+    pub priority: u16,
+    /// What its rules do with the flows they match.
+    pub action: Access,
+    /// Rules, top first.
+    pub rules: Vec<FirewallRule>,
+}
+
+/// A rule of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirewallRule {
+    /// Matches addresses, ports and protocols.
+    Network(NetworkRule),
+    /// Matches HTTP hosts and TLS server names.
+    Application(ApplicationRule),
+}
+
+/// A network rule. Lists are unions; one of `destination` and `destination_names` may be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRule {
+    /// Name.
+    pub name: String,
+    /// Protocols.
+    pub protocols: Vec<RuleProtocol>,
+    /// Source addresses.
+    pub source: Vec<Address>,
+    /// Destination addresses, service tags included.
+    pub destination: Vec<Address>,
+    /// Destination names. Two names on one address cannot be told apart by a firewall; here a name matches only
+    /// itself.
+    pub destination_names: Vec<FqdnPattern>,
+    /// Destination ports.
+    pub destination_ports: Vec<PortRange>,
+}
+
+/// An application rule. Lists are unions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationRule {
+    /// Name.
+    pub name: String,
+    /// Protocols and ports. MSSQL is left out: no flow of a build speaks it.
+    pub protocols: Vec<(Application, u16)>,
+    /// Source addresses.
+    pub source: Vec<Address>,
+    /// Destination addresses; empty means any.
+    pub destination: Vec<Address>,
+    /// What may be asked for.
+    pub targets: Vec<Target>,
+}
+
+/// What an application rule permits or refuses to ask for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Names by pattern.
+    Fqdn(FqdnPattern),
+    /// A list of names that Microsoft keeps and does not publish: may match any name.
+    FqdnTag(String),
+    /// A category of web sites: may match any name.
+    WebCategory(String),
+    /// A URL: its host decides that it cannot match; the path is not known.
+    Url {
+        /// Host part.
+        host: FqdnPattern,
+        /// The whole URL as written.
+        text: String,
+    },
+}
+
+impl FirewallPolicy {
+    /// A policy of these groups, in any order.
+    pub fn new(name: impl Into<String>, mut groups: Vec<RuleCollectionGroup>) -> Self {
+        groups.sort_by_key(|group| group.priority);
+        for group in &mut groups {
+            group.collections.sort_by_key(|collection| collection.priority);
+            let rules = group.collections.iter_mut().flat_map(|collection| &mut collection.rules);
+            rules.for_each(FirewallRule::normalise);
+        }
+        Self { name: name.into(), groups }
+    }
+
+    /// Puts the groups of `parent` before this policy's own, whatever their priorities.
+    #[must_use]
+    pub fn with_parent(mut self, parent: &Self) -> Self {
+        self.groups.splice(0..0, parent.groups.iter().cloned());
+        self
+    }
+
+    /// Name or id of the policy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Groups in the order they are asked.
+    pub fn groups(&self) -> &[RuleCollectionGroup] {
+        &self.groups
+    }
+
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (&FirewallRule, Access)> {
+        self.groups
+            .iter()
+            .flat_map(|group| &group.collections)
+            .flat_map(|collection| collection.rules.iter().map(|rule| (rule, collection.action)))
+    }
+
+    pub(crate) fn decide(&self, flow: &Flow, context: &Context) -> Ruling<'_> {
+        let (source, destination) = End::of(flow);
+        let network = self.rules().filter_map(move |(rule, access)| match rule {
+            FirewallRule::Network(rule) => Some(Candidate {
+                matches: rule.matches(flow, source, destination, context),
+                access,
+                layer: Layer::FirewallNetwork,
+                rule: &rule.name,
+            }),
+            FirewallRule::Application(_) => None,
+        });
+        let application = self.rules().filter_map(move |(rule, access)| match rule {
+            FirewallRule::Application(rule) => Some(Candidate {
+                matches: rule.matches(flow, source, destination, context),
+                access,
+                layer: Layer::FirewallApplication,
+                rule: &rule.name,
+            }),
+            FirewallRule::Network(_) => None,
+        });
+        let layer = if speaks(flow).is_some() { Layer::FirewallApplication } else { Layer::FirewallNetwork };
+        let last = Candidate { matches: Match::Yes, access: Access::Deny, layer, rule: NO_RULE };
+        first_match(&self.name, network.chain(application), last)
+    }
+}
+
+/// The application protocol that application rules may look at: never over UDP, so QUIC never matches.
+pub(crate) fn speaks(flow: &Flow) -> Option<Application> {
+    flow.application.filter(|_| flow.protocol == Protocol::Tcp)
+}
+
+impl FirewallRule {
+    fn normalise(&mut self) {
+        match self {
+            Self::Network(rule) => {
+                unique(&mut rule.protocols);
+                unique(&mut rule.source);
+                unique(&mut rule.destination);
+                unique(&mut rule.destination_names);
+                unique(&mut rule.destination_ports);
+            }
+            Self::Application(rule) => {
+                unique(&mut rule.protocols);
+                unique(&mut rule.source);
+                unique(&mut rule.destination);
+                unique(&mut rule.targets);
+            }
+        }
+    }
+
+    /// Source and destination addresses.
+    pub(crate) fn addresses_mut(&mut self) -> [&mut Vec<Address>; 2] {
+        match self {
+            Self::Network(rule) => [&mut rule.source, &mut rule.destination],
+            Self::Application(rule) => [&mut rule.source, &mut rule.destination],
+        }
+    }
+
+    /// Destination ports the rule looks at.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = PortRange> + '_ {
+        let (network, application): (&[PortRange], &[_]) = match self {
+            Self::Network(rule) => (&rule.destination_ports, &[]),
+            Self::Application(rule) => (&[], &rule.protocols),
+        };
+        network.iter().copied().chain(application.iter().map(|&(_, port)| PortRange::single(port)))
+    }
+}
+
+impl NetworkRule {
+    fn matches(&self, flow: &Flow, source: End<'_>, destination: End<'_>, context: &Context) -> Match {
+        let ports = address::port_matches(&self.destination_ports, flow.protocol, flow.port);
+        let protocol = Match::any(self.protocols.iter().map(|protocol| match (protocol, flow.protocol) {
+            // Any with explicit ports means TCP and UDP.
+            (RuleProtocol::Any, Protocol::Icmp | Protocol::Other(_)) if ports != Match::Yes => Match::No,
+            _ => protocol.matches(flow.protocol),
+        }));
+        let names = Match::any(self.destination_names.iter().map(|pattern| match destination {
+            End::Name(name) => Match::from_bool(pattern.matches(name)),
+            End::Peer(_) | End::Local(_) => Match::Maybe,
+        }));
+        Match::all([
+            protocol,
+            ports,
+            address::matches(&self.destination, destination, context).max(names),
+            address::matches(&self.source, source, context),
+        ])
+    }
+}
+
+impl ApplicationRule {
+    fn matches(&self, flow: &Flow, source: End<'_>, destination: End<'_>, context: &Context) -> Match {
+        let (Some(application), End::Name(name)) = (speaks(flow), destination) else {
+            return Match::No;
+        };
+        if !self.protocols.contains(&(application, flow.port)) {
+            return Match::No;
+        }
+        let targets = Match::any(self.targets.iter().map(|target| match target {
+            Target::Fqdn(pattern) => Match::from_bool(pattern.matches(name)),
+            Target::Url { host, .. } => Match::from_bool(host.matches(name)).min(Match::Maybe),
+            Target::FqdnTag(_) | Target::WebCategory(_) => Match::Maybe,
+        }));
+        let addresses = match self.destination.as_slice() {
+            [] => Match::Yes,
+            given => address::matches(given, destination, context),
+        };
+        Match::all([targets, addresses, address::matches(&self.source, source, context)])
+    }
+}

@@ -1,0 +1,118 @@
+//! Service tags: which addresses and names they stand for, as far as that is known.
+//!
+//! Sources: Azure service tags overview; the exclusions of `Internet` follow what IP flow verify and effective
+//! security rules show (private, shared, link-local, loopback and multicast space is not in it).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::matching::Match;
+
+/// Azure's platform address: DNS, DHCP, wire server and load balancer probes.
+pub(crate) const WIRE_SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(168, 63, 129, 16));
+/// Azure's instance metadata service.
+pub(crate) const METADATA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254));
+
+/// A service tag, compared ignoring case; `INTERNET`, `VIRTUAL_NETWORK` and `AZURE_LOADBALANCER` are old spellings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceTag {
+    /// The virtual network's own address space and the platform address.
+    VirtualNetwork,
+    /// Public address space outside the virtual network.
+    Internet,
+    /// The source of health probes, 168.63.129.16.
+    AzureLoadBalancer,
+    /// Any other tag, as written: its prefixes are not known here, so it may match anything.
+    Other(String),
+}
+
+impl ServiceTag {
+    /// Reads a tag; `None` when the text cannot be one (tags are letters, digits and dots, and begin with a
+    /// letter).
+    pub fn parse(text: &str) -> Option<Self> {
+        let starts = text.starts_with(|c: char| c.is_ascii_alphabetic());
+        if !starts || !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
+            return None;
+        }
+        Some(match text.to_ascii_lowercase().as_str() {
+            "virtualnetwork" | "virtual_network" => Self::VirtualNetwork,
+            "internet" => Self::Internet,
+            "azureloadbalancer" | "azure_loadbalancer" => Self::AzureLoadBalancer,
+            _ => Self::Other(text.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for ServiceTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::VirtualNetwork => "VirtualNetwork",
+            Self::Internet => "Internet",
+            Self::AzureLoadBalancer => "AzureLoadBalancer",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// Blocks that `Internet` never covers.
+const NOT_INTERNET: [(u32, u8); 9] = [
+    (0x0000_0000, 8),  // 0.0.0.0/8
+    (0x0a00_0000, 8),  // 10.0.0.0/8
+    (0x6440_0000, 10), // 100.64.0.0/10
+    (0x7f00_0000, 8),  // 127.0.0.0/8
+    (0xa9fe_0000, 16), // 169.254.0.0/16
+    (0xac10_0000, 12), // 172.16.0.0/12
+    (0xc0a8_0000, 16), // 192.168.0.0/16
+    (0xe000_0000, 3),  // 224.0.0.0/3
+    (0xa83f_8110, 32), // 168.63.129.16, which belongs to VirtualNetwork
+];
+
+/// Whether all of `prefix` lies in space that is never public.
+pub(crate) fn is_private(prefix: &IpNet) -> bool {
+    match prefix {
+        IpNet::V4(prefix) => NOT_INTERNET.iter().any(|&(base, length)| {
+            Ipv4Net::new(base.into(), length).is_ok_and(|block| block.contains(prefix))
+        }),
+        // Only 2000::/3 is handed out as global unicast.
+        IpNet::V6(prefix) => prefix.prefix_len() >= 3 && prefix.network().segments()[0] >> 13 != 1,
+    }
+}
+
+/// Suffixes (or whole names) of Azure services, and the tag that holds their addresses.
+const NAMES: [(&str, &str); 11] = [
+    (".blob.core.windows.net", "Storage"),
+    (".file.core.windows.net", "Storage"),
+    (".queue.core.windows.net", "Storage"),
+    (".table.core.windows.net", "Storage"),
+    (".dfs.core.windows.net", "Storage"),
+    (".web.core.windows.net", "Storage"),
+    (".vault.azure.net", "AzureKeyVault"),
+    (".azurecr.io", "AzureContainerRegistry"),
+    ("management.azure.com", "AzureResourceManager"),
+    ("mcr.microsoft.com", "MicrosoftContainerRegistry"),
+    ("login.microsoftonline.com", "AzureActiveDirectory"),
+];
+
+/// The tag that holds the addresses behind a public name, as far as it is known.
+pub(crate) fn of_name(name: &str) -> Option<&'static str> {
+    let owns = |known: &str| if known.starts_with('.') { name.ends_with(known) } else { name == known };
+    NAMES.iter().find(|(known, _)| owns(known)).map(|(_, tag)| *tag)
+}
+
+/// Whether the addresses behind a public name are in a tag.
+pub(crate) fn holds_name(tag: &str, name: &str) -> Match {
+    if of_name(name).is_some_and(|own| own.eq_ignore_ascii_case(tag)) {
+        Match::Yes
+    } else {
+        holds_address(tag)
+    }
+}
+
+/// Whether an address that is not the platform's own is in a tag.
+pub(crate) fn holds_address(tag: &str) -> Match {
+    // These two are the platform's single addresses, which never get here.
+    let platform = ["AzurePlatformDNS", "AzurePlatformIMDS"].iter().any(|own| own.eq_ignore_ascii_case(tag));
+    if platform { Match::No } else { Match::Maybe }
+}

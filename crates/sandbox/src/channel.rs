@@ -1,0 +1,70 @@
+//! Messages between engine, outer process and pid 1: length-prefixed JSON, and descriptors beside it.
+
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::spec::Exit;
+
+/// Largest message either side accepts: the specification carries uploaded files.
+const LIMIT: usize = 256 << 20;
+
+/// What the inside tells the outside.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The user namespace exists and waits for its id map.
+    MapIds,
+    /// The network's sockets follow as descriptors.
+    Sockets,
+    /// The command is about to run.
+    Started,
+    /// Set-up failed.
+    SetUpFailed(String),
+    /// A job reported an error.
+    JobFailed(String),
+    /// The command ended.
+    Exited(Exit),
+}
+
+pub fn send(stream: &mut UnixStream, message: &impl Serialize) -> std::io::Result<()> {
+    let body = serde_json::to_vec(message)?;
+    let length = u32::try_from(body.len()).map_err(|_| std::io::Error::other("message too large"))?;
+    stream.write_all(&length.to_le_bytes())?;
+    stream.write_all(&body)
+}
+
+pub fn receive<T: DeserializeOwned>(stream: &mut UnixStream) -> std::io::Result<T> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > LIMIT {
+        return Err(std::io::Error::other("message too large"));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+pub fn send_descriptors(stream: &UnixStream, descriptors: &[RawFd]) -> std::io::Result<()> {
+    let rights = [ControlMessage::ScmRights(descriptors)];
+    sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"F")], &rights, MsgFlags::empty(), None)?;
+    Ok(())
+}
+
+pub fn receive_descriptors<const N: usize>(stream: &UnixStream) -> std::io::Result<[OwnedFd; N]> {
+    let mut byte = [0];
+    let mut space = nix::cmsg_space!([RawFd; 8]);
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let message =
+        recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut received = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = control {
+            received.extend(raw.into_iter().map(crate::sys::own));
+        }
+    }
+    received.try_into().map_err(|_| std::io::Error::other("unexpected number of descriptors"))
+}

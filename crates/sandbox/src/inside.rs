@@ -1,0 +1,125 @@
+//! Pid 1 of the sandbox: mounts, uploads, the command, and the reaping of whatever it leaves behind.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, wait};
+use nix::unistd::Pid;
+
+use crate::channel::{Report, receive, send};
+use crate::mounts;
+use crate::spec::{Entry, Exit, Program, Spec, Upload};
+
+/// One of our own functions that can run inside a sandbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    /// Name that [`Entry::Job`] uses.
+    pub name: &'static str,
+    /// The function: gets its input, returns its output or what went wrong.
+    pub run: fn(&JobContext, &str) -> Result<String, String>,
+}
+
+/// What a job finds.
+#[derive(Debug)]
+pub struct JobContext {
+    /// Where the overlay's merged view is mounted, when the sandbox has one.
+    pub root: Option<PathBuf>,
+}
+
+/// Runs pid 1 to its end.
+pub fn main(jobs: &[Job]) -> i32 {
+    let Ok(fd) = std::io::stdin().as_fd().try_clone_to_owned() else { return 2 };
+    let mut outer = UnixStream::from(fd);
+    let report = match run(&mut outer, jobs) {
+        Ok(report) => report,
+        Err(why) => Report::SetUpFailed(why),
+    };
+    i32::from(send(&mut outer, &report).is_err())
+}
+
+fn run(outer: &mut UnixStream, jobs: &[Job]) -> Result<Report, String> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(text)?;
+    // Only now may the outer process speak: had it died before, the next read would find the end of file.
+    send(outer, &()).map_err(text)?;
+    let spec: Spec = receive(outer).map_err(text)?;
+    mounts::make_private()?;
+    let root = spec.overlay.as_ref().map(mounts::overlay).transpose()?;
+    match &spec.entry {
+        Entry::Job { name, input } => {
+            let job = jobs.iter().find(|job| job.name == name).ok_or(format!("no job is called {name}"))?;
+            mounts::proc_of_this_namespace(Path::new("/proc"))?;
+            send(outer, &Report::Started).map_err(text)?;
+            Ok(match (job.run)(&JobContext { root }, input) {
+                Ok(output) => Report::Exited(Exit::Job(output)),
+                Err(why) => Report::JobFailed(why),
+            })
+        }
+        Entry::Program(program) => {
+            let sources = spec.uploads.iter().map(open_source).collect::<Result<Vec<_>, _>>()?;
+            mounts::enter(&root.ok_or("a program needs a root file system")?, &spec)?;
+            for (upload, source) in spec.uploads.iter().zip(sources) {
+                write_upload(upload, source)
+                    .map_err(|error| format!("failed to write {}: {error}", upload.path.display()))?;
+            }
+            let child = start(program, spec.interactive)?;
+            send(outer, &Report::Started).map_err(text)?;
+            reap_until(child).map(Report::Exited)
+        }
+    }
+}
+
+/// Opened while the host's files are still visible.
+fn open_source(upload: &Upload) -> Result<File, String> {
+    File::open(&upload.source).map_err(|error| format!("failed to open {}: {error}", upload.source.display()))
+}
+
+fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&upload.path)?;
+    std::io::copy(&mut source, &mut file)?;
+    fchown(&file, Some(upload.uid), Some(upload.gid))?;
+    fs::set_permissions(&upload.path, fs::Permissions::from_mode(upload.mode))
+}
+
+fn start(program: &Program, interactive: bool) -> Result<Pid, String> {
+    let (name, arguments) = program.argv.split_first().ok_or("no program to run")?;
+    let cwd = if program.cwd.is_dir() { program.cwd.as_path() } else { Path::new("/") };
+    let mut command = Command::new(name);
+    command.args(arguments).env_clear().envs(program.env.iter().cloned()).current_dir(cwd);
+    command.uid(program.uid).gid(program.gid).stdin(Stdio::null());
+    if interactive {
+        let terminal = std::io::stderr().as_fd().try_clone_to_owned().map_err(text)?;
+        command.stdin(Stdio::from(terminal));
+    }
+    let child = command.spawn().map_err(|error| format!("failed to start {name}: {error}"))?;
+    i32::try_from(child.id()).map(Pid::from_raw).map_err(text)
+}
+
+/// Collects every process that ends until `child` does; the kernel ends the rest with pid 1.
+fn reap_until(child: Pid) -> Result<Exit, String> {
+    loop {
+        match wait() {
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => return Ok(Exit::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                return Ok(Exit::Signal(signal as i32));
+            }
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(format!("failed to wait for the command: {error}")),
+        }
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,103 @@
+//! What a sandbox is to be: plain values, sent to the re-executed binary as JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spec {
+    /// The root file system.
+    pub overlay: Option<Overlay>,
+    /// Host name inside.
+    pub hostname: String,
+    /// A network whose only way out are the sockets handed out; without it there is no network at all.
+    pub network: bool,
+    /// Host paths made visible inside.
+    pub binds: Vec<Bind>,
+    /// Files written inside before the command starts.
+    pub uploads: Vec<Upload>,
+    /// What runs.
+    pub entry: Entry,
+    /// Keep the terminal: for a person's shell only.
+    pub interactive: bool,
+}
+
+/// An overlay of immutable layers and one writable folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Overlay {
+    /// Folder that `lowers` are relative to (short paths keep many layers within the kernel's option limit).
+    pub store: PathBuf,
+    /// Read-only layers, topmost first.
+    pub lowers: Vec<PathBuf>,
+    /// Folder with `upper` and `work` inside it and room for the mount point; on the same file system as both.
+    pub scratch: PathBuf,
+}
+
+/// A host path made visible inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bind {
+    /// Path outside.
+    pub host: PathBuf,
+    /// Absolute path inside; its last component is made when it is missing and lies under `/run`.
+    pub inside: PathBuf,
+    /// No writes through it.
+    pub read_only: bool,
+    /// Folder for writes when `host` is to stay untouched but must look writable: an overlay with this as upper.
+    pub scratch: Option<PathBuf>,
+}
+
+/// A file written inside before the command starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Upload {
+    /// Absolute path inside; links are not followed in its last component.
+    pub path: PathBuf,
+    /// Host file that holds the content.
+    pub source: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What runs inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Entry {
+    /// A program of the sandbox's root, after `pivot_root`.
+    Program(Program),
+    /// One of our own functions, with the host's files still visible and the overlay mounted beside them.
+    Job {
+        /// Name it was registered under.
+        name: String,
+        /// Its input.
+        input: String,
+    },
+}
+
+/// A program to run inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Program {
+    /// Path inside, then arguments.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// Working folder; `/` where it does not exist.
+    pub cwd: PathBuf,
+    /// User id; supplementary groups are always dropped.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// How the command of a sandbox ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// A job finished with this output.
+    Job(String),
+}

@@ -1,0 +1,291 @@
+//! Real namespaces: needs root, `ip` and `nft`. The root file system is a skeleton with the host's /usr in it.
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, clippy::type_complexity, reason = "tests")]
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use sandbox::{Bind, Entry, Exit, Job, JobContext, Overlay, Program, SandboxError, Spec, Upload};
+
+const JOBS: &[Job] = &[
+    Job { name: "echo", run: |_, input| Ok(input.to_uppercase()) },
+    Job { name: "write", run: |context, input| write_in_root(context, input) },
+    Job { name: "fail", run: |_, _| Err("no luck".to_owned()) },
+];
+
+fn write_in_root(context: &JobContext, input: &str) -> Result<String, String> {
+    let root = context.root.as_ref().ok_or("no root")?;
+    fs::write(root.join("etc/from-job"), input).map_err(|error| error.to_string())?;
+    fs::read_to_string(root.join("etc/base")).map_err(|error| error.to_string())
+}
+
+type TestResult = Result<(), Failed>;
+
+fn main() {
+    sandbox::enter_if_requested(JOBS);
+    let tests: [(&str, fn() -> TestResult); 12] = [
+        ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
+        ("writes_land_in_the_upper_folder_alone", upper),
+        ("the_command_runs_as_the_given_user_without_groups", user),
+        ("no_descriptor_and_no_host_file_is_inherited", nothing_inherited),
+        ("kernel_settings_are_read_only", kernel_settings),
+        ("a_link_in_place_of_a_mount_point_is_refused", hostile_mount_point),
+        ("a_job_returns_its_output_or_its_error", jobs),
+        ("tcp_to_any_address_reaches_the_proxy_socket", proxy_socket),
+        ("udp_is_refused_at_once_and_logged", refused_udp),
+        ("killing_leaves_no_process", kill),
+        ("background_processes_end_with_the_command", background),
+        ("a_bind_with_scratch_keeps_the_source_untouched", scratch_bind),
+    ];
+    let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base");
+        for name in ["etc", "tmp", "usr", "proc", "sys", "dev", "run", "cache"] {
+            fs::create_dir_all(base.join(name)).unwrap();
+        }
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            symlink(format!("usr/{name}"), base.join(name)).unwrap();
+        }
+        fs::write(base.join("etc/base"), "from the base").unwrap();
+        for name in ["upper", "work"] {
+            fs::create_dir_all(folder.path().join("scratch").join(name)).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn spec(&self, entry: Entry) -> Spec {
+        Spec {
+            overlay: Some(Overlay {
+                store: self.folder.path().to_path_buf(),
+                lowers: vec!["base".into()],
+                scratch: self.path("scratch"),
+            }),
+            hostname: "build".into(),
+            network: false,
+            binds: vec![Bind { host: "/usr".into(), inside: "/usr".into(), read_only: true, scratch: None }],
+            uploads: Vec::new(),
+            entry,
+            interactive: false,
+        }
+    }
+
+    fn shell(&self, script: &str) -> Spec {
+        self.spec(Entry::Program(Program {
+            argv: ["/bin/sh", "-ec", script].map(str::to_owned).to_vec(),
+            env: vec![("PATH".into(), "/usr/sbin:/usr/bin".into())],
+            cwd: "/".into(),
+            uid: 0,
+            gid: 0,
+        }))
+    }
+}
+
+fn run(spec: &Spec) -> Result<(Exit, String), SandboxError> {
+    let mut running = sandbox::spawn(spec)?;
+    let (mut out, mut err) = (running.take_stdout().unwrap(), running.take_stderr().unwrap());
+    let (mut text, mut errors) = (String::new(), String::new());
+    out.read_to_string(&mut text).unwrap();
+    err.read_to_string(&mut errors).unwrap();
+    Ok((running.wait()?, text + &errors))
+}
+
+fn exit_code() -> TestResult {
+    let world = World::new();
+    let (exit, text) = run(&world.shell("cat /etc/base; hostname; exit 7"))?;
+    assert_eq!((exit, text.as_str()), (Exit::Code(7), "from the basebuild\n"));
+    Ok(())
+}
+
+fn upper() -> TestResult {
+    let world = World::new();
+    let mut spec = world.shell("cat /tmp/up; echo new > /etc/new; rm /etc/base");
+    spec.uploads.push(Upload {
+        path: "/tmp/up".into(),
+        bytes: b"sent\n".to_vec(),
+        mode: 0o644,
+        uid: 5,
+        gid: 5,
+    });
+    let (exit, text) = run(&spec)?;
+    assert_eq!((exit, text.as_str()), (Exit::Code(0), "sent\n"));
+    assert_eq!(fs::read_to_string(world.path("scratch/upper/etc/new")).unwrap(), "new\n");
+    assert_eq!(fs::read_to_string(world.path("base/etc/base")).unwrap(), "from the base");
+    Ok(())
+}
+
+fn user() -> TestResult {
+    let world = World::new();
+    let mut spec = world.shell("id -u; id -g; id -G; tty || true");
+    if let Entry::Program(program) = &mut spec.entry {
+        (program.uid, program.gid) = (1000, 1001);
+    }
+    assert_eq!(run(&spec)?.1, "1000\n1001\n1001\nnot a tty\n");
+    Ok(())
+}
+
+fn nothing_inherited() -> TestResult {
+    let world = World::new();
+    let (_, text) = run(&world
+        .shell("ls /proc/self/fd | wc -l; ls / | tr '\\n' ' '; env | sort | cut -d= -f1 | tr '\\n' ' '"))?;
+    // 0, 1, 2 and the descriptor of ls's own listing.
+    assert_eq!(text, "4\nbin cache dev etc lib lib64 proc run sbin sys tmp usr PATH PWD ");
+    Ok(())
+}
+
+fn kernel_settings() -> TestResult {
+    let world = World::new();
+    let (_, text) = run(&world.shell("for f in /proc/sys/kernel/hostname /proc/sysrq-trigger; do (echo x > $f) 2>/dev/null && echo wrote $f; done; cat /proc/kcore 2>/dev/null | wc -c"))?;
+    assert_eq!(text, "0\n");
+    Ok(())
+}
+
+fn hostile_mount_point() -> TestResult {
+    let world = World::new();
+    fs::remove_dir(world.path("base/proc")).unwrap();
+    symlink("/etc", world.path("base/proc")).unwrap();
+    let error = run(&world.shell("true")).unwrap_err().to_string();
+    assert!(error.contains("/proc of the image is not a folder"), "{error}");
+    Ok(())
+}
+
+fn jobs() -> TestResult {
+    let world = World::new();
+    let job = |name: &str| world.spec(Entry::Job { name: name.into(), input: "hello".into() });
+    assert_eq!(run(&job("echo"))?.0, Exit::Job("HELLO".into()));
+    assert_eq!(run(&job("write"))?.0, Exit::Job("from the base".into()));
+    assert_eq!(fs::read_to_string(world.path("scratch/upper/etc/from-job")).unwrap(), "hello");
+    assert!(matches!(run(&job("fail")), Err(SandboxError::Job(why)) if why == "no luck"));
+    Ok(())
+}
+
+fn proxy_socket() -> TestResult {
+    let world = World::new();
+    let mut spec = world.shell("exec 3<>/dev/tcp/203.0.113.9/4444; cat <&3");
+    if let Entry::Program(program) = &mut spec.entry {
+        program.argv[0] = "/bin/bash".into();
+    }
+    spec.network = true;
+    let mut running = sandbox::spawn(&spec)?;
+    let sockets = running.take_sockets().ok_or("no sockets")?;
+    let listener = TcpListener::from(sockets.tcp);
+    listener.set_nonblocking(false)?;
+    let (mut stream, client) = listener.accept()?;
+    assert_eq!(stream.local_addr()?, "203.0.113.9:4444".parse::<SocketAddr>()?);
+    assert_eq!(client.ip(), sandbox::GUEST_ADDRESS);
+    std::io::Write::write_all(&mut stream, b"hello from outside")?;
+    drop(stream);
+    let mut text = String::new();
+    running.take_stdout().ok_or("no output")?.read_to_string(&mut text)?;
+    assert_eq!(text, "hello from outside");
+    assert_eq!(running.wait()?, Exit::Code(0));
+    Ok(())
+}
+
+fn refused_udp() -> TestResult {
+    let world = World::new();
+    let mut spec = world.shell("echo hi > /dev/udp/203.0.113.9/123 && echo sent; echo done; cat");
+    if let Entry::Program(program) = &mut spec.entry {
+        program.argv[0] = "/bin/bash".into();
+        program.argv[1] = "-c".into();
+    }
+    spec.network = true;
+    let mut running = sandbox::spawn(&spec)?;
+    let refused = std::fs::File::from(running.take_sockets().ok_or("no sockets")?.refused);
+    let mut text = String::new();
+    running.take_stdout().ok_or("no output")?.read_to_string(&mut text)?;
+    assert_eq!(text, "done\n");
+    let mut packet = [0; 1024];
+    let length = (&refused).read(&mut packet)?;
+    let target = [203, 0, 113, 9];
+    assert!(packet[..length].windows(4).any(|window| window == target), "the packet is in the log");
+    running.wait()?;
+    Ok(())
+}
+
+fn kill() -> TestResult {
+    let world = World::new();
+    let mut running = sandbox::spawn(&world.shell("echo ready; sleep 1000"))?;
+    let mut byte = [0; 6];
+    running.take_stdout().ok_or("no output")?.read_exact(&mut byte)?;
+    let processes = descendants(running.id());
+    assert!(processes.len() >= 2, "pid 1 and the command: {processes:?}");
+    running.killer()?.kill();
+    assert!(matches!(running.wait(), Err(SandboxError::Lost(_))));
+    for process in processes {
+        wait_until_gone(process);
+    }
+    Ok(())
+}
+
+fn background() -> TestResult {
+    let world = World::new();
+    let mut spec = world.shell(
+        "(trap '' TERM HUP; sleep 1000) >/dev/null 2>&1 & setsid sleep 1000 >/dev/null 2>&1 & echo started",
+    );
+    spec.uploads.clear();
+    let (exit, text) = run(&spec)?;
+    assert_eq!((exit, text.as_str()), (Exit::Code(0), "started\n"));
+    Ok(())
+}
+
+fn scratch_bind() -> TestResult {
+    let world = World::new();
+    for name in ["store", "adds/upper", "adds/work"] {
+        fs::create_dir_all(world.path(name)).unwrap();
+    }
+    fs::write(world.path("store/a"), "a").unwrap();
+    let mut spec = world.shell("cat /cache/a; echo evil > /cache/a; echo b > /cache/b");
+    let bind = Bind {
+        host: world.path("store"),
+        inside: "/cache".into(),
+        read_only: false,
+        scratch: Some(world.path("adds")),
+    };
+    spec.binds.push(bind);
+    let (exit, text) = run(&spec)?;
+    assert_eq!((exit, text.as_str()), (Exit::Code(0), "a"));
+    assert_eq!(fs::read_to_string(world.path("store/a")).unwrap(), "a");
+    assert!(!world.path("store/b").exists());
+    assert_eq!(fs::read_to_string(world.path("adds/upper/b")).unwrap(), "b\n");
+    assert_eq!(fs::read_dir(world.path("scratch/upper/cache")).map_or(0, Iterator::count), 0);
+    Ok(())
+}
+
+fn descendants(of: u32) -> Vec<u32> {
+    let children = |pid: u32| -> Vec<u32> {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let text = fs::read_to_string(Path::new(&path)).unwrap_or_default();
+        text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    let mut all = children(of);
+    let mut next = 0;
+    while next < all.len() {
+        all.extend(children(all[next]));
+        next += 1;
+    }
+    all
+}
+
+/// The kernel ends a pid namespace asynchronously when its parent was killed; the watchdog of the test run is
+/// what bounds this.
+fn wait_until_gone(pid: u32) {
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        std::thread::yield_now();
+    }
+}

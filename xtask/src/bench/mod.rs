@@ -1,0 +1,152 @@
+//! `cargo xtask bench`: what SPECIFICATION.md promises, measured, beside other tools in the same run.
+//!
+//! Wall-clock times on a shared machine vary by a quarter; medians of several runs and ratios within one run are
+//! what is compared.
+
+mod ours;
+mod peers;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::Stop;
+use crate::host;
+use crate::process::{command, output, target};
+
+/// How often, what, and beside whom.
+struct Options {
+    runs: usize,
+    only: Option<String>,
+    peers: bool,
+}
+
+/// What a measurement found.
+pub struct Row {
+    /// What was done.
+    pub scenario: &'static str,
+    /// By which program.
+    pub by: &'static str,
+    /// Seconds of each run, or why there are none.
+    pub seconds: Result<Vec<f64>, String>,
+    /// The most that SPECIFICATION.md allows, in seconds.
+    pub promise: Option<f64>,
+}
+
+/// Folders of one bench run, and our release binary.
+pub struct Bench {
+    /// Throw-away folder.
+    pub folder: PathBuf,
+    /// Our binary.
+    pub program: PathBuf,
+    /// How many times each scenario runs.
+    pub runs: usize,
+}
+
+/// Measures and prints.
+pub fn run(words: &[&str]) -> Result<(), Stop> {
+    let options = parse(words)?;
+    let program = host::program(true)?;
+    let folder = target().join("bench");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Stop::not_able(format!("cannot make {}: {error}", folder.display())))?;
+    let bench = Bench { folder, program, runs: options.runs };
+    let wanted = |name: &str| options.only.as_deref().is_none_or(|only| name.contains(only));
+    let mut rows = ours::measure(&bench, &wanted)?;
+    if options.peers {
+        rows.extend(peers::measure(&bench, &wanted));
+    }
+    println!("\n{}", table::render(&rows));
+    let broken: Vec<_> = rows.iter().filter(|row| row.breaks_promise()).map(|row| row.scenario).collect();
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(Stop::failed(format!("not as promised: {}", broken.join(", "))))
+    }
+}
+
+fn parse(words: &[&str]) -> Result<Options, Stop> {
+    let mut options = Options { runs: 3, only: None, peers: true };
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--runs" => {
+                let runs = words.next().and_then(|text| text.parse().ok()).filter(|&runs| runs > 0);
+                options.runs = runs.ok_or_else(|| Stop::usage("--runs takes a number from 1"))?;
+            }
+            "--only" => {
+                let only =
+                    words.next().ok_or_else(|| Stop::usage("--only takes a part of a scenario's name"))?;
+                options.only = Some((*only).to_owned());
+            }
+            "--no-peers" => options.peers = false,
+            other => return Err(Stop::usage(format!("bench does not know `{other}`"))),
+        }
+    }
+    Ok(options)
+}
+
+impl Row {
+    /// The middle of the runs.
+    pub fn median(&self) -> Option<f64> {
+        let mut seconds = self.seconds.clone().ok()?;
+        seconds.sort_by(f64::total_cmp);
+        seconds.get(seconds.len() / 2).copied()
+    }
+
+    /// Whether a promise was made and is not kept: a scenario that could not run keeps none.
+    pub fn breaks_promise(&self) -> bool {
+        self.promise.is_some_and(|most| self.median().is_none_or(|median| median > most))
+    }
+}
+
+impl Bench {
+    /// A folder of its own for one use.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, Stop> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Stop::not_able(format!("cannot make {}: {error}", folder.display())))?;
+        Ok(folder)
+    }
+
+    /// Times `runs` commands, each made by `prepare` outside the measured time, with cold file caches where we may.
+    pub fn time(
+        &self,
+        mut prepare: impl FnMut(usize) -> Result<Command, String>,
+    ) -> Result<Vec<f64>, String> {
+        (0..self.runs)
+            .map(|run| {
+                let mut command = prepare(run)?;
+                drop_caches();
+                let began = Instant::now();
+                checked(&mut command)?;
+                Ok(began.elapsed().as_secs_f64())
+            })
+            .collect()
+    }
+}
+
+/// Runs a command; an error is the last line it printed.
+pub fn checked(command: &mut Command) -> Result<String, String> {
+    let ran = output(command).map_err(|stop| stop.message)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if ran.status.success() {
+        return Ok(text(&ran.stdout));
+    }
+    let said = if ran.stderr.is_empty() { text(&ran.stdout) } else { text(&ran.stderr) };
+    Err(format!("{}: {}", ran.status, said.lines().last().unwrap_or("it said nothing")))
+}
+
+/// Writes a file of the bench.
+pub fn write(file: &Path, text: &str) -> Result<(), Stop> {
+    std::fs::write(file, text)
+        .map_err(|error| Stop::not_able(format!("cannot write {}: {error}", file.display())))
+}
+
+/// Only root may; elsewhere the runs are simply warm.
+fn drop_caches() {
+    let _ = command("sync", &[]).status();
+    let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
+}

@@ -1,0 +1,139 @@
+//! Our own scenarios.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Bench, Row, checked, write};
+use crate::Stop;
+
+/// The scenario that other tools are compared in.
+pub const JQ: &str = "cached base: install jq, write a file, to VHD";
+/// From nothing: the base, too.
+pub const NOTHING: &str = "no cache: base, install jq, write a file, to VHD";
+
+/// Measures every scenario that is wanted.
+pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Row>, Stop> {
+    // The base is made once, outside every measured time.
+    let base = template(bench, "base", &[])?;
+    checked(&mut build(bench, &base, "base")?)
+        .map_err(|reason| Stop::not_able(format!("could not make the base: {reason}")))?;
+    let mut rows = Vec::new();
+    let mut add = |scenario, promise, seconds: &dyn Fn() -> Result<Vec<f64>, String>| {
+        if wanted(scenario) {
+            eprintln!("  {scenario} ...");
+            rows.push(Row { scenario, by: "aks-jumpbox", seconds: seconds(), promise });
+        }
+    };
+    add(JQ, Some(6.0), &|| {
+        bench.time(|run| {
+            let file = template(bench, "jq", &[jq_step(run)]).map_err(|stop| stop.message)?;
+            build(bench, &file, "jq").map_err(|stop| stop.message)
+        })
+    });
+    add("nothing changed", Some(0.3), &|| {
+        let file = template(bench, "jq", &[jq_step(0)]).map_err(|stop| stop.message)?;
+        let again = || build(bench, &file, "jq").map_err(|stop| stop.message);
+        checked(&mut again()?)?;
+        bench.time(|_| again())
+    });
+    // The step itself takes next to nothing, so the promise "the step plus 4 s" is 4 s.
+    add("last of ten steps changed", Some(4.0), &|| {
+        bench.time(|run| {
+            let ten = |last: String| {
+                let mut steps: Vec<_> =
+                    (1..10).map(|step| format!("echo {step} > /etc/step-{step}")).collect();
+                steps.push(last);
+                template(bench, "ten", &steps).and_then(|file| build(bench, &file, "ten"))
+            };
+            checked(&mut ten("true".to_owned()).map_err(|stop| stop.message)?)?;
+            ten(format!("echo {run} > /etc/step-10")).map_err(|stop| stop.message)
+        })
+    });
+    add("boot to first SSH command", Some(45.0), &|| (0..bench.runs).map(|_| boot_seconds(bench)).collect());
+    add(NOTHING, None, &|| {
+        bench.time(|run| {
+            let file = template(bench, "nothing", &[jq_step(0)]).map_err(|stop| stop.message)?;
+            let cache = bench.folder(&format!("cache-{run}")).map_err(|stop| stop.message)?;
+            let mut command = build(bench, &file, "nothing").map_err(|stop| stop.message)?;
+            command.arg("--cache-dir").arg(cache);
+            Ok(command)
+        })
+    });
+    Ok(rows)
+}
+
+/// A different script each run, so that its layer is never there already.
+fn jq_step(run: usize) -> String {
+    format!("apt-get update\napt-get install --yes jq\necho {run} > /etc/built-by")
+}
+
+/// Writes a template with these inline scripts, one customizer each.
+fn template(bench: &Bench, name: &str, scripts: &[String]) -> Result<PathBuf, Stop> {
+    let customizers: Vec<_> = scripts
+        .iter()
+        .enumerate()
+        .map(|(index, script)| {
+            let lines: Vec<_> = script.lines().map(|line| format!("\"{line}\"")).collect();
+            format!(
+                "{{\"type\": \"Shell\", \"name\": \"step {}\", \"inline\": [{}]}}",
+                index + 1,
+                lines.join(", ")
+            )
+        })
+        .collect();
+    let identity = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/\
+                    Microsoft.ManagedIdentity/userAssignedIdentities/builder";
+    let text = format!(
+        r#"{{
+  "type": "Microsoft.VirtualMachineImages/imageTemplates",
+  "apiVersion": "2024-02-01",
+  "location": "eastus2",
+  "identity": {{"type": "UserAssigned", "userAssignedIdentities": {{"{identity}": {{}}}}}},
+  "properties": {{
+    "source": {{"type": "PlatformImage", "publisher": "Debian", "offer": "debian-12", "sku": "12-gen2", "version": "latest"}},
+    "customize": [{}],
+    "distribute": [{{"type": "VHD", "runOutputName": "{name}"}}]
+  }}
+}}
+"#,
+        customizers.join(", ")
+    );
+    let file = bench.folder.join(format!("{name}.json"));
+    write(&file, &text)?;
+    Ok(file)
+}
+
+fn build(bench: &Bench, template: &std::path::Path, name: &str) -> Result<Command, Stop> {
+    let mut command = crate::process::command(&bench.program, &["build", "--quiet", "--template"]);
+    command.arg(template).arg("--output").arg(bench.folder(&format!("out-{name}"))?);
+    Ok(command)
+}
+
+/// The disk of the base alone.
+pub fn base_disk(bench: &Bench) -> PathBuf {
+    bench.folder.join("out-base/base.vhd")
+}
+
+/// Boots the base and reads `boot_seconds` from the answer.
+fn boot_seconds(bench: &Bench) -> Result<f64, String> {
+    let mut boot = crate::process::command(&bench.program, &["try", "--quiet", "--format", "json"]);
+    let answer = checked(boot.arg(base_disk(bench)))?;
+    number_after(&answer, "\"boot_seconds\":").ok_or_else(|| "it did not say how long it took".to_owned())
+}
+
+fn number_after(text: &str, label: &str) -> Option<f64> {
+    let rest = text.split_once(label)?.1.trim_start();
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_after;
+
+    #[test]
+    fn a_number_is_found_behind_its_label() {
+        assert_eq!(number_after("{\"boot_seconds\": 36.5,\"x\":1}", "\"boot_seconds\":"), Some(36.5));
+        assert_eq!(number_after("{}", "\"boot_seconds\":"), None);
+    }
+}

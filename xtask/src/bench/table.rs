@@ -1,0 +1,72 @@
+//! The answer as a table that fits into SPECIFICATION.md.
+
+use std::fmt::Write as _;
+
+use super::Row;
+
+/// One line for each row; other tools' times also as multiples of ours.
+pub fn render(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| scenario | by | median s | range s | promise s | times ours |\n|---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let Row { scenario, by, .. } = row;
+        let _ = match (&row.seconds, row.median()) {
+            (Ok(seconds), Some(median)) => {
+                let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+                let most = seconds.iter().copied().fold(0.0, f64::max);
+                let promise = promise(row);
+                let ratio = ratio(rows, row, median);
+                writeln!(
+                    text,
+                    "| {scenario} | {by} | {median:.2} | {least:.2}-{most:.2} | {promise} | {ratio} |"
+                )
+            }
+            (Err(reason), _) => writeln!(text, "| {scenario} | {by} | {reason} | | {} | |", promise(row)),
+            (Ok(_), None) => writeln!(text, "| {scenario} | {by} | no runs | | {} | |", promise(row)),
+        };
+    }
+    text
+}
+
+fn promise(row: &Row) -> String {
+    let kept = if row.breaks_promise() { "not kept" } else { "kept" };
+    row.promise.map_or_else(String::new, |most| format!("at most {most}: {kept}"))
+}
+
+fn ratio(rows: &[Row], row: &Row, median: f64) -> String {
+    let ours = rows.iter().find(|ours| ours.scenario == row.scenario && ours.by == "aks-jumpbox");
+    match ours.and_then(Row::median) {
+        Some(ours) if row.by != "aks-jumpbox" && ours > 0.0 => format!("{:.1}", median / ours),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(by: &'static str, seconds: Result<Vec<f64>, String>, promise: Option<f64>) -> Row {
+        Row { scenario: "jq", by, seconds, promise }
+    }
+
+    #[test]
+    fn medians_ratios_and_broken_promises_are_shown() {
+        let rows = [
+            row("aks-jumpbox", Ok(vec![7.0, 5.0, 6.5]), Some(6.0)),
+            row("packer", Ok(vec![65.0]), None),
+            row("mkosi", Err("not installed".into()), None),
+        ];
+        let text = render(&rows);
+        assert!(text.contains("| jq | aks-jumpbox | 6.50 | 5.00-7.00 | at most 6: not kept |  |"), "{text}");
+        assert!(text.contains("| jq | packer | 65.00 | 65.00-65.00 |  | 10.0 |"), "{text}");
+        assert!(text.contains("| jq | mkosi | not installed |"), "{text}");
+    }
+
+    #[test]
+    fn a_promise_about_what_could_not_run_is_not_kept() {
+        assert!(row("aks-jumpbox", Err("no".into()), Some(1.0)).breaks_promise());
+        assert!(!row("aks-jumpbox", Ok(vec![0.9]), Some(1.0)).breaks_promise());
+        assert!(!row("packer", Err("not installed".into()), None).breaks_promise());
+    }
+}

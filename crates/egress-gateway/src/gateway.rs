@@ -263,14 +263,14 @@ impl Gateway {
                 .map_err(|source| Error::Socket { socket: "refused", source })?,
             destination,
         };
-        let (stop, ended) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let (done, finished) = mpsc::channel();
         runtime.spawn(async move {
             served.run(ended).await;
             // Nobody waits when the session was leaked.
             let _ = done.send(());
         });
-        Ok(Session { stop: Some(stop), finished })
+        Ok(Session { end: Some(end), finished })
     }
 }
 
@@ -311,7 +311,7 @@ fn netlink(socket: OwnedFd) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
 #[must_use = "dropping the session ends the step's network"]
 #[derive(Debug)]
 pub struct Session {
-    stop: Option<oneshot::Sender<()>>,
+    end: Option<oneshot::Sender<()>>,
     finished: mpsc::Receiver<()>,
 }
 
@@ -324,9 +324,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
+        if let Some(end) = self.end.take() {
             // Both fail only when the gateway is gone, and the session with it.
-            let _ = stop.send(());
+            let _ = end.send(());
             let _ = self.finished.recv();
         }
     }

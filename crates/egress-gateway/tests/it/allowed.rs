@@ -48,7 +48,7 @@ pub fn kept_alive() -> TestResult {
     let answers: Vec<&str> = output.lines().collect();
     assert_eq!(answers[0], "POST /x HTTP/1.1 at allowed.example.com with 44", "the body is not a request");
     assert_eq!(answers[1], "POST /x HTTP/1.1 at allowed.example.com:80 with 44");
-    assert_eq!(answers[2], "ConnectionReset");
+    assert_eq!(answers[2], "reset");
     assert_eq!(only(&record, |row| row.decision == Outcome::Allowed).name.as_deref(), Some(NAME));
     let denied = only(&record, |row| row.decision == Outcome::Denied);
     assert_eq!((denied.name.as_deref(), denied.layer), (Some("other.example.com"), Layer::Gateway));
@@ -74,7 +74,7 @@ pub fn gigabyte() -> TestResult {
 pub fn unreachable() -> TestResult {
     let config = config(allow(&["allowed.example.com:443"]), &[(NAME, nobody())]);
     let (output, record) = run(config, "talk", "allowed.example.com:443 tls allowed.example.com")?;
-    assert_eq!(output, "ConnectionReset after 0 bytes");
+    assert_eq!(output, "reset after 0 bytes");
     let row = only(&record, |_| true);
     assert_eq!((row.decision, row.refused, row.bytes_out), (Outcome::Allowed, false, 0));
     assert!(row.note.as_deref().is_some_and(|note| note.contains("refused")), "{row:?}");

@@ -82,6 +82,16 @@ fn find(target: &str) -> Result<SocketAddr, String> {
     (address, port.parse().unwrap()).to_socket_addrs().unwrap().next().ok_or("no address".to_owned())
 }
 
+/// How a connection broke. Whoever writes at that moment sees a reset under another name.
+fn end(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe => {
+            "reset".to_owned()
+        }
+        other => format!("{other:?}"),
+    }
+}
+
 /// Sends bytes, ends its own direction and reads all there is.
 fn exchange(to: SocketAddr, bytes: &[u8]) -> String {
     let mut received = Vec::new();
@@ -93,7 +103,7 @@ fn exchange(to: SocketAddr, bytes: &[u8]) -> String {
     match result {
         Ok(_) if received == bytes => "the same".to_owned(),
         Ok(_) => String::from_utf8_lossy(&received).into_owned(),
-        Err(error) => format!("{:?} after {} bytes", error.kind(), received.len()),
+        Err(error) => format!("{} after {} bytes", end(&error), received.len()),
     }
 }
 
@@ -145,9 +155,22 @@ pub fn packets(_: &JobContext, input: &str) -> Result<String, String> {
         let result = socket.connect(to).and_then(|()| socket.send(b"x")).and_then(|_| socket.recv(&mut [0]));
         let _ = writeln!(output, "{line} {}", if result.is_ok() { "answered" } else { "refused" });
     }
+    send_ping("203.0.113.10".parse().unwrap());
     let v6 = TcpStream::connect_timeout(&"[2001:db8::9]:443".parse().unwrap(), PATIENCE);
     let _ = writeln!(output, "tcp6 {}", if v6.is_ok() { "connected" } else { "refused" });
     Ok(output)
+}
+
+/// Sends an ICMP echo request; whether the sender is told that it was refused depends on the kernel.
+fn send_ping(to: std::net::Ipv4Addr) {
+    use nix::sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+    };
+    let (kind, protocol) = (SockType::Raw, SockProtocol::Icmp);
+    let raw = socket(AddressFamily::Inet, kind, SockFlag::empty(), protocol).unwrap();
+    let to = SockaddrIn::from(std::net::SocketAddrV4::new(to, 0));
+    let echo = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
+    let _ = sendto(std::os::fd::AsRawFd::as_raw_fd(&raw), &echo, &to, MsgFlags::empty());
 }
 
 /// Waits for the server's greeting before it says anything.
@@ -188,7 +211,7 @@ pub fn kept_alive(_: &JobContext, input: &str) -> Result<String, String> {
         });
         match answered {
             Ok(()) => output += &lines[3],
-            Err(error) => return Ok(format!("{output}{:?}", error.kind())),
+            Err(error) => return Ok(output + &end(&error)),
         }
     }
     Ok(output)

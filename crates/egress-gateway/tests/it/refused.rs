@@ -10,7 +10,7 @@ use crate::TestResult;
 use crate::servers::{repeat, serve};
 use crate::world::{Always, allow, config, only, run};
 
-const RESET: &str = "ConnectionReset after 0 bytes";
+const RESET: &str = "reset after 0 bytes";
 
 pub fn name() -> TestResult {
     let config = config(allow(&["allowed.example.com:443"]), &[("other.example.com", serve(repeat))]);
@@ -85,6 +85,8 @@ pub fn packets() -> TestResult {
     assert_eq!((ntp.decision, ntp.layer), (Outcome::Denied, Layer::SubnetNsg));
     let quic = only(&record, |row| row.name.as_deref() == Some("allowed.example.com"));
     assert_eq!((quic.port, quic.protocol.as_str(), quic.decision), (443, "udp", Outcome::Denied));
+    let ping = only(&record, |row| row.address == Some("203.0.113.10".parse().unwrap()));
+    assert_eq!((ping.protocol.as_str(), ping.port, ping.decision), ("icmp", 0, Outcome::Denied));
     for protocol in ["udp", "tcp"] {
         let v6 = only(&record, |row| row.address.is_some_and(|ip| ip.is_ipv6()) && row.protocol == protocol);
         assert_eq!((v6.port, v6.decision), (443, Outcome::Denied));

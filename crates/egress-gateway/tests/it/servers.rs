@@ -91,7 +91,9 @@ pub fn bulk(mut stream: TcpStream) -> io::Result<()> {
         stamp(&mut block, index);
         stream.write_all(&block)?;
     }
-    stream.shutdown(Shutdown::Write)
+    stream.shutdown(Shutdown::Write)?;
+    // Closing with unread bytes would reset the connection.
+    stream.read_to_end(&mut Vec::new()).map(|_| ())
 }
 
 /// A proxy that reports the head of each `CONNECT` to the client as the tunnel's first bytes.

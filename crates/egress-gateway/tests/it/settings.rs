@@ -14,7 +14,7 @@ pub fn learn() -> TestResult {
     config.mode = Mode::Learn;
     let (output, record) =
         run(config, "talk", "other.example.com:443 tls other.example.com\n169.254.169.254:80 http x")?;
-    assert_eq!(output, "the same\nConnectionReset after 0 bytes");
+    assert_eq!(output, "the same\nreset after 0 bytes");
     let row = only(&record, |row| row.name.as_deref() == Some("other.example.com"));
     assert_eq!((row.decision, row.layer, row.refused), (Outcome::Allowed, Layer::Gateway, false));
     assert!(row.note.is_some_and(|note| note.contains("policy")));
@@ -43,7 +43,7 @@ pub fn upstream_proxy() -> TestResult {
     let (output, record) = run(config, "talk", input)?;
     assert!(output.starts_with("CONNECT allowed.example.com:443 HTTP/1.1\r\n"), "{output}");
     assert!(output.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{output}");
-    assert!(output.ends_with("\nConnectionReset after 0 bytes"), "{output}");
+    assert!(output.ends_with("\nreset after 0 bytes"), "{output}");
     let row = only(&record, |row| row.name.as_deref() == Some("allowed.example.com"));
     assert_eq!((row.address, row.decision), (None, Outcome::Allowed), "only the proxy knows the address");
     let row = only(&record, |row| row.name.as_deref() == Some("refused.example.com"));
@@ -72,7 +72,7 @@ pub fn too_many() -> TestResult {
     config.max_connections = 2;
     let gateway = Gateway::start(config)?;
     let third = run_behind(&gateway, 7, "hold", "allowed.example.com:443")?;
-    assert_eq!(third, "ConnectionReset after 0 bytes");
+    assert_eq!(third, "reset after 0 bytes");
     let row = only(&gateway.record(), |row| row.refused);
     assert_eq!((row.step, row.layer, row.name.as_deref()), (7, Layer::Gateway, Some("allowed.example.com")));
     assert!(row.rule.contains('2'), "{}", row.rule);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
-use crate::commands::{cache, completions, doctor, man, reference};
+use crate::commands::{build, cache, completions, doctor, init, man, reference, render, try_image};
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
 
@@ -61,7 +61,7 @@ pub struct Global {
     #[arg(long, global = true)]
     yes: bool,
     /// Where bases, layers and packages are kept [default: ~/.cache/aks-jumpbox]
-    #[arg(long, global = true, value_name = "DIR", env = "AKS_JUMPBOX_CACHE_DIR", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "DIR", env = "AKS_JUMPBOX_CACHE", hide_env_values = true)]
     cache_dir: Option<PathBuf>,
 }
 
@@ -83,7 +83,11 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Arguments),
     Doctor(doctor::Arguments),
+    Build(build::Arguments),
+    Try(try_image::Arguments),
+    Render(render::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

@@ -1,10 +1,14 @@
 //! What every command gets: the resolved settings and the output.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
+use build_engine::cache::Cache;
+use build_engine::cancel::Cancel;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::errors::{Category, Failure, Problem};
+use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::settings;
 
@@ -31,26 +35,28 @@ impl Context {
     }
 
     /// The folder that holds bases, layers and packages.
-    ///
-    /// # Errors
-    /// When no place for it is known.
-    pub fn cache(&self) -> Result<PathBuf, Failure> {
-        settings::cache(self.cache_dir.as_deref())
+    pub fn cache(&self) -> PathBuf {
+        self.cache_dir.clone().unwrap_or_else(Cache::default_path)
     }
 }
 
-/// A flag that Ctrl-C and a termination signal set from now on; a second one ends the program at once, and with
-/// it, since they die with their parent, every process that it started.
+/// From now on Ctrl-C and a termination signal ask the work to stop; a second one ends the program at once, and
+/// with it, since they die with their parent, every process that it started.
 ///
 /// # Errors
 /// When the signals cannot be caught.
-pub fn interrupt_flag() -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|error| Problem::new(Category::Internal, "could not catch signals").caused_by(&error))?;
-    }
-    Ok(flag)
+pub fn stop_on_signals() -> Result<Cancel, Failure> {
+    let cancel = Cancel::new();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Problem::new(Category::Internal, "could not catch signals").caused_by(&error))?;
+    let asked = cancel.clone();
+    std::thread::spawn(move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                std::process::exit(ExitStatus::Interrupted.code().into());
+            }
+            asked.cancel();
+        }
+    });
+    Ok(cancel)
 }

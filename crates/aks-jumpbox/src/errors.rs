@@ -7,11 +7,16 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use build_engine::boot::BootError;
+use build_engine::egress::sentence;
+use build_engine::error::BuildError;
+use build_engine::event::{Connection, Event};
+use document::{Diagnostic, SourceText};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::ExitStatus;
-use crate::output::{RED, YELLOW, paint};
+use crate::output::{DIM, RED, YELLOW, paint};
 
 /// Whose fault it is, in the words of the JSON contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -56,6 +61,21 @@ pub struct Problem {
     hint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
+    /// The value that is wrong, such as `properties.customize[2].inline`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// What is allowed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
+    /// The step that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
+    /// The end of what it printed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    last_lines: Vec<String>,
+    /// What it was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Connection>,
     #[serde(skip)]
     rendered: Option<String>,
 }
@@ -71,7 +91,26 @@ impl Problem {
             column: None,
             hint: None,
             causes: Vec::new(),
+            path: None,
+            expected: None,
+            step: None,
+            last_lines: Vec::new(),
+            refused: Vec::new(),
             rendered: None,
+        }
+    }
+
+    /// A complaint about a place in a document.
+    pub fn in_document(category: Category, found: &Diagnostic, source: &SourceText) -> Self {
+        let at = source.position(found.span.start);
+        Self {
+            line: u32::try_from(at.line).ok(),
+            column: u32::try_from(at.column).ok(),
+            hint: found.hint.clone(),
+            path: Some(found.path.clone()).filter(|path| !path.is_empty()),
+            expected: found.expected.clone(),
+            rendered: Some(found.render(source)),
+            ..Self::new(category, &found.message).in_file(source.name())
         }
     }
 
@@ -101,11 +140,71 @@ impl Problem {
     }
 }
 
+impl From<BuildError> for Problem {
+    fn from(error: BuildError) -> Self {
+        let category = match &error {
+            BuildError::Input { .. } => Category::Input,
+            BuildError::Step(_) | BuildError::Interrupted => Category::Build,
+            BuildError::Host { .. }
+            | BuildError::Io { .. }
+            | BuildError::Tool(_)
+            | BuildError::Sandbox(_) => Category::Host,
+            BuildError::Network { .. } => Category::Network,
+        };
+        let mut problem = Self::new(category, error.to_string());
+        problem.hint = error.hint();
+        if let BuildError::Step(failure) = &error {
+            problem.step = Some(failure.index);
+            problem.last_lines.clone_from(&failure.last_lines);
+            problem.refused.clone_from(&failure.refused);
+        }
+        match error.source() {
+            Some(cause) => problem.caused_by(cause),
+            None => problem,
+        }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        if matches!(error, BuildError::Interrupted) {
+            Self::interrupted()
+        } else {
+            Problem::from(error).into()
+        }
+    }
+}
+
+impl From<BootError> for Failure {
+    fn from(error: BootError) -> Self {
+        let category = match &error {
+            BootError::Cancelled => return Self::interrupted(),
+            BootError::Image(_) => Category::Input,
+            // The image was started and did not do what an image must.
+            BootError::Guest { .. }
+            | BootError::Silent { .. }
+            | BootError::Unfinished { .. }
+            | BootError::Unanswered { .. } => Category::Build,
+            BootError::Tool(_)
+            | BootError::Io { .. }
+            | BootError::NoFirmware(_)
+            | BootError::QemuEnded { .. } => Category::Host,
+        };
+        let mut problem = Problem::new(category, error.to_string());
+        problem.hint = error.hint();
+        match error.source() {
+            Some(cause) => problem.caused_by(cause).into(),
+            None => problem.into(),
+        }
+    }
+}
+
 /// Why a command ended without its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     status: ExitStatus,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 impl From<Problem> for Failure {
@@ -118,13 +217,25 @@ impl Failure {
     /// Several problems of one kind.
     pub fn several(problems: Vec<Problem>) -> Self {
         let status = problems.first().map_or(ExitStatus::NotAble, |problem| problem.category.exit_status());
-        Self { status, problems }
+        Self { status, problems, warnings: Vec::new() }
+    }
+
+    /// The same failure, with what else its author would want to know.
+    #[must_use]
+    pub fn beside(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What else was found beside the errors, for people.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The user, or a termination signal, stopped the work.
     pub fn interrupted() -> Self {
         let problem = Problem::new(Category::Build, ExitStatus::Interrupted.meaning());
-        Self { status: ExitStatus::Interrupted, problems: vec![problem] }
+        Self { status: ExitStatus::Interrupted, problems: vec![problem], warnings: Vec::new() }
     }
 
     /// Reading or writing `path` failed.
@@ -158,6 +269,19 @@ impl Failure {
         }
     }
 
+    /// The last event of a stream that this failure ends.
+    pub fn to_event(&self) -> Event {
+        let first = self.problems.first();
+        let messages: Vec<_> = self.problems.iter().map(Problem::with_causes).collect();
+        Event::Failed {
+            step: first.and_then(|problem| problem.step),
+            message: messages.join("; "),
+            hint: first.and_then(|problem| problem.hint.clone()),
+            last_lines: first.map(|problem| problem.last_lines.clone()).unwrap_or_default(),
+            refused: first.map(|problem| problem.refused.clone()).unwrap_or_default(),
+        }
+    }
+
     /// The text for people, with the lines of the file that are meant.
     pub fn to_text(&self, colour: bool) -> String {
         let mut text: String = self.problems.iter().map(|problem| problem.to_text(colour)).collect();
@@ -169,6 +293,10 @@ impl Failure {
 }
 
 impl Problem {
+    fn with_causes(&self) -> String {
+        self.causes.iter().fold(self.message.clone(), |text, cause| text + ": " + cause)
+    }
+
     /// The text for people.
     pub fn to_text(&self, colour: bool) -> String {
         if let Some(rendered) = &self.rendered {
@@ -180,6 +308,12 @@ impl Problem {
         let mut text = format!("{} {}\n", paint(colour, RED, "error:"), self.message);
         for cause in &self.causes {
             let _ = writeln!(text, "  caused by: {cause}");
+        }
+        for line in &self.last_lines {
+            let _ = writeln!(text, "  {} {line}", paint(colour, DIM, "|"));
+        }
+        for connection in &self.refused {
+            let _ = writeln!(text, "  {} {}", paint(colour, YELLOW, "!"), sentence(connection));
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "{} {hint}", paint(colour, YELLOW, "hint:"));

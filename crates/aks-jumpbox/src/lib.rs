@@ -8,9 +8,13 @@ mod commands;
 mod context;
 pub mod errors;
 pub mod exit;
+mod input;
+mod network;
 mod output;
 mod progress;
 mod settings;
+mod summary;
+mod trial;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,7 +44,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> {
     match command {
+        Command::Init(args) => commands::init::run(&args, context),
+        Command::Build(args) => commands::build::run(&args, context),
+        Command::Try(args) => commands::try_image::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
+        Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args, context),
         Command::Man(args) => commands::man::run(&args, context),
@@ -49,6 +57,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
 }
 
 fn report(failure: &Failure, output: Output) -> ExitStatus {
+    failure.warnings().iter().for_each(|warning| output.say(warning));
     let printed = match output.format {
         Format::Json => output.json(&failure.to_json()),
         Format::Text => Ok(()),

@@ -1,4 +1,4 @@
-//! Where things are: the configuration file and the cache. Resolved once, before a command runs.
+//! Which configuration file is in force.
 
 use std::path::{Path, PathBuf};
 
@@ -20,23 +20,6 @@ pub fn configuration(named: Option<&Path>, folder: &Path) -> Result<Option<PathB
             .into()),
         None => Ok(folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file())),
     }
-}
-
-/// The cache folder: `named`, else `$XDG_CACHE_HOME/aks-jumpbox`, else `~/.cache/aks-jumpbox`.
-///
-/// # Errors
-/// When none of these is known.
-pub fn cache(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    named
-        .map(Path::to_owned)
-        .or_else(|| absolute("XDG_CACHE_HOME").map(|folder| folder.join("aks-jumpbox")))
-        .or_else(|| absolute("HOME").map(|folder| folder.join(".cache/aks-jumpbox")))
-        .ok_or_else(|| {
-            Problem::new(Category::Host, "cannot tell where the cache should be: HOME is not set")
-                .hint("name a folder with --cache-dir or AKS_JUMPBOX_CACHE_DIR")
-                .into()
-        })
 }
 
 #[cfg(test)]

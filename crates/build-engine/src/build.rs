@@ -9,7 +9,7 @@ use egress_gateway::{Connection, Gateway, Mode};
 use network_policy::NetworkPolicy;
 
 use crate::base::{self, Base, Distribution};
-use crate::cache::{Cache, Work};
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::customize::{Customizing, Failed, Freshness, Stack};
 use crate::digest::{KeyBuilder, sha256};
@@ -130,7 +130,12 @@ struct Made {
 }
 
 impl Build<'_> {
-    fn run(&self, context: &Context<'_>, distribution: &Distribution, warnings: &mut Vec<String>) -> Result<Made> {
+    fn run(
+        &self,
+        context: &Context<'_>,
+        distribution: &Distribution,
+        warnings: &mut Vec<String>,
+    ) -> Result<Made> {
         // As the service does at submission: what cannot be fetched is known before anything runs.
         let (tasks, validators) = self.tasks(context)?;
         let base = base::ensure(context, distribution, self.request.options.refresh)?;
@@ -138,10 +143,17 @@ impl Build<'_> {
         let policy = self.policy(&base);
         let mode = if self.request.options.learn { Mode::Learn } else { Mode::Enforce };
         let gateway = self.request.outbound.gateway(mode, Some(&policy))?;
-        let build_only =
-            BuildOnly::prepare(&context.work.folder("only")?, &base.root, &self.request.outbound.authorities)?;
-        let machine =
-            Machine { gateway: &gateway, policy: &policy, build_only: &build_only, packages: packages::store(context, &base)? };
+        let build_only = BuildOnly::prepare(
+            &context.work.folder("only")?,
+            &base.root,
+            &self.request.outbound.authorities,
+        )?;
+        let machine = Machine {
+            gateway: &gateway,
+            policy: &policy,
+            build_only: &build_only,
+            packages: packages::store(context, &base)?,
+        };
         let environment = self.environment(&policy, &build_only);
         let customizing = Customizing {
             machine: &machine,
@@ -220,7 +232,9 @@ impl Build<'_> {
                 let text = format!("{}\na shell in what the step left; leave it with exit", failed.error);
                 (context.observer)(&Event::Note { text });
                 if let Err(error) = machine.shell(context, &failed.lowers()) {
-                    (context.observer)(&Event::Warning { text: format!("failed to open the shell: {error}") });
+                    (context.observer)(&Event::Warning {
+                        text: format!("failed to open the shell: {error}"),
+                    });
                 }
             }
             if self.request.template.error_handling.on_customizer_error == image_template::OnError::Abort {
@@ -254,7 +268,8 @@ impl Build<'_> {
         let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
         (context.observer)(&Event::Phase { name: Phase::Disk });
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
-        let order = Order { size_gib, vhd: std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))? };
+        let order =
+            Order { size_gib, vhd: std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))? };
         let finished = finish::run(context, &order, &stack.lowers)?;
         for line in &finished.generalised {
             context.log.borrow_mut().say(line)?;
@@ -271,7 +286,9 @@ impl Build<'_> {
         self.note_image(context, &file, &path, &finished, &key)?;
         match failure {
             Some(failure) => Err(failure),
-            None => Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false }),
+            None => {
+                Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false })
+            }
         }
     }
 
@@ -296,7 +313,10 @@ impl Build<'_> {
                 if !validate.is_some_and(|validate| validate.continue_distribute_on_failure) {
                     return Err(error);
                 }
-                warnings.push("a validator failed; the image is placed all the same (continueDistributeOnFailure)".into());
+                warnings.push(
+                    "a validator failed; the image is placed all the same (continueDistributeOnFailure)"
+                        .into(),
+                );
                 Ok(Some(error))
             }
             Err(error) => Err(error),
@@ -341,13 +361,26 @@ impl Build<'_> {
         Ok(Some(Made { image: Some(path.to_path_buf()), allocated_bytes, unchanged: true }))
     }
 
-    fn note_image(&self, context: &Context<'_>, file: &str, path: &Path, finished: &Finished, key: &str) -> Result<()> {
+    fn note_image(
+        &self,
+        context: &Context<'_>,
+        file: &str,
+        path: &Path,
+        finished: &Finished,
+        key: &str,
+    ) -> Result<()> {
         let output = &self.request.output;
         crate::manifest::replace(&output.join("sbom.cdx.json"), finished.sbom.as_bytes())?;
         let mut manifest = self.manifest.borrow_mut();
         manifest.outputs.extend(distribute::place(&self.request.template, &self.request.name, file, output)?);
-        for (type_name, file) in [("sbom", "sbom.cdx.json"), ("log", "customization.log"), ("egress", "egress.json")] {
-            manifest.outputs.push(Output { run_output_name: None, type_name: type_name.into(), file: file.into() });
+        for (type_name, file) in
+            [("sbom", "sbom.cdx.json"), ("log", "customization.log"), ("egress", "egress.json")]
+        {
+            manifest.outputs.push(Output {
+                run_output_name: None,
+                type_name: type_name.into(),
+                file: file.into(),
+            });
         }
         let before: Vec<_> = finished.stages.clone();
         manifest.stages.splice(0..0, before);

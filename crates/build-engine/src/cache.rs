@@ -300,7 +300,12 @@ fn tree_bytes(path: &Path) -> u64 {
     if !meta.is_dir() {
         return own;
     }
-    own + fs::read_dir(path).into_iter().flatten().flatten().map(|entry| tree_bytes(&entry.path())).sum::<u64>()
+    own + fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| tree_bytes(&entry.path()))
+        .sum::<u64>()
 }
 
 /// Removes a tree; gone already is fine. `work/work` of an overlay has mode 0, which root does not mind.
@@ -334,10 +339,19 @@ mod tests {
         let scratch = work.overlay("step").expect("overlay");
         fs::write(scratch.join("upper/file"), "x").expect("write");
         assert!(cache.layer("k").is_none());
-        let record = LayerRecord { instance: "i".into(), name: "one".into(), created: now(), used_network: true, seconds: 1.0 };
+        let record = LayerRecord {
+            instance: "i".into(),
+            name: "one".into(),
+            created: now(),
+            used_network: true,
+            seconds: 1.0,
+        };
         cache.seal_layer("k", &scratch.join("upper"), &record, &work).expect("seal");
         assert!(cache.layer("k").expect("layer").used_network);
-        assert_eq!(fs::read_to_string(folder.path().join(Cache::layer_path("k")).join("file")).expect("read"), "x");
+        assert_eq!(
+            fs::read_to_string(folder.path().join(Cache::layer_path("k")).join("file")).expect("read"),
+            "x"
+        );
         assert_eq!(cache.list().expect("list")[0].name, "one");
     }
 

@@ -183,7 +183,13 @@ impl Customizing<'_> {
         }
     }
 
-    fn share_packages(&self, context: &Context<'_>, stack: &Stack, scratch: &Path, added: &Path) -> Result<()> {
+    fn share_packages(
+        &self,
+        context: &Context<'_>,
+        stack: &Stack,
+        scratch: &Path,
+        added: &Path,
+    ) -> Result<()> {
         let mut lowers = stack.lowers.clone();
         lowers.insert(0, scratch.join("upper"));
         packages::admit(context, self.base, added, &self.machine.packages, &lowers).map(drop)
@@ -217,7 +223,9 @@ impl Customizing<'_> {
         match steps.iter().find(|step| step.index == task.index) {
             None => "it has not run here before".to_owned(),
             Some(old) if old.content != content => "what it does changed".to_owned(),
-            Some(old) if old.environment != self.environment => "the network policy or the build's settings changed".to_owned(),
+            Some(old) if old.environment != self.environment => {
+                "the network policy or the build's settings changed".to_owned()
+            }
             Some(old) if old.state != "succeeded" => "it failed the last time".to_owned(),
             Some(_) => "something below it changed, or its layer was removed".to_owned(),
         }
@@ -238,7 +246,11 @@ pub struct Failed {
 impl Failed {
     /// The layers a person would look at: the failed step's own on top.
     pub fn lowers(&self) -> Vec<PathBuf> {
-        self.scratch.iter().map(|scratch| scratch.join("upper")).chain(self.stack.lowers.iter().cloned()).collect()
+        self.scratch
+            .iter()
+            .map(|scratch| scratch.join("upper"))
+            .chain(self.stack.lowers.iter().cloned())
+            .collect()
     }
 }
 

@@ -45,7 +45,10 @@ fn file_stem(run_output_name: &str, name: &str) -> String {
 }
 
 fn tags(tags: &image_template::Tags) -> Value {
-    tags.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect::<serde_json::Map<_, _>>().into()
+    tags.iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// `Microsoft.Compute/images` of a generation-2 Linux disk.
@@ -74,11 +77,12 @@ fn managed_image(id: &Text, location: &Text, tags: &Value, vhd: &str) -> Value {
 fn gallery_version(template: &ImageTemplate, image: &SharedImage, vhd: &str) -> Value {
     let regions: Vec<Value> = match &image.regions {
         Regions::Unspecified => vec![region(&template.location, 1, None)],
-        Regions::Target(targets) => targets
-            .iter()
-            .map(|target| region(&target.name, target.replica_count, target.storage))
-            .collect(),
-        Regions::Replication { names, storage } => names.iter().map(|name| region(name, 1, *storage)).collect(),
+        Regions::Target(targets) => {
+            targets.iter().map(|target| region(&target.name, target.replica_count, target.storage)).collect()
+        }
+        Regions::Replication { names, storage } => {
+            names.iter().map(|name| region(name, 1, *storage)).collect()
+        }
     };
     json!({
         "type": "Microsoft.Compute/galleries/images/versions",

@@ -25,7 +25,8 @@ pub fn own_download(name: &str, port: u16, bytes_in: u64) -> Connection {
 
 /// One sentence about a refused connection: who, by which rule.
 pub fn sentence(row: &Connection) -> String {
-    let target = row.name.clone().or_else(|| row.address.map(|address| address.to_string())).unwrap_or_default();
+    let target =
+        row.name.clone().or_else(|| row.address.map(|address| address.to_string())).unwrap_or_default();
     let port = if row.port == 0 { String::new() } else { format!(":{}", row.port) };
     let protocol = if row.protocol == "tcp" { String::new() } else { format!(" ({})", row.protocol) };
     let verdict = match row.decision {
@@ -73,5 +74,13 @@ fn flow_of(policy: &NetworkPolicy, row: &Connection) -> Option<Flow> {
         _ => None,
     };
     let source = policy.build_machine();
-    Some(Flow { direction: Direction::Outbound, protocol, source, source_port: 50_000, destination, port, application })
+    Some(Flow {
+        direction: Direction::Outbound,
+        protocol,
+        source,
+        source_port: 50_000,
+        destination,
+        port,
+        application,
+    })
 }

@@ -139,15 +139,15 @@ pub enum Stream {
 /// What a finished build made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Done {
-    /// Path of the disk image.
-    pub image: String,
+    /// Path of the disk image; none when the build was to stop before it.
+    pub image: Option<String>,
     /// Identity of its content: the hash of the extent map and the data, in lower-case hexadecimal.
-    pub content_sha256: String,
+    pub content_sha256: Option<String>,
     /// Length of the file in bytes, holes included.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
     /// Bytes that the file takes on this machine's disk.
-    pub allocated_bytes: u64,
-    /// Every file that the build wrote, the image first.
+    pub allocated_bytes: Option<u64>,
+    /// Every file that the build wrote.
     pub outputs: Vec<String>,
     /// How long the build took.
     pub seconds: f64,

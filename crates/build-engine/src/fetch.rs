@@ -104,15 +104,22 @@ impl Fetcher {
             hint: Some("use http(s), or a path relative to the template and inside its folder".to_owned()),
         };
         let Some(folder) = &self.folder else {
-            return Err(refused(format!("{uri} is a local file, but the template is not read from a folder")));
+            return Err(refused(format!(
+                "{uri} is a local file, but the template is not read from a folder"
+            )));
         };
         let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
         let path = Path::new(path);
         let relative = path.strip_prefix(folder).unwrap_or(path);
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let directory = File::open(folder).map_err(BuildError::io("open", folder))?;
-        let opened =
-            rustix::fs::openat2(&directory, relative, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), beneath);
+        let opened = rustix::fs::openat2(
+            &directory,
+            relative,
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+            beneath,
+        );
         let file = match opened {
             Ok(file) => File::from(file),
             Err(rustix::io::Errno::XDEV | rustix::io::Errno::LOOP) => {

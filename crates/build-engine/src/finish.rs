@@ -50,8 +50,10 @@ pub struct Finished {
 pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<Finished> {
     let scratch = context.work.overlay("finish")?;
     let input = serde_json::to_string(order).unwrap_or_default();
-    let output = context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_partial(&order.vhd))?;
-    serde_json::from_str(&output).map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))
+    let output =
+        context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_partial(&order.vhd))?;
+    serde_json::from_str(&output)
+        .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))
 }
 
 /// A job that was killed could not remove what it had begun.
@@ -80,7 +82,9 @@ fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn s
     let spec = DiskSpec { size_gib: order.size_gib, ids };
     let disk = disk::write(&spec, root, &order.vhd, &mut |_| {})?;
     clock.stages.extend(
-        disk.stages.iter().map(|(stage, took)| Stage { name: stage.to_string(), seconds: took.as_secs_f64() }),
+        disk.stages
+            .iter()
+            .map(|(stage, took)| Stage { name: stage.to_string(), seconds: took.as_secs_f64() }),
     );
     Ok(Finished {
         content_sha256: disk.content_sha256,

@@ -1,30 +1,30 @@
 //! Runs an image template on this machine: base, layers, customizers, disk, boot.
 
+pub mod base;
 pub mod boot;
+mod build;
 pub mod cache;
 pub mod cancel;
+mod customize;
 pub mod digest;
 pub mod disk;
+mod distribute;
+pub mod egress;
 pub mod error;
 pub mod event;
 pub mod fetch;
+mod finish;
 pub mod generalise;
 pub mod log;
-pub mod rooted;
-pub mod sbom;
-pub mod tools;
-pub mod base;
-mod build;
-mod customize;
-mod distribute;
-pub mod egress;
-mod finish;
 pub mod manifest;
 pub mod network;
 mod packages;
 pub mod request;
+pub mod rooted;
 mod run;
+pub mod sbom;
 mod step;
+pub mod tools;
 mod user;
 mod validate;
 

@@ -42,10 +42,18 @@ pub fn store(context: &Context<'_>, base: &Base) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When the check itself cannot be made; a file that fails it is no error.
-pub fn admit(context: &Context<'_>, base: &Base, added: &Path, store: &Path, lowers: &[PathBuf]) -> Result<usize> {
+pub fn admit(
+    context: &Context<'_>,
+    base: &Base,
+    added: &Path,
+    store: &Path,
+    lowers: &[PathBuf],
+) -> Result<usize> {
     let added = added.join("upper");
     let any = fs::read_dir(&added).is_ok_and(|mut entries| {
-        entries.any(|entry| entry.is_ok_and(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "deb")))
+        entries.any(|entry| {
+            entry.is_ok_and(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "deb"))
+        })
     });
     if !any {
         return Ok(0);
@@ -64,7 +72,8 @@ pub fn admit(context: &Context<'_>, base: &Base, added: &Path, store: &Path, low
 /// Keyrings of the base itself, as it was before any step ran.
 fn keyrings(base: &Path) -> Vec<PathBuf> {
     let folders = ["usr/share/keyrings", "etc/apt/trusted.gpg.d"];
-    let entries = folders.iter().flat_map(|folder| fs::read_dir(base.join(folder)).into_iter().flatten().flatten());
+    let entries =
+        folders.iter().flat_map(|folder| fs::read_dir(base.join(folder)).into_iter().flatten().flatten());
     let mut files: Vec<_> = entries
         .map(|entry| entry.path())
         .filter(|path| path.is_file() && path.extension().is_some_and(|end| end == "gpg" || end == "pgp"))
@@ -115,7 +124,8 @@ fn signed_packages(root: &Path, input: &Input) -> std::io::Result<HashMap<String
     let lists = root.join("var/lib/apt/lists");
     let mut found: HashMap<String, HashSet<String>> = HashMap::new();
     let Ok(entries) = fs::read_dir(&lists) else { return Ok(found) };
-    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<_> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     for release in names.iter().filter(|name| name.ends_with("_InRelease")) {
         let Some(text) = verified(&lists.join(release), input) else { continue };
         let digests = release_digests(&text);

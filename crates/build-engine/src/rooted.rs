@@ -48,7 +48,7 @@ impl RootedError {
     pub fn refusal(&self) -> Option<&'static str> {
         match Errno::from_io_error(&self.source)? {
             Errno::LOOP => Some("a symbolic link stands where a folder is expected"),
-            Errno::XDEV | Errno::BUSY => Some("it is on another mount"),
+            Errno::XDEV => Some("it is on another mount"),
             _ => None,
         }
     }
@@ -232,10 +232,10 @@ impl Rooted {
         Ok(folder)
     }
 
-    /// Removes `path`, a folder with everything in it. Returns how many things went; 0 when nothing was there.
+    /// Removes `path`, a folder with everything in it except other mounts. Returns how many things went.
     ///
     /// # Errors
-    /// [`RootedError`] when something cannot be removed, or a link or mount is on the way or inside.
+    /// [`RootedError`] when something cannot be removed, or a link or mount is on the way.
     pub fn remove(&self, path: &str) -> Result<u64, RootedError> {
         let remove = || {
             let Some((parent, name)) = self.parent(path)? else { return Ok(0) };
@@ -245,11 +245,12 @@ impl Rooted {
         remove().map_err(|source| self.error("remove", path, source))
     }
 
-    /// Walks everything below the folder `path`, which itself stays, and does what `decide` says.
+    /// Walks everything below the folder `path`, which itself stays, and does what `decide` says, leaving out what is
+    /// on other mounts.
     /// Returns how many things were changed; 0 when there is no such folder.
     ///
     /// # Errors
-    /// [`RootedError`] when something cannot be changed, or a link or mount is on the way or inside.
+    /// [`RootedError`] when something cannot be changed, or a link or mount is on the way.
     pub fn sweep(&self, path: &str, decide: &dyn Fn(&OsStr, Kind) -> Fate) -> Result<u64, RootedError> {
         let sweep = || {
             let inside = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
@@ -293,7 +294,7 @@ fn split(path: &str) -> io::Result<(&Path, &OsStr)> {
 
 fn open_strictly(from: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    open(from, path, flags | OFlags::NOFOLLOW, resolve)
+    open(from, path, flags, resolve)
 }
 
 fn open(from: &OwnedFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
@@ -365,7 +366,11 @@ fn meet(
     let mut changed = 0;
     let mut flags = AtFlags::empty();
     if kind == Kind::Folder {
-        let inner = open_strictly(folder, Path::new(name), OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let inner = match open_strictly(folder, Path::new(name), OFlags::RDONLY | OFlags::DIRECTORY) {
+            // Another mount is no part of the image.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => return Ok((0, false)),
+            inner => inner?,
+        };
         let (count, empty) = walk(&inner, decide, depth + 1)?;
         if fate != Fate::Remove || !empty {
             return Ok((count, false));
@@ -386,8 +391,12 @@ fn meet(
         }
         Fate::Truncate if kind != Kind::File => Ok((changed, false)),
         Fate::Truncate | Fate::Remove => {
-            unlinkat(folder, name, flags)?;
-            Ok((changed + 1, true))
+            match unlinkat(folder, name, flags) {
+                Ok(()) => Ok((changed + 1, true)),
+                // A file mounted over this one, or a folder in which one is.
+                Err(Errno::BUSY) => Ok((changed, false)),
+                Err(errno) => Err(errno.into()),
+            }
         }
     }
 }

@@ -76,7 +76,9 @@ impl Context<'_> {
     ) -> Result<Option<egress_gateway::Session>> {
         let Some(sockets) = running.take_sockets() else { return Ok(None) };
         let session = gateway.attach(step, sockets);
-        session.map(Some).map_err(|error| BuildError::host(format!("failed to serve the build's network: {error}")))
+        session
+            .map(Some)
+            .map_err(|error| BuildError::host(format!("failed to serve the build's network: {error}")))
     }
 
     /// Shows and logs one line.
@@ -120,7 +122,11 @@ impl Context<'_> {
 
 /// Sends lines, without their ends, until the pipe closes. What is not UTF-8 is replaced; a line longer than a
 /// mebibyte comes in parts.
-fn read_lines(pipe: Option<impl Read + Send + 'static>, stream: Stream, sender: SyncSender<(Stream, String)>) {
+fn read_lines(
+    pipe: Option<impl Read + Send + 'static>,
+    stream: Stream,
+    sender: SyncSender<(Stream, String)>,
+) {
     const LONGEST: u64 = 1 << 20;
     let Some(pipe) = pipe else { return };
     std::thread::spawn(move || {
@@ -162,7 +168,9 @@ impl Context<'_> {
         };
         match self.drive(sandbox::spawn(&spec)?, |stream, line| self.pass_on(0, stream, line))? {
             Ended::Exit(Exit::Job(output)) => Ok(output),
-            Ended::Exit(other) => Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name))),
+            Ended::Exit(other) => {
+                Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))
+            }
             Ended::TimedOut => Err(BuildError::host("the build ran out of time")),
         }
     }

@@ -239,7 +239,13 @@ impl Machine<'_> {
         }
     }
 
-    fn failure(&self, task: &Task, reason: String, lines: LastLines, connections: Vec<Connection>) -> StepFailure {
+    fn failure(
+        &self,
+        task: &Task,
+        reason: String,
+        lines: LastLines,
+        connections: Vec<Connection>,
+    ) -> StepFailure {
         let refused: Vec<_> = connections.into_iter().filter(|row| row.refused).collect();
         StepFailure {
             index: task.index,
@@ -318,7 +324,11 @@ impl Machine<'_> {
         let mut env = self.environment();
         env.push(("TERM".into(), std::env::var("TERM").unwrap_or_else(|_| "dumb".into())));
         let spec = Spec {
-            overlay: Some(Overlay { store: context.cache.root().to_path_buf(), lowers: lowers.to_vec(), scratch }),
+            overlay: Some(Overlay {
+                store: context.cache.root().to_path_buf(),
+                lowers: lowers.to_vec(),
+                scratch,
+            }),
             hostname: "pkrvm".into(),
             network: true,
             binds: self.build_only.binds.clone(),

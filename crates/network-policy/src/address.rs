@@ -109,17 +109,22 @@ pub(crate) enum End<'a> {
 impl<'a> End<'a> {
     /// Source and destination of a flow; the build machine is one of them.
     pub(crate) fn of(flow: &'a Flow) -> (Self, Self) {
-        let destination = match (&flow.destination, flow.direction) {
-            (Destination::Address(address), Direction::Outbound) => Self::Peer(*address),
-            (Destination::Address(address), Direction::Inbound) => Self::Local(*address),
-            (Destination::Name(name), _) => Self::Name(name),
+        let source = flow.source.to_canonical();
+        let destination = match &flow.destination {
+            Destination::Address(address) => Ok(address.to_canonical()),
+            Destination::Name(name) => literal_address(name).ok_or(Self::Name(name)),
         };
-        let source = match flow.direction {
-            Direction::Outbound => Self::Local(flow.source),
-            Direction::Inbound => Self::Peer(flow.source),
-        };
-        (source, destination)
+        match flow.direction {
+            Direction::Outbound => (Self::Local(source), destination.map_or_else(|name| name, Self::Peer)),
+            Direction::Inbound => (Self::Peer(source), destination.map_or_else(|name| name, Self::Local)),
+        }
     }
+}
+
+/// The address that a client wrote where a name belongs, such as `Host: 10.0.0.4` or `Host: [::1]`.
+fn literal_address(name: &str) -> Option<IpAddr> {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    bare.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 /// Whether any of `addresses` covers `end`.

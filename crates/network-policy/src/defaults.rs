@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -18,7 +18,7 @@ use crate::flow::{Application, Direction, Protocol};
 use crate::fqdn::{FqdnPattern, PatternError};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
-use crate::policy::{Context, NetworkPolicy};
+use crate::policy::{Context, NetworkPolicy, Origin};
 use crate::tag::ServiceTag;
 
 /// One entry of an allow list.
@@ -38,6 +38,9 @@ pub enum EndpointError {
     /// The host part is not a name or pattern.
     #[error(transparent)]
     Name(#[from] PatternError),
+    /// An address: connections are permitted by the name they ask for.
+    #[error("'{0}' is an address; the allow list holds names")]
+    Address(String),
     /// No port, or not a number from 1 to 65535.
     #[error("'{0}' needs a port from 1 to 65535 after its name, such as get.helm.sh:443")]
     Port(String),
@@ -47,15 +50,16 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// Reads `host:port`, `https://host[:port]` or `http://host[:port]`. Without a scheme port 443 speaks TLS,
-    /// port 80 HTTP and any other port is plain TCP.
+    /// Reads `host:port`, `https://host[:port]`, `http://host[:port]` or `tcp://host:port`. Without a scheme port
+    /// 443 speaks TLS, port 80 HTTP and any other port is plain TCP.
     ///
     /// # Errors
-    /// When the host is not a name or pattern, the port is missing, or a pattern stands before a plain port.
+    /// When the host is an address or not a name at all, the port is missing, or a pattern stands before a plain port.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let (scheme, rest) = match text.split_once("://") {
-            Some(("https", rest)) => (Some(Application::Https), rest),
-            Some(("http", rest)) => (Some(Application::Http), rest),
+            Some(("https", rest)) => (Some(Some(Application::Https)), rest),
+            Some(("http", rest)) => (Some(Some(Application::Http)), rest),
+            Some(("tcp", rest)) => (Some(None), rest),
             _ => (None, text),
         };
         let (name, port) = match (rest.split_once(':'), scheme) {
@@ -63,13 +67,15 @@ impl Endpoint {
                 let range = PortRange::parse(port).filter(|range| range.first == range.last);
                 (name, range.map_or(0, |range| range.first))
             }
-            (None, Some(Application::Https)) => (rest, 443),
-            (None, Some(Application::Http)) => (rest, 80),
-            (None, None) => (rest, 0),
+            (None, Some(Some(Application::Https))) => (rest, 443),
+            (None, Some(Some(Application::Http))) => (rest, 80),
+            (None, Some(None) | None) => (rest, 0),
         };
+        if name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
+            return Err(EndpointError::Address(text.to_owned()));
+        }
         let name = FqdnPattern::parse(name)?;
-        let application = scheme.or(match port {
-            0 => return Err(EndpointError::Port(text.to_owned())),
+        let application = scheme.unwrap_or(match port {
             443 => Some(Application::Https),
             80 => Some(Application::Http),
             _ => None,
@@ -89,6 +95,7 @@ impl fmt::Display for Endpoint {
         let scheme = match (self.application, self.port) {
             (Some(Application::Https), port) if port != 443 => "https://",
             (Some(Application::Http), port) if port != 80 => "http://",
+            (None, 443 | 80) => "tcp://",
             _ => "",
         };
         write!(f, "{scheme}{}:{}", self.name, self.port)
@@ -116,7 +123,7 @@ impl NetworkPolicy {
                 virtual_network: vec![IpNet::V4(VIRTUAL_NETWORK)],
                 build_subnet: Some(IpNet::V4(BUILD_SUBNET)),
             },
-            from_allow_list: true,
+            origin: Origin::AllowList,
         }
     }
 }
@@ -216,4 +223,45 @@ fn firewall(allow: &[Endpoint]) -> FirewallPolicy {
     }
     let group = RuleCollectionGroup { name: "imagebuilder".to_owned(), priority: 300, collections };
     FirewallPolicy::new("fwp-imagebuilder", vec![group])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_an_allow_list() {
+        for (text, application, shown) in [
+            ("Get.Example.org:443", Some(Application::Https), "get.example.org:443"),
+            ("deb.example.org:80", Some(Application::Http), "deb.example.org:80"),
+            ("git.example.org:22", None, "git.example.org:22"),
+            ("tcp://git.example.org:443", None, "tcp://git.example.org:443"),
+            ("https://*.example.org", Some(Application::Https), "*.example.org:443"),
+            ("http://a.example.org:8080", Some(Application::Http), "http://a.example.org:8080"),
+            ("https://a.example.org:80", Some(Application::Https), "https://a.example.org:80"),
+        ] {
+            let endpoint = Endpoint::parse(text).unwrap();
+            assert_eq!((endpoint.application, endpoint.to_string().as_str()), (application, shown));
+            assert_eq!(Endpoint::parse(shown), Ok(endpoint));
+        }
+    }
+
+    #[test]
+    fn what_an_allow_list_does_not_take() {
+        let error = |text: &str| Endpoint::parse(text).unwrap_err();
+        for text in [
+            "get.example.org",
+            "get.example.org:",
+            "get.example.org:0",
+            "a.example.org:1-2",
+            "a.example.org:*",
+        ] {
+            assert_eq!(error(text), EndpointError::Port(text.to_owned()));
+        }
+        assert!(matches!(error("*.example.org:22"), EndpointError::PlainPattern(_)));
+        assert!(matches!(error("www.example.*:443"), EndpointError::Name(_)));
+        assert!(matches!(error("ftp://a.example.org:443"), EndpointError::Name(_) | EndpointError::Port(_)));
+        assert!(matches!(error("10.0.0.1:443"), EndpointError::Address(_)));
+        assert!(matches!(error("[::1]:443"), EndpointError::Address(_)));
+    }
 }

@@ -17,6 +17,7 @@ mod fqdn;
 mod matching;
 mod nsg;
 mod policy;
+mod read;
 mod suggestion;
 mod tag;
 
@@ -29,5 +30,6 @@ pub use flow::{Application, Decision, Destination, Direction, Flow, Layer, Proto
 pub use fqdn::{FqdnPattern, PatternError};
 pub use matching::Access;
 pub use nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule};
-pub use policy::{Context, NetworkPolicy};
+pub use policy::{Context, NetworkPolicy, Origin};
+pub use read::{Environment, Resources, Source, SourceKind, read};
 pub use tag::ServiceTag;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
+use crate::address::End;
 use crate::firewall::FirewallPolicy;
 use crate::flow::{Application, Decision, Destination, Direction, Flow, Layer, Protocol, Verdict};
 use crate::matching::{Match, Ruling};
@@ -27,8 +28,18 @@ pub struct NetworkPolicy {
     pub firewall: Option<FirewallPolicy>,
     /// Addresses the rules are about.
     pub context: Context,
-    /// Whether `jumpbox.toml`'s allow list made the policy, so that it is the place to change it.
-    pub(crate) from_allow_list: bool,
+    /// Where the policy can be changed.
+    pub origin: Origin,
+}
+
+/// Where a policy comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Documents of an environment.
+    #[default]
+    Documents,
+    /// The allow list of `jumpbox.toml`.
+    AllowList,
 }
 
 /// Addresses of the virtual network and of the build machine's place in it.
@@ -122,9 +133,9 @@ impl NetworkPolicy {
     /// Traffic inside the virtual network does not pass the firewall.
     fn firewall_ruling(&self, flow: &Flow) -> Option<Ruling<'_>> {
         let firewall = self.firewall.as_ref()?;
-        let stays = match flow.destination {
-            Destination::Address(address) => self.context.holds(address),
-            Destination::Name(_) => Match::No,
+        let stays = match End::of(flow).1 {
+            End::Peer(address) | End::Local(address) => self.context.holds(address),
+            End::Name(_) => Match::No,
         };
         let ruling = firewall.decide(flow, &self.context);
         match stays {
@@ -177,18 +188,31 @@ impl NetworkPolicy {
     }
 }
 
-/// The platform's own addresses answer only inside Azure; a local build has no platform behind them.
+/// What no rule can permit in a local build: the platform's own addresses, which answer only inside Azure, and
+/// addresses in disguise.
 pub(crate) fn platform_refusal(flow: &Flow) -> Option<Ruling<'static>> {
-    let rule = match (flow.direction, &flow.destination) {
-        (Direction::Outbound, Destination::Address(address)) if *address == tag::WIRE_SERVER => {
+    let rule = match End::of(flow) {
+        (End::Local(_), End::Peer(tag::WIRE_SERVER)) => {
             "the platform's wire server does not exist in a local build"
         }
-        (Direction::Outbound, Destination::Address(address)) if *address == tag::METADATA => {
+        (End::Local(_), End::Peer(tag::METADATA)) => {
             "the platform's metadata service does not exist in a local build"
+        }
+        (End::Local(_), End::Name(name)) if ends_in_number(name) => {
+            "a number is an address to some resolvers, not a name"
         }
         _ => return None,
     };
     Some(Ruling { verdict: Verdict::Denied, layer: Layer::Platform, resource: "local build", rule })
+}
+
+/// Whether resolvers may take a name for an IPv4 address in an old spelling, such as `2822734096` or `0x7f.1`
+/// (URL Standard, "ends in a number checker").
+fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
+    digits(last, 10) || hexadecimal.is_some_and(|rest| rest.is_empty() || digits(rest, 16))
 }
 
 #[cfg(test)]

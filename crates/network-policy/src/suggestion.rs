@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::address::{Address, PortRange, RuleProtocol};
+use crate::address::{Address, End, PortRange, RuleProtocol};
 use crate::defaults::Endpoint;
 use crate::emit;
 use crate::firewall::{self, ApplicationRule, FirewallRule, NetworkRule, Target};
-use crate::flow::{Destination, Flow, Layer, Protocol, Verdict};
+use crate::flow::{Flow, Layer, Protocol, Verdict};
 use crate::fqdn::FqdnPattern;
 use crate::matching::{Access, Ruling};
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
-use crate::policy::{NO_RULE, NetworkPolicy, platform_refusal};
+use crate::policy::{NO_RULE, NetworkPolicy, Origin, platform_refusal};
 use crate::tag::{self, ServiceTag};
 
 impl NetworkPolicy {
@@ -26,7 +26,7 @@ impl NetworkPolicy {
             .flatten()
             .filter(|ruling| ruling.verdict != Verdict::Allowed)
             .collect();
-        if self.from_allow_list && !blocking.is_empty() {
+        if self.origin == Origin::AllowList && !blocking.is_empty() {
             return allow_list_entry(flow);
         }
         blocking.iter().map(|ruling| self.repair(ruling, flow)).collect::<Vec<_>>().join("\n")
@@ -46,19 +46,21 @@ impl NetworkPolicy {
 }
 
 fn allow_list_entry(flow: &Flow) -> String {
-    match &flow.destination {
+    match End::of(flow).1 {
         _ if flow.protocol != Protocol::Tcp => {
             "the allow list of jumpbox.toml opens TCP only; describe the network with --network instead"
                 .to_owned()
         }
-        Destination::Name(name) => match FqdnPattern::parse(name) {
+        End::Name(name) => match FqdnPattern::parse(name) {
             Ok(name) => {
-                let endpoint = Endpoint { name, port: flow.port, application: flow.application };
+                // On ports of their own, plain entries permit HTTP and TLS too: the shortest spelling will do.
+                let application = flow.application.filter(|_| matches!(flow.port, 443 | 80));
+                let endpoint = Endpoint { name, port: flow.port, application };
                 format!("allow = [\"{endpoint}\"] in jumpbox.toml")
             }
             Err(error) => format!("nothing can allow it: {error}"),
         },
-        Destination::Address(address) => {
+        End::Peer(address) | End::Local(address) => {
             format!("connect to a name instead of {address}: the allow list of jumpbox.toml holds names")
         }
     }
@@ -72,9 +74,9 @@ fn security_rule(nsg: &NetworkSecurityGroup, ruling: &Ruling<'_>, flow: &Flow) -
             ruling.rule
         );
     };
-    let destination = match &flow.destination {
-        Destination::Address(address) => Address::Prefix((*address).into()),
-        Destination::Name(name) => Address::Tag(match tag::of_name(name) {
+    let destination = match End::of(flow).1 {
+        End::Peer(address) | End::Local(address) => Address::Prefix(address.into()),
+        End::Name(name) => Address::Tag(match tag::of_name(name) {
             Some(tag) => ServiceTag::Other(tag.to_owned()),
             None => ServiceTag::Internet,
         }),
@@ -106,9 +108,9 @@ fn firewall_rule(ruling: &Ruling<'_>, flow: &Flow) -> String {
 fn permitting(ruling: &Ruling<'_>, flow: &Flow) -> FirewallRule {
     let source = vec![Address::Prefix(flow.source.into())];
     let name = rule_name(flow);
-    let pattern = match &flow.destination {
-        Destination::Name(name) => FqdnPattern::parse(name).ok(),
-        Destination::Address(_) => None,
+    let (destination, pattern) = match End::of(flow).1 {
+        End::Peer(address) | End::Local(address) => (vec![Address::Prefix(address.into())], None),
+        End::Name(name) => (Vec::new(), FqdnPattern::parse(name).ok()),
     };
     if let (Some(application), Some(pattern), Layer::FirewallApplication) =
         (firewall::speaks(flow), &pattern, ruling.layer)
@@ -125,10 +127,7 @@ fn permitting(ruling: &Ruling<'_>, flow: &Flow) -> FirewallRule {
         name,
         protocols: vec![RuleProtocol::Only(flow.protocol)],
         source,
-        destination: match &flow.destination {
-            Destination::Address(address) => vec![Address::Prefix((*address).into())],
-            Destination::Name(_) => Vec::new(),
-        },
+        destination,
         destination_names: pattern.into_iter().collect(),
         destination_ports: vec![port(flow)],
     })
@@ -143,9 +142,9 @@ fn port(flow: &Flow) -> PortRange {
 
 /// At most 80 characters of letters, digits, dots and dashes, as Azure takes them.
 fn rule_name(flow: &Flow) -> String {
-    let end = match &flow.destination {
-        Destination::Name(name) => name.clone(),
-        Destination::Address(address) => address.to_string(),
+    let end = match End::of(flow).1 {
+        End::Name(name) => name.to_owned(),
+        End::Peer(address) | End::Local(address) => address.to_string(),
     };
     let end: String =
         end.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(60).collect();
@@ -155,7 +154,7 @@ fn rule_name(flow: &Flow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{Application, Direction};
+    use crate::flow::{Application, Destination, Direction};
 
     fn tls(name: &str, port: u16) -> Flow {
         Flow {
@@ -181,6 +180,7 @@ mod tests {
             assert_eq!(repaired.decide(&flow).verdict, Verdict::Allowed, "{flow:?}");
             assert_eq!(repaired.suggestion(&flow), "");
         }
+        assert!(policy.suggestion(&tls("get.example.org", 8443)).contains("\"get.example.org:8443\""));
         let raw = Flow { destination: Destination::Address("1.1.1.1".parse().unwrap()), ..tls("", 443) };
         assert!(policy.suggestion(&raw).contains("name instead of 1.1.1.1"));
         let time = Flow { protocol: Protocol::Udp, ..tls("time.example.org", 123) };
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn documents_get_a_rule_for_every_layer_that_refuses() {
-        let policy = NetworkPolicy { from_allow_list: false, ..NetworkPolicy::default_for(&[]) };
+        let policy = NetworkPolicy { origin: Origin::Documents, ..NetworkPolicy::default_for(&[]) };
         let shown = policy.suggestion(&tls("a.blob.core.windows.net", 8443));
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines.len(), 2, "{shown}");

@@ -58,12 +58,12 @@ struct Note {
 
 /// Examines the machine and prints what it found.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
-    let report = examine(&context.cache()?);
+    let report = examine(&context.cache());
     let status = if report.ready { ExitStatus::Yes } else { ExitStatus::NotAble };
     match context.output.format {
         Format::Json => context.output.json(&report)?,
         Format::Text if args.packages => {
-            context.output.print(&report.packages().map(|name| format!("{name}\n")).collect::<String>())?;
+            context.output.print(&report.packages().flat_map(|name| [name, "\n"]).collect::<String>())?;
         }
         Format::Text => context.output.print(&report.to_text(context))?,
     }

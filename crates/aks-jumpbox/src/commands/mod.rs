@@ -1,7 +1,11 @@
 //! The commands, one file each.
 
+pub mod build;
 pub mod cache;
 pub mod completions;
 pub mod doctor;
+pub mod init;
 pub mod man;
 pub mod reference;
+pub mod render;
+pub mod try_image;

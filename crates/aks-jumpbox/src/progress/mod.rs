@@ -6,8 +6,8 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
+use build_engine::egress::sentence;
 use build_engine::event::{Connection, Event, StepState};
-use network_policy::{Protocol, Verdict};
 
 use crate::output::{Format, Output, Verbosity, duration};
 use lines::Lines;
@@ -31,30 +31,16 @@ pub fn view(output: Output) -> Box<dyn View> {
     }
 }
 
-/// Name or address, and port, as a person would write the destination.
-pub fn destination(connection: &Connection) -> String {
-    let host = match (&connection.name, connection.address) {
-        (Some(name), _) => name.clone(),
-        (None, Some(std::net::IpAddr::V6(address))) => format!("[{address}]"),
-        (None, Some(address)) => address.to_string(),
-        (None, None) => "an unknown host".to_owned(),
-    };
-    match connection.protocol {
-        Protocol::Tcp => format!("{host}:{}", connection.port),
-        Protocol::Udp => format!("{host}:{}/udp", connection.port),
-        Protocol::Icmp => format!("{host} (ICMP)"),
-        Protocol::Other(number) => format!("{host} (IP protocol {number})"),
-    }
+/// One line about a connection that was kept from leaving; none for one that was let through.
+fn refusal(connection: &Connection) -> Option<String> {
+    connection.refused.then(|| sentence(connection))
 }
 
-/// One line about a connection that was not let through; none for one that was.
-fn refusal(connection: &Connection) -> Option<String> {
-    let verdict = match connection.decision {
-        Verdict::Allowed => return None,
-        Verdict::Denied => "refused",
-        Verdict::Undecided => "refused, because undecided,",
-    };
-    Some(format!("{verdict} {} ({})", destination(connection), connection.rule))
+/// Name or address, and port.
+fn destination(connection: &Connection) -> String {
+    let address = connection.address.map(|address| address.to_string());
+    let host = connection.name.clone().or(address).unwrap_or_default();
+    format!("{host}:{}/{}", connection.port, connection.protocol)
 }
 
 /// How a step ended: `4.2 s`, `cached, 2 h old`.

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use build_engine::event::{Connection, Done, Event, Phase, StepState, Stream};
+use egress_gateway::{Layer, Outcome};
 use indicatif::{InMemoryTerm, ProgressDrawTarget};
 use jiff::Timestamp;
-use network_policy::{Layer, Protocol, Verdict};
 
 use super::{Lines, Plain, Terminal, View, printable};
 use crate::output::Verbosity;
@@ -47,13 +47,16 @@ fn refused() -> Event {
         name: Some("get.example.org".into()),
         address: None,
         port: 443,
-        protocol: Protocol::Tcp,
-        decision: Verdict::Denied,
+        protocol: "tcp".into(),
+        decision: Outcome::Denied,
         layer: Layer::FirewallApplication,
         rule: "no rule allows it".into(),
         bytes_out: 0,
         bytes_in: 0,
         count: 1,
+        resource: String::new(),
+        note: None,
+        refused: true,
     })
 }
 
@@ -87,7 +90,7 @@ fn plain_lines_are_dated_and_name_what_was_refused() {
     1970-01-01T00:00:00Z step 2/3 Install kubectl: started (its script changed)
     1970-01-01T00:00:00Z step 2/3 Install kubectl: 4.2 s
     1970-01-01T00:00:00Z step 3/3 Install helm: started (its script changed)
-    1970-01-01T00:00:00Z   refused get.example.org:443 (no rule allows it)
+    1970-01-01T00:00:00Z   get.example.org:443 refused by the egress policy (no rule allows it)
     1970-01-01T00:00:00Z step 3/3 Install helm: failed after 4.2 s
     1970-01-01T00:00:00Z warning: the base is 30 days old
     ");
@@ -106,10 +109,10 @@ fn json_lines_are_one_object_per_event() {
     let view = Lines::new(out.clone());
     build().iter().for_each(|event| view.show(event));
     view.show(&Event::Done(Done {
-        image: "out/jumpbox.vhd".into(),
-        content_sha256: "ab".into(),
-        bytes: 512,
-        allocated_bytes: 512,
+        image: Some("out/jumpbox.vhd".into()),
+        content_sha256: Some("ab".into()),
+        bytes: Some(512),
+        allocated_bytes: Some(512),
         outputs: vec!["out/jumpbox.vhd".into()],
         seconds: 1.5,
     }));
@@ -134,7 +137,7 @@ fn a_terminal_keeps_finished_steps_and_forgets_the_tail() {
       [2/3] Install kubectl: not cached, its script changed
     ✓ [2/3] Install kubectl  4.2 s
       [3/3] Install helm: not cached, its script changed
-      ! refused get.example.org:443 (no rule allows it)
+      ! get.example.org:443 refused by the egress policy (no rule allows it)
     ✗ [3/3] Install helm  failed after 4.2 s
     warning: the base is 30 days old
     ");

@@ -1,1 +1,7 @@
 //! The whole program, run as a user runs it.
+
+mod build;
+mod host;
+mod init;
+mod program;
+mod reference;

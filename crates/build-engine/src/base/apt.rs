@@ -46,7 +46,12 @@ pub fn installed(status: &str) -> Vec<String> {
         .split("\n\n")
         .filter(|stanza| field(stanza, "Status").ends_with(" installed"))
         .map(|stanza| {
-            format!("{} {} {}", field(stanza, "Package"), field(stanza, "Version"), field(stanza, "Architecture"))
+            format!(
+                "{} {} {}",
+                field(stanza, "Package"),
+                field(stanza, "Version"),
+                field(stanza, "Architecture")
+            )
         })
         .collect()
 }
@@ -69,8 +74,10 @@ mod tests {
 
     #[test]
     fn hosts_are_read_from_both_forms() {
-        let lines = "# deb http://old.example/ x\ndeb [signed-by=/k] http://deb.example.org/debian trixie main\n";
-        let stanza = "Types: deb\nURIs: https://Mirror.example.com:8443/debian http://b.example\nSuites: trixie\n";
+        let lines =
+            "# deb http://old.example/ x\ndeb [signed-by=/k] http://deb.example.org/debian trixie main\n";
+        let stanza =
+            "Types: deb\nURIs: https://Mirror.example.com:8443/debian http://b.example\nSuites: trixie\n";
         assert_eq!(hosts_of(lines), ["deb.example.org"]);
         assert_eq!(hosts_of(stanza), ["mirror.example.com", "b.example"]);
     }

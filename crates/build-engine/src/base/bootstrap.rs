@@ -27,10 +27,7 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
     ("etc/hostname", "localhost\n"),
-    (
-        "etc/modprobe.d/blacklist-azure.conf",
-        "# Azure's synthetic devices replace these.\nblacklist floppy\n",
-    ),
+    ("etc/modprobe.d/blacklist-azure.conf", "# Azure's synthetic devices replace these.\nblacklist floppy\n"),
 ];
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -88,7 +88,9 @@ pub fn lookup(source: &Source) -> Result<(&'static Distribution, Vec<String>)> {
     };
     let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
     let found = KNOWN.iter().find(|known| {
-        same(publisher, "Debian") && same(offer, known.offer) && (same(sku, known.sku) || same(sku, known.sku_gen1))
+        same(publisher, "Debian")
+            && same(offer, known.offer)
+            && (same(sku, known.sku) || same(sku, known.sku_gen1))
     });
     let found = found.ok_or_else(|| unknown(name))?;
     let mut warnings = Vec::new();
@@ -99,7 +101,9 @@ pub fn lookup(source: &Source) -> Result<(&'static Distribution, Vec<String>)> {
         ));
     }
     if !version.as_str().eq_ignore_ascii_case("latest") {
-        warnings.push(format!("the source's version {version} is not in the archive; the newest packages are used"));
+        warnings.push(format!(
+            "the source's version {version} is not in the archive; the newest packages are used"
+        ));
     }
     Ok((found, warnings))
 }

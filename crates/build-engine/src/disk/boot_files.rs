@@ -4,6 +4,7 @@
 //! adds, is left out: with initramfs-tools it is a flat wait of that many seconds.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use super::{DiskError, DiskIds};
 use crate::rooted::{Kind, Rooted};
@@ -124,7 +125,9 @@ fn grub_menu(title: &str, kernels: &[Kernel<'_>], ids: &DiskIds) -> String {
     );
     for Kernel { version, initrd } in kernels {
         let initrd = if *initrd { format!("  initrd /boot/initrd.img-{version}\n") } else { String::new() };
-        out += &format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
             "menuentry '{title}, Linux {version}' {{\n  \
              linux /boot/vmlinuz-{version} root=UUID={root} ro {KERNEL_ARGUMENTS}\n{initrd}}}\n"
         );

@@ -88,7 +88,9 @@ fn chunk_digest(chunk: &[u8]) -> Option<[u8; 32]> {
     }
     let mut hasher = Sha256::new();
     hasher.update(map);
-    blocks.into_iter().for_each(|block| hasher.update(block));
+    for block in blocks {
+        hasher.update(block);
+    }
     Some(hasher.finalize().into())
 }
 
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn holes_do_not_matter_and_data_does() {
         let places: [(u64, &[u8]); 4] =
-            [(5, b"a"), (4095, b"bc"), (9 << 20, &[7; 100_000]), ((33 << 20) + 511, b"end")];
+            [(5, b"a"), (4095, b"bc"), (9 << 20, &[7; 10_000]), ((33 << 20) + 511, b"end")];
         let digest = |places: &[_], dense| content_sha256(disk(places, dense).0.path()).unwrap();
         let wanted = digest(&places, false);
         assert_eq!(digest(&places, true), wanted);
@@ -210,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_full_digest_is_that_of_the_bytes() {
-        let (file, _) = disk(&[(5, b"a"), (9 << 20, &[7; 100_000])], false);
+        let (file, _) = disk(&[(5, b"a"), (9 << 20, &[7; 10_000])], false);
         let bytes = std::fs::read(file.path()).unwrap();
         assert_eq!(full_sha256(file.path()).unwrap(), hex(&Sha256::digest(&bytes)));
     }

@@ -11,14 +11,19 @@ pub const ROOT_X86_64: Uuid = uuid!("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709");
 /// Partition type "EFI system partition".
 pub const EFI_SYSTEM: Uuid = uuid!("C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
 
+const SECTOR_LEN: usize = 512;
 const ENTRIES: u32 = 128;
 const ENTRY_BYTES: u32 = 128;
+const ENTRY_LEN: usize = 128;
 const TABLE_SECTORS: u64 = 32;
-/// Protective MBR, header and entries.
-pub const HEAD_SECTORS: u64 = 2 + TABLE_SECTORS;
-/// Entries and header again, at the end of the disk.
-pub const TAIL_SECTORS: u64 = TABLE_SECTORS + 1;
-const HEADER_BYTES: usize = 92;
+const TABLE_LEN: usize = 32 * SECTOR_LEN;
+const HEAD_SECTORS: u64 = 2 + TABLE_SECTORS;
+const TAIL_SECTORS: u64 = TABLE_SECTORS + 1;
+/// Bytes at the start of the disk: protective MBR, header and entries.
+pub const HEAD_LEN: usize = 2 * SECTOR_LEN + TABLE_LEN;
+/// Bytes at the end of the disk: entries and header again.
+pub const TAIL_LEN: usize = TABLE_LEN + SECTOR_LEN;
+const HEADER_BYTES: u32 = 92;
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 const REVISION: u32 = 0x0001_0000;
 const NAME_UNITS: usize = 36;
@@ -71,7 +76,7 @@ pub enum GptError {
 }
 
 impl Gpt {
-    /// The first [`HEAD_SECTORS`] and the last [`TAIL_SECTORS`] of a disk of `disk_bytes`, a multiple of 512.
+    /// The first [`HEAD_LEN`] and the last [`TAIL_LEN`] bytes of a disk of `disk_bytes`, a multiple of 512.
     pub fn encode(&self, disk_bytes: u64) -> (Vec<u8>, Vec<u8>) {
         let sectors = disk_bytes / SECTOR;
         let table = self.table();
@@ -85,10 +90,11 @@ impl Gpt {
     }
 
     fn table(&self) -> Vec<u8> {
-        let mut out = vec![0; (ENTRIES * ENTRY_BYTES) as usize];
-        for partition in &self.partitions {
-            let at = (partition.number - 1) as usize * ENTRY_BYTES as usize;
-            let entry = &mut out[at..at + ENTRY_BYTES as usize];
+        let mut out = vec![0; TABLE_LEN];
+        for (number, entry) in (1..).zip(out.chunks_exact_mut(ENTRY_LEN)) {
+            let Some(partition) = self.partitions.iter().find(|partition| partition.number == number) else {
+                continue;
+            };
             entry[..16].copy_from_slice(&partition.kind.to_bytes_le());
             entry[16..32].copy_from_slice(&partition.id.to_bytes_le());
             let first = partition.offset / SECTOR;
@@ -102,10 +108,10 @@ impl Gpt {
     }
 
     fn header(&self, own: u64, other: u64, table_at: u64, sectors: u64, table: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(SECTOR as usize);
+        let mut out = Vec::with_capacity(SECTOR_LEN);
         out.extend(SIGNATURE);
         out.extend(REVISION.to_le_bytes());
-        out.extend((HEADER_BYTES as u32).to_le_bytes());
+        out.extend(HEADER_BYTES.to_le_bytes());
         out.extend([0; 8]);
         for block in [own, other, HEAD_SECTORS, sectors - TAIL_SECTORS - 1] {
             out.extend(block.to_le_bytes());
@@ -117,30 +123,26 @@ impl Gpt {
         }
         let sum = crc32(&out);
         out[16..20].copy_from_slice(&sum.to_le_bytes());
-        out.resize(SECTOR as usize, 0);
+        out.resize(SECTOR_LEN, 0);
         out
     }
 
-    /// Reads what [`Gpt::encode`] wrote: `head` and `tail` are the first and last sectors of a disk of `disk_bytes`.
+    /// Reads what [`Gpt::encode`] wrote: `head` and `tail` are the first and last bytes of a disk of `disk_bytes`.
     ///
     /// # Errors
     /// [`GptError`] when the protective MBR, either header or either table is damaged, when the two copies differ,
     /// or when a partition overlaps another or leaves the usable range.
     pub fn decode(head: &[u8], tail: &[u8], disk_bytes: u64) -> Result<Self, GptError> {
         let sectors = disk_bytes / SECTOR;
-        let wanted = |sectors: u64| (sectors * SECTOR) as usize;
-        if sectors < HEAD_SECTORS + TAIL_SECTORS
-            || head.len() != wanted(HEAD_SECTORS)
-            || tail.len() != wanted(TAIL_SECTORS)
-        {
+        if sectors < HEAD_SECTORS + TAIL_SECTORS || head.len() != HEAD_LEN || tail.len() != TAIL_LEN {
             return Err(damaged("start", "the disk is too short to hold one"));
         }
-        let (mbr, rest) = head.split_at(SECTOR as usize);
+        let (mbr, rest) = head.split_at(SECTOR_LEN);
         if mbr != protective_mbr(sectors) {
             return Err(damaged("protective MBR", "it is not there or does not cover the disk"));
         }
-        let (header, table) = rest.split_at(SECTOR as usize);
-        let (backup_table, backup_header) = tail.split_at(wanted(TABLE_SECTORS));
+        let (header, table) = rest.split_at(SECTOR_LEN);
+        let (backup_table, backup_header) = tail.split_at(TABLE_LEN);
         let disk = disk_id(header);
         let gpt = Self { disk, partitions: partitions(table)? };
         let last = sectors - 1;
@@ -189,7 +191,7 @@ fn disk_id(header: &[u8]) -> Uuid {
 
 fn partitions(table: &[u8]) -> Result<Vec<Partition>, GptError> {
     (1..)
-        .zip(table.chunks_exact(ENTRY_BYTES as usize))
+        .zip(table.chunks_exact(ENTRY_LEN))
         .filter(|(_, entry)| entry[..16] != [0; 16])
         .map(|(number, entry)| partition(number, entry))
         .collect()
@@ -227,8 +229,8 @@ fn partition(number: u32, entry: &[u8]) -> Result<Partition, GptError> {
 }
 
 /// The MBR that tells old software that the whole disk is taken.
-fn protective_mbr(sectors: u64) -> [u8; SECTOR as usize] {
-    let mut out = [0; SECTOR as usize];
+fn protective_mbr(sectors: u64) -> [u8; SECTOR_LEN] {
+    let mut out = [0; SECTOR_LEN];
     let covered = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
     out[446..454].copy_from_slice(&[0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff]);
     out[454..458].copy_from_slice(&1_u32.to_le_bytes());

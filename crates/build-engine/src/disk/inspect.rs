@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::DiskError;
-use super::gpt::{EFI_SYSTEM, Gpt, HEAD_SECTORS, Partition, ROOT_X86_64, SECTOR, TAIL_SECTORS};
-use super::vhd::{FOOTER_BYTES, Footer, MIB};
+use super::gpt::{EFI_SYSTEM, Gpt, HEAD_LEN, Partition, ROOT_X86_64, TAIL_LEN};
+use super::vhd::{FOOTER_BYTES, FOOTER_LEN, Footer, MIB};
 
 /// Footer and partitions of a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,24 +32,24 @@ pub fn inspect(vhd: &Path) -> Result<Layout, DiskError> {
     let Some(virtual_bytes) = length.checked_sub(FOOTER_BYTES) else {
         return Err(DiskError::unsound(vhd, format!("its {length} bytes cannot hold a VHD footer")));
     };
-    let read = |at: u64, sectors: u64| {
-        let mut bytes = vec![0; (sectors * SECTOR).min(length) as usize];
-        let at = at.min(length - bytes.len() as u64);
-        file.read_exact_at(&mut bytes, at).map_err(DiskError::io("read", vhd)).map(|()| bytes)
-    };
-    let mut footer = [0; FOOTER_BYTES as usize];
-    footer.copy_from_slice(&read(virtual_bytes, 1)?);
+    let read = |at: u64, bytes: &mut [u8]| file.read_exact_at(bytes, at).map_err(DiskError::io("read", vhd));
+    let mut footer = [0; FOOTER_LEN];
+    read(virtual_bytes, &mut footer)?;
     let footer =
         Footer::decode(&footer).map_err(|source| DiskError::NotVhd { path: vhd.to_owned(), source })?;
     if footer.virtual_bytes != virtual_bytes {
         let problem = format!("its footer says {} bytes, but it holds {virtual_bytes}", footer.virtual_bytes);
         return Err(DiskError::unsound(vhd, problem));
     }
-    if !virtual_bytes.is_multiple_of(MIB) {
-        return Err(DiskError::unsound(vhd, format!("its {virtual_bytes} bytes are not whole MiB")));
+    if !virtual_bytes.is_multiple_of(MIB) || virtual_bytes == 0 {
+        return Err(DiskError::unsound(
+            vhd,
+            format!("its {virtual_bytes} bytes are not a whole number of MiB"),
+        ));
     }
-    let (head, tail) =
-        (read(0, HEAD_SECTORS)?, read(virtual_bytes.saturating_sub(TAIL_SECTORS * SECTOR), TAIL_SECTORS)?);
+    let (mut head, mut tail) = (vec![0; HEAD_LEN], vec![0; TAIL_LEN]);
+    read(0, &mut head)?;
+    read(virtual_bytes - TAIL_LEN as u64, &mut tail)?;
     let gpt = Gpt::decode(&head, &tail, virtual_bytes)
         .map_err(|source| DiskError::NotPartitioned { path: vhd.to_owned(), source })?;
     let only = |kind, what: &str| {

@@ -14,7 +14,9 @@ mod error;
 mod esp;
 pub mod gpt;
 mod inspect;
+mod listing;
 mod plan;
+mod read_back;
 pub mod vhd;
 mod write;
 
@@ -24,4 +26,5 @@ pub use error::DiskError;
 pub use esp::{EfiFile, efi_files};
 pub use inspect::{Layout, inspect};
 pub use plan::{DiskIds, DiskSpec, EFI_OFFSET, MAX_SIZE_GIB, Plan, ROOT_OFFSET, TreeSize};
+pub use read_back::{ReadBack, read_back};
 pub use write::{Disk, Stage, Writer, write};

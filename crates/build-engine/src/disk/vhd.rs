@@ -3,10 +3,14 @@
 //! Source: Microsoft, "Virtual Hard Disk Image Format Specification" 1.0. Azure adds that the virtual size, which
 //! leaves the footer out, is a whole number of MiB.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 /// Length of the footer in bytes.
 pub const FOOTER_BYTES: u64 = 512;
+/// The same, as the length of a buffer.
+pub const FOOTER_LEN: usize = 512;
 /// Azure takes virtual sizes that are a multiple of this.
 pub const MIB: u64 = 1024 * 1024;
 
@@ -111,7 +115,11 @@ impl Footer {
     }
 }
 
-fn expect<T: PartialEq + ToString>(field: &'static str, value: T, expected: T) -> Result<(), FooterError> {
+fn expect<T: PartialEq + fmt::Display + Copy>(
+    field: &'static str,
+    value: T,
+    expected: T,
+) -> Result<(), FooterError> {
     if value == expected {
         return Ok(());
     }

@@ -1,0 +1,189 @@
+//! `build`: an image template, run on this machine as Azure Image Builder would run it.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use build_engine::cancel::Cancel;
+use build_engine::event::Event;
+use build_engine::network::Outbound;
+use build_engine::request::{BuildOptions, BuildReport, BuildRequest};
+use clap::ValueEnum;
+use egress_gateway::Mirror;
+use recipe::Endpoint;
+
+use crate::context::{Context, stop_on_signals};
+use crate::errors::{Category, Failure, Problem};
+use crate::exit::ExitStatus;
+use crate::input::Input;
+use crate::output::Format;
+use crate::progress::{self, View};
+use crate::{network, summary, trial};
+
+/// Build the image on this machine, under its network rules
+///
+/// Without --template, builds what the nearest jumpbox.toml describes, or the built-in jump box where there is none.
+#[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[command(
+    after_help = "Exit codes: 0 built, 1 a step or a test failed, 2 a file is wrong, 4 this machine is not \
+    able.\n\nExamples:\n  aks-jumpbox build\n  aks-jumpbox build --template image.json --network nsg.json\n  \
+    aks-jumpbox build --learn              record what the build contacts, refuse nothing\n  \
+    aks-jumpbox build --format json        one event a line, for programs"
+)]
+pub struct Arguments {
+    /// Where to build
+    #[arg(long, value_enum, default_value_t)]
+    target: Target,
+    /// Image template of Azure Image Builder, as JSON
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Network rules in force: an environment file (TOML), or Azure's JSON of a network security group or firewall
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
+    /// The same, for an environment file
+    #[arg(long, value_name = "FILE", conflicts_with = "network")]
+    environment: Option<PathBuf>,
+    /// Folder for the results; made when missing
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    output: PathBuf,
+    /// Make the base anew, and with it everything that stands on it
+    #[arg(long)]
+    refresh: bool,
+    /// Run every step, whatever is cached
+    #[arg(long)]
+    no_cache: bool,
+    /// Record what the build contacts and refuse nothing
+    #[arg(long)]
+    learn: bool,
+    /// Let connections pass that the network rules leave undecided
+    #[arg(long)]
+    allow_undecided: bool,
+    /// When a step fails, open a shell where it ran
+    #[arg(long)]
+    shell_on_error: bool,
+    /// Stop after this step, by its name or number, and make no disk
+    #[arg(long, value_name = "STEP")]
+    until: Option<String>,
+    /// Boot the result and run its smoke tests
+    #[arg(long)]
+    smoke_test: bool,
+    /// Also compute the SHA-256 of the whole file, holes and all
+    #[arg(long)]
+    sha256: bool,
+}
+
+/// Where an image is built.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Target {
+    /// On this machine
+    #[default]
+    Local,
+}
+
+/// Builds, and says how it went.
+pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+    let Target::Local = args.target;
+    let output = context.output;
+    if args.shell_on_error && !(output.format == Format::Text && std::io::stdin().is_terminal()) {
+        return Err(
+            Problem::new(Category::Input, "--shell-on-error needs a terminal to open the shell on").into()
+        );
+    }
+    let input = Input::load(args.template.as_deref(), context)?;
+    let view: Arc<dyn View> = Arc::from(progress::view(output));
+    let request = request(args, &input, context, Arc::clone(&view))?;
+    let cancel = stop_on_signals()?;
+    input.warnings.iter().for_each(|warning| view.show(&Event::Warning { text: warning.clone() }));
+    let ended = build_engine::build(&request, &|event| view.show(event), &cancel)
+        .map_err(Failure::from)
+        .and_then(|report| finish(args, report, &input, context, view.as_ref(), &cancel));
+    // From the first event on, a stream of events has to end with one.
+    match ended {
+        Err(failure) if output.format == Format::Json => {
+            view.show(&failure.to_event());
+            Ok(failure.status())
+        }
+        ended => ended,
+    }
+}
+
+/// What the engine is asked to do.
+fn request(
+    args: &Arguments,
+    input: &Input,
+    context: &Context,
+    view: Arc<dyn View>,
+) -> Result<BuildRequest, Failure> {
+    let rules = args.network.as_deref().or(args.environment.as_deref());
+    let mut outbound = outbound(input)?;
+    outbound.allow_undecided = args.allow_undecided;
+    outbound.observer = Some(Arc::new(move |connection| view.show(&Event::Egress(connection.clone()))));
+    Ok(BuildRequest {
+        template: input.template.clone(),
+        template_folder: input.folder.clone(),
+        name: input.name.clone(),
+        smoke_tests: input.smoke_tests.clone(),
+        policy: rules.map(network::load).transpose()?,
+        allow: network::allow_list(&input.endpoints())?,
+        outbound,
+        cache: context.cache(),
+        output: args.output.clone(),
+        options: BuildOptions {
+            refresh: args.refresh,
+            no_cache: args.no_cache,
+            learn: args.learn,
+            shell_on_error: args.shell_on_error,
+            until: args.until.clone(),
+            sha256: args.sha256,
+        },
+    })
+}
+
+/// The `[local]` table: what this machine needs to reach the outside.
+fn outbound(input: &Input) -> Result<Outbound, Failure> {
+    let local = &input.recipe.local;
+    let wrong = |error: egress_gateway::Error| Problem::new(Category::Input, error.to_string());
+    let upstream_proxy = local.upstream_proxy.as_deref().map(str::parse).transpose().map_err(wrong)?;
+    let mirrors = local.mirrors.iter().map(|(name, Endpoint { name: host, port })| {
+        (name.clone(), Mirror { host: host.clone(), port: *port })
+    });
+    let authorities = local.certificate_authorities.iter().map(|file| input.recipe_folder.join(file));
+    Ok(Outbound {
+        upstream_proxy,
+        proxy_address: local.upstream_proxy.clone(),
+        mirrors: mirrors.collect(),
+        authorities: authorities.collect(),
+        ..Outbound::default()
+    })
+}
+
+/// What follows a build that ended well: smoke tests where they were asked for, then the summary.
+fn finish(
+    args: &Arguments,
+    mut report: BuildReport,
+    input: &Input,
+    context: &Context,
+    view: &dyn View,
+    cancel: &Cancel,
+) -> Result<ExitStatus, Failure> {
+    let output = context.output;
+    let tested = match &report.image {
+        Some(image) if args.smoke_test => {
+            let tests = report.manifest.smoke_tests.clone();
+            let tried = trial::run(&trial::spec(image, tests, cancel), &output)?;
+            trial::note(&mut report.manifest, &tried);
+            report.manifest.write(&args.output)?;
+            Some(tried)
+        }
+        _ => None,
+    };
+    if let Some(failure) = tested.as_ref().and_then(trial::failure) {
+        return Err(failure);
+    }
+    match output.format {
+        Format::Json => view.show(&Event::Done(summary::done(&report, &args.output))),
+        Format::Text => output.print(&summary::text(&report, &args.output, &input.lacks, &output))?,
+    }
+    Ok(ExitStatus::Yes)
+}

@@ -1,0 +1,57 @@
+//! Commands about this machine.
+
+use crate::program::Place;
+
+#[test]
+fn doctor_names_what_is_missing_and_what_installs_it() {
+    let place = Place::without_programs();
+    let answer = place.run("doctor --format json");
+    assert_eq!(answer.code, Some(4), "{answer}");
+    let json = answer.json();
+    assert_eq!(json["ready"], false);
+    let missing = json["missing"].as_array().expect("a list");
+    let bootstrap = missing.iter().find(|missing| missing["what"] == "mmdebstrap").expect("it is missing");
+    assert_eq!(bootstrap["needed_for"], "making the base from the distribution's packages");
+    let install = bootstrap["install"].as_str().expect("a command");
+    assert!(install.ends_with("apt-get install --yes mmdebstrap"), "{install}");
+
+    let packages = place.run("doctor --packages");
+    assert_eq!(packages.code, Some(4), "{packages}");
+    assert!(packages.stdout.lines().any(|name| name == "mmdebstrap"), "{packages}");
+    assert!(packages.stdout.lines().all(|name| !name.contains(' ')), "{packages}");
+    let text = place.run("doctor").stdout;
+    assert!(text.contains("To install what is missing:\n"), "{text}");
+}
+
+#[test]
+fn the_cache_is_where_it_was_named_and_empty_at_first() {
+    let place = Place::new();
+    assert_eq!(place.run("cache path").stdout, "[HOME]/.cache/aks-jumpbox\n");
+    assert_eq!(place.run("cache path --cache-dir elsewhere").stdout, "elsewhere\n");
+    let list = place.run("cache list --format json");
+    assert_eq!(list.json()["entries"], serde_json::json!([]), "{list}");
+    assert_eq!(place.run("cache prune").stdout, "freed 0 B\n");
+    assert!(!place.path().join(".cache").exists(), "looking makes nothing");
+}
+
+#[test]
+fn wrong_arguments_are_wrong_questions_in_both_forms() {
+    let place = Place::new();
+    let text = place.run("biuld");
+    assert_eq!(text.code, Some(2), "{text}");
+    assert!(text.stderr.contains("'build'"), "the nearest command is named: {text}");
+    let json = place.run("build --format json --targett azure");
+    assert_eq!(json.code, Some(2), "{json}");
+    assert_eq!(json.json()["error"]["category"], "input");
+    let nothing = place.run("");
+    assert_eq!(nothing.code, Some(2), "{nothing}");
+    assert_eq!(place.run("--help").code, Some(0));
+}
+
+#[test]
+fn colour_only_where_it_was_asked_for() {
+    let place = Place::new();
+    assert!(!place.run("try").stderr.contains('\u{1b}'));
+    assert!(place.run("try --color always").stderr.contains("\u{1b}["));
+    assert!(!place.run("try --color always --format json").stdout.contains('\u{1b}'));
+}

@@ -1,0 +1,73 @@
+//! Runs the program in a folder of its own, with a home of its own.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder to work in.
+pub struct Place {
+    folder: TempDir,
+    path: Option<String>,
+}
+
+/// What the program answered.
+pub struct Answer {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), path: None }
+    }
+
+    /// The same place, on a machine whose ordinary programs are not there.
+    pub fn without_programs() -> Self {
+        Self { path: Some("/nonexistent".to_owned()), ..Self::new() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let file = self.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::fs::write(file, text).expect("written");
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).expect("read")
+    }
+
+    /// Runs the program with the words of `line`.
+    pub fn run(&self, line: &str) -> Answer {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
+        command.args(line.split_whitespace()).current_dir(self.path()).stdin(Stdio::null());
+        command.env_clear().env("HOME", self.path());
+        if let Some(path) = self.path.clone().or_else(|| std::env::var("PATH").ok()) {
+            command.env("PATH", path);
+        }
+        let output = command.output().expect("the program runs");
+        let text = |bytes| {
+            String::from_utf8(bytes).expect("UTF-8").replace(&*self.path().to_string_lossy(), "[HOME]")
+        };
+        Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Answer {
+    /// Standard output as the one JSON document that it must be.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let code = self.code.map_or_else(|| "killed".to_owned(), |code| code.to_string());
+        write!(formatter, "exit {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+    }
+}

@@ -4,7 +4,6 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::context::Context;
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
 use crate::output;
@@ -18,7 +17,7 @@ pub struct Arguments {
 }
 
 /// Prints the script.
-pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "aks-jumpbox", &mut script);
     output::print(&String::from_utf8_lossy(&script))?;

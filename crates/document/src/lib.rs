@@ -13,6 +13,9 @@ mod toml_text;
 mod value;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use diagnostic::{Diagnostic, Severity};
 pub use json::parse_json;
 pub use reader::{Fields, MAX_DIAGNOSTICS, Node, Reader};

@@ -283,7 +283,7 @@ impl Reader {
         if found.is_none() {
             let words: Vec<_> = allowed.iter().map(|&(word, _)| word).collect();
             let mut diagnostic =
-                Diagnostic::error("unknown-value", node.span(), format!("{} is not allowed", quote(text)))
+                Diagnostic::error("bad-value", node.span(), format!("{} is not allowed", quote(text)))
                     .at(&node.path)
                     .expecting(format!("one of {}", words.join(", ")));
             if let Some(right) = nearest(text, words.iter().copied()) {

@@ -4,19 +4,27 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::json::too_large;
-use crate::{Diagnostic, Document, Kind, MAX_BYTES, Member, Number, Object, SourceText, Span, Value};
+use crate::{
+    Diagnostic, Document, Kind, MAX_BYTES, MAX_DIAGNOSTICS, Member, Number, Object, SourceText, Span, Value,
+};
 
 /// Reads a TOML text, at most [`MAX_BYTES`] bytes; nesting is limited by the `toml` crate (80 levels per
-/// key or value). Members keep the order of the text.
+/// key or value). Members keep the order of the text. There is no value beside a syntax error, for what the
+/// `toml` crate puts in the place of broken text stands nowhere.
 pub fn parse_toml(source: &SourceText) -> Document {
     let text = source.text();
     if text.len() > MAX_BYTES {
         return Document::broken(too_large(text.len()));
     }
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut diagnostics: Vec<_> = errors.iter().map(|error| syntax(error, text.len())).collect();
+    if !errors.is_empty() {
+        let mut diagnostics: Vec<_> = errors.iter().map(|error| syntax(error, text.len())).collect();
+        diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+        diagnostics.truncate(MAX_DIAGNOSTICS);
+        return Document { value: None, diagnostics };
+    }
+    let mut diagnostics = Vec::new();
     let value = table_value(table.get_ref(), Span::new(0, text.len()), &mut diagnostics);
-    diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
     Document { value: Some(value), diagnostics }
 }
 

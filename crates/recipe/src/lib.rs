@@ -8,11 +8,21 @@
 mod endpoint;
 mod lacks;
 mod model;
+mod parse;
 mod smoke;
 mod template;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 pub use endpoint::Endpoint;
 pub use lacks::{Lack, kubectl_supports};
 pub use model::{Azure, Base, Build, File, Image, Local, Recipe, Ssh, Step};
+pub use parse::{Parsed, parse};
 pub use smoke::{SmokeTest, posture_tests};
+
+/// The built-in recipe as a commented `jumpbox.toml`.
+pub fn init_text() -> &'static str {
+    include_str!("jumpbox.toml")
+}

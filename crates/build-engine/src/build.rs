@@ -9,7 +9,7 @@ use egress_gateway::{Connection, Gateway, Mode};
 use network_policy::NetworkPolicy;
 
 use crate::base::{self, Base, Distribution};
-use crate::cache::{Cache, Work};
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::customize::{Customizing, Failed, Freshness, Stack};
 use crate::digest::{KeyBuilder, sha256};

@@ -1,8 +1,8 @@
 //! The question that the gateway asks.
 
-use network_policy::{Decision, Flow};
+use network_policy::{Decision, Flow, NetworkPolicy};
 
-/// A network policy as the gateway sees it. Its one real implementation is `network_policy::NetworkPolicy`.
+/// A network policy as the gateway sees it. Its one real implementation is [`NetworkPolicy`].
 pub trait Decide: Send + Sync {
     /// Decides one connection attempt.
     fn decide(&self, flow: &Flow) -> Decision;
@@ -10,4 +10,14 @@ pub trait Decide: Send + Sync {
     /// Decides whether some flow to `name` (lower case, no trailing dot) may be allowed on any port, so that
     /// resolving the name makes sense. Denied means that no flow to it is ever allowed.
     fn may_resolve(&self, name: &str) -> Decision;
+}
+
+impl Decide for NetworkPolicy {
+    fn decide(&self, flow: &Flow) -> Decision {
+        Self::decide(self, flow)
+    }
+
+    fn may_resolve(&self, name: &str) -> Decision {
+        Self::may_resolve(self, name)
+    }
 }

@@ -94,12 +94,11 @@ pub(crate) async fn forward(
             Some(first) => first,
             None => meant.checked(first_bytes(client, true).await?)?,
         };
-        match first.opening {
-            Opening::Http(_) => requests((client, upstream), first.bytes, meant, &open.out).await?,
-            _ => {
-                write_counted(upstream, &first.bytes, &open.out).await?;
-                splice_all(client, upstream, &open.out).await?;
-            }
+        if matches!(first.opening, Opening::Http(_)) {
+            requests((client, upstream), first.bytes, meant, &open.out).await?;
+        } else {
+            write_counted(upstream, &first.bytes, &open.out).await?;
+            splice_all(client, upstream, &open.out).await?;
         }
         Ok(shut(upstream)?)
     };

@@ -263,10 +263,10 @@ impl Gateway {
                 .map_err(|source| Error::Socket { socket: "refused", source })?,
             destination,
         };
-        let (stop, stopped) = oneshot::channel();
+        let (stop, ended) = oneshot::channel();
         let (done, finished) = mpsc::channel();
         runtime.spawn(async move {
-            served.run(stopped).await;
+            served.run(ended).await;
             // Nobody waits when the session was leaked.
             let _ = done.send(());
         });
@@ -343,7 +343,7 @@ struct Served {
 }
 
 impl Served {
-    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+    async fn run(self, mut ended: oneshot::Receiver<()>) {
         let mut datagrams = JoinSet::new();
         datagrams.spawn(udp::serve(Arc::clone(&self.shared), self.step, Arc::clone(&self.dns)));
         datagrams.spawn(refused::serve(Arc::clone(&self.shared), self.step, Arc::clone(&self.refused)));
@@ -355,7 +355,7 @@ impl Served {
                     Err(_) => tokio::time::sleep(OUT_OF_DESCRIPTORS).await,
                 },
                 Some(_) = calls.join_next() => {}
-                _ = &mut stopped => break,
+                _ = &mut ended => break,
             }
         }
         let rest = async { while calls.join_next().await.is_some() {} };

@@ -29,9 +29,6 @@ mod resolver;
 mod tcp;
 mod udp;
 
-#[cfg(test)]
-mod tests;
-
 pub use config::{Config, Mirror, Mode, Observer, UpstreamProxy};
 pub use decide::Decide;
 pub use error::Error;

@@ -11,7 +11,7 @@ pub(crate) const LARGEST_MESSAGE: usize = 64 * 1024;
 /// Time to reach one address.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// Silence in both directions after which a connection is closed (noticed within twice this time).
-pub(crate) const IDLE: Duration = Duration::from_secs(600);
+pub(crate) const IDLE: Duration = Duration::from_mins(10);
 /// Silence after which a DNS-over-TCP connection is closed.
 pub(crate) const DNS_IDLE: Duration = Duration::from_secs(10);
 /// DNS questions of one step that may wait for the host's resolver at once.

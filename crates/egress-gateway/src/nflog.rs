@@ -24,7 +24,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// Whether it is housekeeping that the kernel itself sends to its neighbours (IGMP, and ICMPv6 router
+    /// Whether it is housekeeping that the kernel itself sends to its neighbours (IGMP, and `ICMPv6` router
     /// solicitation, neighbour discovery and multicast listener reports), not something a build step did.
     pub(crate) fn is_housekeeping(&self) -> bool {
         let to_neighbours = match self.destination {
@@ -80,9 +80,9 @@ fn parse_ip(packet: &[u8]) -> Option<Packet> {
 fn parse_v4(packet: &[u8]) -> Option<Packet> {
     let header: &[u8; 20] = packet.first_chunk()?;
     let header_length = usize::from(header[0] & 15) * 4;
-    let first_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff == 0;
+    let offset = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
     let (source, destination) = (&header[12..16], &header[16..20]);
-    let content = if first_fragment && header_length >= 20 { packet.get(header_length..) } else { None };
+    let content = if offset == 0 && header_length >= 20 { packet.get(header_length..) } else { None };
     Some(with_ports(
         Ipv4Addr::from(*source.first_chunk()?).into(),
         Ipv4Addr::from(*destination.first_chunk()?).into(),

@@ -69,7 +69,7 @@ fn look_at_tls(bytes: &[u8]) -> Opening {
                     return Opening::Malformed("its first message is too large");
                 }
                 if let Some(body) = body.get(..length) {
-                    return server_name(body).map_or(malformed, Opening::Tls);
+                    return server_name(body).map_or(malformed, |name| Opening::Tls(name.0));
                 }
             }
         }
@@ -88,8 +88,11 @@ fn look_at_tls(bytes: &[u8]) -> Opening {
     }
 }
 
-/// The server name of a ClientHello body: `None` when it is malformed, `Some(None)` when it has none.
-fn server_name(body: &[u8]) -> Option<Option<String>> {
+/// The server name of a hello, if it has one.
+struct ServerName(Option<String>);
+
+/// Reads the body of a `ClientHello`; `None` when it is malformed.
+fn server_name(body: &[u8]) -> Option<ServerName> {
     let (rest, hello) = tls_parser::parse_tls_handshake_client_hello(body).ok()?;
     if !rest.is_empty() {
         return None;
@@ -108,7 +111,7 @@ fn server_name(body: &[u8]) -> Option<Option<String>> {
             name = Some(only_name(content)?);
         }
     }
-    Some(name)
+    Some(ServerName(name))
 }
 
 /// The one `host_name` of a server name list (RFC 6066 section 3).
@@ -131,7 +134,7 @@ fn take_block(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A ClientHello for `name`, its handshake message cut into records of `fragment` bytes.
+    /// A `ClientHello` for `name`, its handshake message cut into records of `fragment` bytes.
     pub(crate) fn client_hello(name: Option<&str>, fragment: usize) -> Vec<u8> {
         let block = |content: &[u8]| {
             let mut bytes = u16::try_from(content.len()).unwrap().to_be_bytes().to_vec();
@@ -200,7 +203,7 @@ pub(crate) mod tests {
             for _ in 0..3 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let position = usize::try_from(state >> 33).unwrap() % bytes.len();
-                bytes[position] = (state >> 20) as u8;
+                bytes[position] = state.to_be_bytes()[4];
             }
             if let Opening::Tls(Some(name)) = look(&bytes) {
                 assert_eq!(host_name(name.as_bytes()), Some(name));

@@ -149,7 +149,7 @@ impl Recorder {
         if known || rows.len() < limits::ROWS {
             merge(&mut rows, key, connection);
         } else {
-            let connection = beyond(connection);
+            let connection = beyond(&connection);
             merge(&mut rows, Key::of(&connection), connection);
         }
         drop(rows);
@@ -180,7 +180,7 @@ fn merge(rows: &mut BTreeMap<Key, Connection>, key: Key, connection: Connection)
 }
 
 /// The row that stands for everything beyond the bound.
-fn beyond(connection: Connection) -> Connection {
+fn beyond(connection: &Connection) -> Connection {
     Connection {
         name: None,
         address: None,
@@ -190,7 +190,7 @@ fn beyond(connection: Connection) -> Connection {
         rule: format!("the record holds no more than {} different rows", limits::ROWS),
         resource: String::new(),
         note: None,
-        ..connection
+        ..*connection
     }
 }
 
@@ -286,7 +286,9 @@ mod tests {
         for decision in [Outcome::Allowed, Outcome::Denied, Outcome::Denied, Outcome::Allowed] {
             recorder.add(row("a.example.com", decision));
         }
-        use Outcome::{Allowed, Denied};
-        assert_eq!(*heard.lock().unwrap(), [(Allowed, 1), (Denied, 1), (Allowed, 1)]);
+        assert_eq!(
+            *heard.lock().unwrap(),
+            [(Outcome::Allowed, 1), (Outcome::Denied, 1), (Outcome::Allowed, 1)]
+        );
     }
 }

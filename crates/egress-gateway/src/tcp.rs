@@ -151,7 +151,8 @@ impl Call<'_> {
         let address = self.meant.address;
         let why = if stands_for_a_name(address) {
             "the address stands for no name"
-        } else if address == IpAddr::V4(self.shared.config.guest_source) {
+        } else if [self.shared.config.guest_source, sandbox::GUEST_ADDRESS].map(IpAddr::V4).contains(&address)
+        {
             "the build machine itself"
         } else {
             match own_addresses() {

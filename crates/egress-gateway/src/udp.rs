@@ -48,9 +48,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, step: u32, socket: Arc<UdpSocket>
                     }
                 });
             }
-            Ok(_) => tokio::task::yield_now().await,
             // Only errors of single datagrams (such as an ICMP answer to a reply) are reported here.
-            Err(_) => tokio::task::yield_now().await,
+            Ok(_) | Err(_) => tokio::task::yield_now().await,
         }
     }
 }
@@ -160,13 +159,11 @@ async fn answer_name(shared: &Shared, step: u32, name: &str, addresses: bool) ->
         record(&ruling);
         return answer;
     }
-    match shared.names.lock().unwrap_or_else(PoisonError::into_inner).address_of(name) {
-        Some(address) => Answer::Address(address),
-        None => {
-            record(&Ruling::refusal("more names than one build can know"));
-            Answer::Failure
-        }
+    let address = shared.names.lock().unwrap_or_else(PoisonError::into_inner).address_of(name);
+    if address.is_none() {
+        record(&Ruling::refusal("more names than one build can know"));
     }
+    address.map_or(Answer::Failure, Answer::Address)
 }
 
 /// Whether there is something to dial for the name. A proxy resolves names itself, and this machine may not.

@@ -144,9 +144,7 @@ impl Machine {
                 self.session = Some(session);
                 return Ok(self.started.elapsed());
             }
-            if let Some(stage) = console.look()? {
-                observe(stage);
-            }
+            console.look(observe)?;
             if console.quiet() > self.quiet_limit {
                 return Err(BootError::Silent {
                     quiet: self.quiet_limit,
@@ -212,7 +210,7 @@ impl Machine {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(BootError::Cancelled);
             }
-            console.look()?;
+            console.look(&|_| ())?;
             if console.quiet() > self.quiet_limit {
                 return Err(BootError::Silent {
                     quiet: self.quiet_limit,
@@ -287,22 +285,28 @@ impl<'a> Console<'a> {
         Self { log, length: 0, stage: None, changed: Instant::now() }
     }
 
-    /// Reads what is new. Returns the stage when it is a later one than before.
-    fn look(&mut self) -> Result<Option<Stage>, BootError> {
+    /// Reads what is new; `observe` hears of a stage that is a later one than before.
+    fn look(&mut self, observe: &dyn Fn(Stage)) -> Result<(), BootError> {
         let log = std::fs::read(self.log).map_err(BootError::io("read", self.log))?;
         if log.len() == self.length {
-            return Ok(None);
+            return Ok(());
         }
         self.length = log.len();
         self.changed = Instant::now();
         let reading = serial::read(&log);
-        if let Some((trouble, line)) = reading.trouble {
-            let tail = serial::tail(&log, 12);
-            return Err(BootError::Guest { trouble, line, tail, log: self.log.to_owned() });
+        if let Some(stage) = reading.stage.filter(|_| reading.stage > self.stage) {
+            self.stage = Some(stage);
+            observe(stage);
         }
-        let news = reading.stage.filter(|_| reading.stage > self.stage);
-        self.stage = reading.stage;
-        Ok(news)
+        match reading.trouble {
+            None => Ok(()),
+            Some((trouble, line)) => Err(BootError::Guest {
+                trouble,
+                line,
+                tail: serial::tail(&log, 12),
+                log: self.log.to_owned(),
+            }),
+        }
     }
 
     fn quiet(&self) -> Duration {

@@ -53,6 +53,8 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Vec<String> {
     add("smp", setup.cpus.to_string());
     add("m", setup.memory_mib.to_string());
     add("display", "none".to_owned());
+    // Only the image may be booted: without this a broken image is followed by minutes of network boot.
+    add("boot", "strict=on".to_owned());
     add("chardev", format!("file,id=serial,path={}", escape(setup.serial_log)));
     add("serial", "chardev:serial".to_owned());
     let flash = |name: &str, file: &Path, read_only: bool| {

@@ -122,6 +122,7 @@ pub type Observer<'a> = dyn Fn(&Event) + 'a;
 /// [`BootError`] when the image does not come to the point where tests could be run, or this machine cannot boot
 /// any. A test that fails is in the report.
 pub fn try_image(spec: &TrySpec, observe: &Observer<'_>) -> Result<TryReport, BootError> {
+    DiskImage::open(&spec.image)?;
     std::fs::create_dir_all(&spec.work_dir).map_err(BootError::io("create", &spec.work_dir))?;
     let firmware = Firmware::find(spec.secure_boot)?;
     let found = probe(&firmware, &spec.work_dir, &spec.cancel)?;
@@ -204,6 +205,8 @@ impl Tests<'_> {
             ) => (Status::Fail, error.to_string()),
             Err(error) => return Err(error),
         };
+        // The guest's words may reach a terminal; its control sequences do not.
+        let detail = plain_text(detail.as_bytes());
         let result = TestResult { name: name.to_owned(), status, detail, seconds: seconds(begun.elapsed()) };
         (self.observe)(&Event::TestEnded(result.clone()));
         self.results.push(result);

@@ -30,11 +30,9 @@ pub fn run(spec: &TrySpec, output: Output) -> Result<TryReport, Failure> {
 
 fn show(event: &Event, output: Output) {
     match event {
-        Event::Accelerator { accelerator, reason: None } => {
-            output.note(&format!("booting with {accelerator}"))
-        }
-        Event::Accelerator { accelerator, reason: Some(reason) } => {
-            output.note(&format!("booting with {accelerator} ({reason})"));
+        Event::Accelerator { accelerator, reason } => {
+            let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            output.note(&format!("booting with {accelerator}{reason}"));
         }
         Event::Stage { boot, stage, seconds } => {
             output.note(&format!("  boot {boot}: {stage} after {}", duration(*seconds)));

@@ -10,7 +10,7 @@ use crate::output::{Format, Output, Verbosity};
 
 /// Build, test and prove jump box images for private AKS clusters, on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "aks-jumpbox", version, propagate_version = true, subcommand_required = true)]
+#[command(name = "aks-jumpbox", version, subcommand_required = true)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Exit codes: 0 yes, 1 no, 2 wrong question, 3 cannot tell, 4 not able, 130 interrupted.\n\n\
@@ -76,6 +76,7 @@ impl Global {
             output: Output::resolve(self.format, self.color, verbosity),
             config: self.config.clone(),
             cache_dir: self.cache_dir.clone(),
+            yes: self.yes,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every command gets: the resolved settings and the output.
 
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use build_engine::cache::Cache;
@@ -21,6 +22,8 @@ pub struct Context {
     pub config: Option<PathBuf>,
     /// The cache folder that was named.
     pub cache_dir: Option<PathBuf>,
+    /// Every question is answered yes.
+    pub yes: bool,
 }
 
 impl Context {
@@ -37,6 +40,17 @@ impl Context {
     /// The folder that holds bases, layers and packages.
     pub fn cache(&self) -> PathBuf {
         self.cache_dir.clone().unwrap_or_else(Cache::default_path)
+    }
+
+    /// Whether a person who can be asked agrees. A script is not asked: it said what it wants by its arguments.
+    pub fn agreed(&self, question: &str) -> bool {
+        if self.yes || !std::io::stdin().is_terminal() {
+            return true;
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer).unwrap_or(0);
+        read > 0 && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 }
 

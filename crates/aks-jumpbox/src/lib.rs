@@ -3,7 +3,7 @@
 //! [`run`] is the whole program. A command is `run(args, context) -> Result<ExitStatus, Failure>`: the status is
 //! its answer, a [`Failure`](errors::Failure) says why there is none.
 
-pub mod cli;
+mod cli;
 mod commands;
 mod context;
 pub mod errors;
@@ -50,7 +50,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Doctor(args) => commands::doctor::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
-        Command::Completions(args) => commands::completions::run(&args, context),
+        Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args, context),
         Command::Reference(args) => commands::reference::run(&args),
     }
@@ -59,7 +59,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
 fn report(failure: &Failure, output: Output) -> ExitStatus {
     failure.warnings().iter().for_each(|warning| output.say(warning));
     let printed = match output.format {
-        Format::Json => output.json(&failure.to_json()),
+        Format::Json => output::json(&failure.to_json()),
         Format::Text => Ok(()),
     };
     if output.format == Format::Text || printed.is_err() {

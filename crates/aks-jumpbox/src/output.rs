@@ -65,40 +65,40 @@ impl Output {
         }
     }
 
-    /// Writes to standard output. A reader that went away (`| head`) is no error.
-    pub fn print(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Failure::io("write to", Path::new("standard output"), &error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Writes one JSON document to standard output.
-    pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
-        self.print(&(text + "\n"))
-    }
-
     /// Tells something beside the answer, unless the user asked for quiet.
-    pub fn note(&self, text: &str) {
+    pub fn note(self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
             eprintln!("{text}");
         }
     }
 
     /// Tells something that a careful user would act on, in text that says so itself.
-    pub fn say(&self, text: &str) {
+    pub fn say(self, text: &str) {
         eprintln!("{}", text.replacen("warning:", &paint(self.error_colour, YELLOW, "warning:"), 1));
     }
 
     /// `text` in a style, where standard output is coloured.
-    pub fn paint(&self, style: Style, text: &str) -> String {
+    pub fn paint(self, style: Style, text: &str) -> String {
         paint(self.colour, style, text)
     }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::io("write to", Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes one JSON document to standard output.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
+    print(&(text + "\n"))
 }
 
 /// Success.

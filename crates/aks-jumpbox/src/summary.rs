@@ -32,7 +32,7 @@ pub fn done(report: &BuildReport, folder: &Path) -> Done {
 }
 
 /// The end of a build for people.
-pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: &Output) -> String {
+pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: Output) -> String {
     let manifest = &report.manifest;
     let what = report.image.as_ref().map_or("the steps that were asked for, no disk".to_owned(), |image| {
         let unchanged = if report.unchanged { ", as it was: nothing changed" } else { "" };

@@ -24,17 +24,15 @@ pub fn spec(image: &Path, tests: Vec<TestNote>, cancel: &Cancel) -> TrySpec {
 ///
 /// # Errors
 /// When the image does not come so far that it could be tested.
-pub fn run(spec: &TrySpec, output: &Output) -> Result<TryReport, Failure> {
+pub fn run(spec: &TrySpec, output: Output) -> Result<TryReport, Failure> {
     Ok(boot::try_image(spec, &|event| show(event, output))?)
 }
 
-fn show(event: &Event, output: &Output) {
+fn show(event: &Event, output: Output) {
     match event {
-        Event::Accelerator { accelerator, reason: None } => {
-            output.note(&format!("booting with {accelerator}"))
-        }
-        Event::Accelerator { accelerator, reason: Some(reason) } => {
-            output.note(&format!("booting with {accelerator} ({reason})"));
+        Event::Accelerator { accelerator, reason } => {
+            let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            output.note(&format!("booting with {accelerator}{reason}"));
         }
         Event::Stage { boot, stage, seconds } => {
             output.note(&format!("  boot {boot}: {stage} after {}", duration(*seconds)));
@@ -49,7 +47,7 @@ fn show(event: &Event, output: &Output) {
 }
 
 /// Every test and how it ended.
-pub fn table(report: &TryReport, output: &Output) -> String {
+pub fn table(report: &TryReport, output: Output) -> String {
     let mut text = format!(
         "\n{}  booted in {} with {}\n",
         output.paint(BOLD, &report.image.display().to_string()),

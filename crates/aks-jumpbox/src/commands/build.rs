@@ -16,6 +16,7 @@ use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
 use crate::input::Input;
+use crate::output;
 use crate::output::Format;
 use crate::progress::{self, View};
 use crate::{network, summary, trial};
@@ -171,7 +172,7 @@ fn finish(
     let tested = match &report.image {
         Some(image) if args.smoke_test => {
             let tests = report.manifest.smoke_tests.clone();
-            let tried = trial::run(&trial::spec(image, tests, cancel), &output)?;
+            let tried = trial::run(&trial::spec(image, tests, cancel), output)?;
             trial::note(&mut report.manifest, &tried);
             report.manifest.write(&args.output)?;
             Some(tried)
@@ -183,7 +184,7 @@ fn finish(
     }
     match output.format {
         Format::Json => view.show(&Event::Done(summary::done(&report, &args.output))),
-        Format::Text => output.print(&summary::text(&report, &args.output, &input.lacks, &output))?,
+        Format::Text => output::print(&summary::text(&report, &args.output, &input.lacks, output))?,
     }
     Ok(ExitStatus::Yes)
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
+use crate::output;
 use crate::output::{DIM, Format, bytes, duration};
 
 /// Show or remove what earlier builds left for later ones
@@ -41,8 +42,8 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         Action::List => list(&folder, context)?,
         Action::Prune { older_than } => prune(&folder, u64::from(older_than) * 86_400, context)?,
         Action::Path => match context.output.format {
-            Format::Text => context.output.print(&format!("{}\n", folder.display()))?,
-            Format::Json => context.output.json(&json!({"path": folder}))?,
+            Format::Text => output::print(&format!("{}\n", folder.display()))?,
+            Format::Json => output::json(&json!({"path": folder}))?,
         },
     }
     Ok(ExitStatus::Yes)
@@ -52,8 +53,8 @@ fn list(folder: &Path, context: &Context) -> Result<(), Failure> {
     // Looking must not make a cache where there is none.
     let entries = if folder.is_dir() { Cache::open(folder)?.list()? } else { Vec::new() };
     match context.output.format {
-        Format::Json => context.output.json(&json!({"path": folder, "entries": entries})),
-        Format::Text => context.output.print(&table(&entries, context)),
+        Format::Json => output::json(&json!({"path": folder, "entries": entries})),
+        Format::Text => output::print(&table(&entries, context)),
     }
 }
 
@@ -71,9 +72,12 @@ fn table(entries: &[Entry], context: &Context) -> String {
 }
 
 fn prune(folder: &Path, older_than: u64, context: &Context) -> Result<(), Failure> {
+    if older_than == 0 && !context.agreed(&format!("Remove everything in {}?", folder.display())) {
+        return Ok(());
+    }
     let freed = if folder.is_dir() { Cache::prune(folder, older_than)? } else { 0 };
     match context.output.format {
-        Format::Json => context.output.json(&json!({"path": folder, "freed_bytes": freed})),
-        Format::Text => context.output.print(&format!("freed {}\n", bytes(freed))),
+        Format::Json => output::json(&json!({"path": folder, "freed_bytes": freed})),
+        Format::Text => output::print(&format!("freed {}\n", bytes(freed))),
     }
 }

@@ -4,9 +4,9 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::context::Context;
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
+use crate::output;
 
 /// Print the completion script of a shell
 #[derive(Debug, clap::Args)]
@@ -17,9 +17,9 @@ pub struct Arguments {
 }
 
 /// Prints the script.
-pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "aks-jumpbox", &mut script);
-    context.output.print(&String::from_utf8_lossy(&script))?;
+    output::print(&String::from_utf8_lossy(&script))?;
     Ok(ExitStatus::Yes)
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
+use crate::output;
 use crate::output::{BOLD, Format, GREEN, RED, bytes};
 
 /// Room that a first build of the default jump box needs in the cache, with headroom: base, layers, disk.
@@ -61,11 +62,11 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let report = examine(&context.cache());
     let status = if report.ready { ExitStatus::Yes } else { ExitStatus::NotAble };
     match context.output.format {
-        Format::Json => context.output.json(&report)?,
+        Format::Json => output::json(&report)?,
         Format::Text if args.packages => {
-            context.output.print(&report.packages().flat_map(|name| [name, "\n"]).collect::<String>())?;
+            output::print(&report.packages().flat_map(|name| [name, "\n"]).collect::<String>())?;
         }
-        Format::Text => context.output.print(&report.to_text(context))?,
+        Format::Text => output::print(&report.to_text(context))?,
     }
     Ok(status)
 }
@@ -139,7 +140,7 @@ impl Report {
     }
 
     fn to_text(&self, context: &Context) -> String {
-        let output = &context.output;
+        let output = context.output;
         let mut lines = Vec::new();
         if self.ready {
             lines.push(format!("{} this machine is ready for local builds", output.paint(GREEN, "✓")));

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
+use crate::output;
 use crate::output::Format;
 use crate::settings::FILE_NAME;
 
@@ -36,8 +37,8 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         _ => Failure::io("write", &file, &error),
     })?;
     match context.output.format {
-        Format::Json => context.output.json(&json!({"path": file}))?,
-        Format::Text => context.output.print(&format!(
+        Format::Json => output::json(&json!({"path": file}))?,
+        Format::Text => output::print(&format!(
             "wrote {}\nnext: read it, change it, then `aks-jumpbox build` in that folder\n",
             file.display()
         ))?,

@@ -44,7 +44,7 @@ fn exit_codes() -> String {
 fn command_line() -> String {
     let mut page = String::from(
         "# Command line\n\n<!-- Made by `cargo xtask docs`; edit crates/aks-jumpbox/src/commands instead. -->\n\n\
-         What `--help` says, for every command. Exit codes: [exit-codes.md](exit-codes.md).\n",
+         What `--help` says, for every command; the global options, which every command takes, once. Exit codes: [exit-codes.md](exit-codes.md).\n",
     );
     let mut root = Cli::command().term_width(100);
     root.build();
@@ -54,11 +54,17 @@ fn command_line() -> String {
 
 fn section(page: &mut String, command: &mut clap::Command, name: &str) {
     let level = name.split(' ').count() + 1;
-    let help = command.render_long_help().to_string();
+    let help = without_global_options(command, level).render_long_help().to_string();
     let help: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
     let _ = write!(page, "\n{} `{name}`\n\n```text\n{}\n```\n", "#".repeat(level), help.join("\n"));
     for child in command.get_subcommands_mut().filter(|child| !child.is_hide_set()) {
         let name = format!("{name} {}", child.get_name());
         section(page, child, &name);
     }
+}
+
+/// What every command understands is told once, at the top.
+fn without_global_options(command: &clap::Command, level: usize) -> clap::Command {
+    let hide = |arg: clap::Arg| if arg.is_global_set() { arg.hide(true) } else { arg };
+    if level > 2 { command.clone().mut_args(hide) } else { command.clone() }
 }

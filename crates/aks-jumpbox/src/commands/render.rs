@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
 use crate::input::load_recipe;
+use crate::output;
 
 /// Print what jumpbox.toml stands for, in the forms that Azure takes
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let loaded = load_recipe(context)?;
     loaded.warnings.iter().for_each(|warning| context.output.say(warning));
     match args.what {
-        What::Template => context.output.print(&loaded.recipe.template().to_json())?,
+        What::Template => output::print(&loaded.recipe.template().to_json())?,
     }
     Ok(ExitStatus::Yes)
 }

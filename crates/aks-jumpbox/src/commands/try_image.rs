@@ -8,6 +8,7 @@ use build_engine::manifest::{self, Manifest};
 use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
+use crate::output;
 use crate::output::{Format, Output};
 use crate::{input, trial};
 
@@ -42,15 +43,15 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let spec = trial::spec(&image, tests, &stop_on_signals()?);
     let output = context.output;
     if args.shell {
-        return shell(&spec, &output);
+        return shell(&spec, output);
     }
-    let report = trial::run(&spec, &output)?;
+    let report = trial::run(&spec, output)?;
     if let Some(file) = &args.junit {
         write_junit(file, &report)?;
     }
     match output.format {
-        Format::Json => output.json(&report)?,
-        Format::Text => output.print(&trial::table(&report, &output))?,
+        Format::Json => output::json(&report)?,
+        Format::Text => output::print(&trial::table(&report, output))?,
     }
     Ok(if report.passed() { ExitStatus::Yes } else { ExitStatus::No })
 }
@@ -81,7 +82,7 @@ fn read_manifest(file: &Path) -> Result<Option<Manifest>, Failure> {
     })
 }
 
-fn shell(spec: &TrySpec, output: &Output) -> Result<ExitStatus, Failure> {
+fn shell(spec: &TrySpec, output: Output) -> Result<ExitStatus, Failure> {
     std::fs::create_dir_all(&spec.work_dir).map_err(|error| Failure::io("make", &spec.work_dir, &error))?;
     let firmware = Firmware::find(spec.secure_boot).map_err(BootError::from)?;
     let found = boot::probe(&firmware, &spec.work_dir, &spec.cancel)?;

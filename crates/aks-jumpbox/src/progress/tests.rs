@@ -78,7 +78,9 @@ fn build() -> Vec<Event> {
 fn plain(verbosity: Verbosity) -> String {
     let out = Memory::default();
     let view = Plain::new(out.clone(), verbosity, || Timestamp::UNIX_EPOCH);
-    build().iter().for_each(|event| view.show(event));
+    for event in build() {
+        view.show(&event);
+    }
     out.text()
 }
 
@@ -107,7 +109,9 @@ fn quiet_keeps_warnings_and_failures_and_verbose_adds_output() {
 fn json_lines_are_one_object_per_event() {
     let out = Memory::default();
     let view = Lines::new(out.clone());
-    build().iter().for_each(|event| view.show(event));
+    for event in build() {
+        view.show(&event);
+    }
     view.show(&Event::Done(Done {
         image: Some("out/jumpbox.vhd".into()),
         content_sha256: Some("ab".into()),
@@ -130,7 +134,9 @@ fn json_lines_are_one_object_per_event() {
 fn a_terminal_keeps_finished_steps_and_forgets_the_tail() {
     let screen = InMemoryTerm::new(20, 80);
     let view = Terminal::new(ProgressDrawTarget::term_like(Box::new(screen.clone())), false);
-    build().iter().for_each(|event| view.show(event));
+    for event in build() {
+        view.show(&event);
+    }
     drop(view);
     insta::assert_snapshot!(screen.contents(), @"
     • [1/3] Configure sshd  cached, 2 h old

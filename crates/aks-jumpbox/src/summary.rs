@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use build_engine::egress::sentence;
+use build_engine::egress::{sentence, telling};
 use build_engine::event::{Connection, Done};
 use build_engine::request::BuildReport;
 use recipe::Lack;
@@ -50,7 +50,7 @@ pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: Output)
     row("steps", &format!("{cached} cached, {} run", manifest.steps.len() - cached));
     row("contacted", &contacted(&report.connections));
     let refused: BTreeSet<_> =
-        report.connections.iter().filter(|connection| connection.refused).map(sentence).collect();
+        telling(&report.connections).into_iter().map(sentence).collect();
     if !refused.is_empty() {
         row("refused", &output.paint(YELLOW, &refused.len().to_string()));
         refused.iter().take(SHOWN).for_each(|sentence| row("", sentence));

@@ -249,7 +249,7 @@ impl Machine<'_> {
         lines: LastLines,
         connections: Vec<Connection>,
     ) -> StepFailure {
-        let refused: Vec<_> = connections.into_iter().filter(|row| row.refused).collect();
+        let refused: Vec<_> = crate::egress::telling(&connections).into_iter().cloned().collect();
         StepFailure {
             index: task.index,
             name: task.name.clone(),

@@ -46,6 +46,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let log_path = request.output.join("customization.log");
     let log = RefCell::new(PackerLog::create(&log_path, &uuid::Uuid::new_v4().to_string())?);
     let own_connections = RefCell::new(Vec::new());
+    let earlier_connections = RefCell::new(Vec::new());
     let session = Build {
         request,
         previous: Manifest::read(&request.output),
@@ -66,6 +67,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         log: &log,
         outbound: &request.outbound,
         own_connections: &own_connections,
+        earlier_connections: &earlier_connections,
         deadline: started + Duration::from_secs(u64::from(minutes) * 60),
     };
     for text in &warnings {
@@ -397,9 +399,11 @@ impl Build<'_> {
     /// Writes what is written however a build ends: log, egress record, manifest.
     fn close(&self, context: &Context<'_>, made: &Result<Made>) -> Result<Vec<Connection>> {
         let mut connections = context.own_connections.borrow().clone();
+        connections.extend(context.earlier_connections.borrow().iter().cloned());
         if let Some(gateway) = self.gateway.borrow_mut().take() {
             connections.extend(gateway.record().connections);
         }
+        connections.sort_by_key(|row| row.step);
         let record = egress_gateway::EgressRecord { connections };
         let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
         text.push(b'\n');

@@ -15,6 +15,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use egress_gateway::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, Result};
@@ -40,6 +41,8 @@ pub struct LayerRecord {
     pub used_network: bool,
     /// How long the step took, in seconds.
     pub seconds: f64,
+    /// What the step contacted: a build that reuses the layer reports it again, for it is in the image.
+    pub connections: Vec<Connection>,
 }
 
 /// One row of `cache list`.

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use egress_gateway::Connection;
+
 use crate::base::{self, Base, MAX_AGE};
 use crate::cache::{Cache, LayerRecord, now};
 use crate::digest::KeyBuilder;
@@ -54,6 +56,7 @@ impl Stack {
                 created: now(),
                 used_network: false,
                 seconds: 0.0,
+                connections: Vec::new(),
             };
             context.cache.seal_layer(&key, &scratch.join("upper"), &record, context.work)?;
         }
@@ -146,6 +149,9 @@ impl Customizing<'_> {
                 let age = now().saturating_sub(layer.created);
                 (context.observer)(&event(StepState::Cached, None, None, Some(age)));
                 self.notes.borrow_mut().push(note("succeeded", true, age, layer.seconds));
+                context.log.borrow_mut().say(&format!("{}: a layer of {age} seconds ago is reused", task.name))?;
+                let rows = layer.connections.into_iter().map(|row| Connection { step: task.index, ..row });
+                context.earlier_connections.borrow_mut().extend(rows);
                 stack.push(&key, layer.instance);
                 return Ok(());
             }
@@ -167,6 +173,7 @@ impl Customizing<'_> {
                     created: now(),
                     used_network: outcome.used_network,
                     seconds: outcome.seconds,
+                    connections: outcome.connections,
                 };
                 context.cache.seal_layer(&key, &scratch.join("upper"), &record, context.work)?;
                 (context.observer)(&event(StepState::Succeeded, Some(outcome.seconds), None, None));

@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub outbound: &'a Outbound,
     /// What the engine itself fetched: step 0 of the egress record.
     pub own_connections: &'a RefCell<Vec<Connection>>,
+    /// What steps contacted whose layers an earlier build made.
+    pub earlier_connections: &'a RefCell<Vec<Connection>>,
     /// When the build as a whole runs out of time.
     pub deadline: Instant,
 }

@@ -83,28 +83,25 @@ impl System {
 fn debian_component(package: &DebianPackage<'_>, system: &System) -> Component {
     let DebianPackage { name, version, architecture, source } = package;
     let encode = packages::encode;
-    let mut purl = format!(
-        "pkg:deb/{}/{}@{}?arch={}",
-        encode(&system.id.to_lowercase()),
-        encode(name),
-        encode(version),
-        encode(architecture)
-    );
-    if !system.version.is_empty() {
-        purl += &format!("&distro={}-{}", encode(&system.id.to_lowercase()), encode(&system.version));
-    }
-    component(name, version, purl, source.map(|source| ("dpkg:source", source)))
+    let id = encode(&system.id.to_lowercase());
+    let distro = match system.version.as_str() {
+        "" => String::new(),
+        release => format!("&distro={id}-{}", encode(release)),
+    };
+    let purl =
+        format!("pkg:deb/{id}/{}@{}?arch={}{distro}", encode(name), encode(version), encode(architecture));
+    component(name, version, &purl, source.map(|source| ("dpkg:source", source)))
 }
 
 fn python_component(package: &PythonPackage, place: &str) -> Component {
     let PythonPackage { name, version } = package;
     let purl =
         format!("pkg:pypi/{}@{}", packages::encode(&package.normalized_name()), packages::encode(version));
-    component(name, version, purl, Some(("python:metadata", place)))
+    component(name, version, &purl, Some(("python:metadata", place)))
 }
 
-fn component(name: &str, version: &str, purl: String, property: Option<(&str, &str)>) -> Component {
-    let mut component = Component::new(Classification::Library, name, version, Some(purl.clone()));
+fn component(name: &str, version: &str, purl: &str, property: Option<(&str, &str)>) -> Component {
+    let mut component = Component::new(Classification::Library, name, version, Some(purl.to_owned()));
     // The library's own constructor knows neither namespaces nor qualifiers; parsing one cannot fail.
     component.purl = purl.parse::<Purl>().ok();
     component.properties = property.map(|(key, value)| Properties(vec![Property::new(key, value)]));

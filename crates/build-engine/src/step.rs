@@ -188,6 +188,8 @@ pub struct Outcome {
     pub added_packages: PathBuf,
     /// It reached something over the network.
     pub used_network: bool,
+    /// Everything it tried to reach.
+    pub connections: Vec<Connection>,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -231,6 +233,7 @@ impl Machine<'_> {
             None => Ok(Outcome {
                 added_packages,
                 used_network: connections.iter().any(|row| row.bytes_in > 0),
+                connections,
                 seconds: started.elapsed().as_secs_f64(),
             }),
             Some(reason) => {

@@ -235,3 +235,66 @@ pub(crate) async fn read_some(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Re
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::gateway::Ruling;
+    use crate::record::Recorder;
+
+    /// The clock stands still and jumps to the next timer when all wait, so that no test does.
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(future)
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[test]
+    fn silence_is_neither_and_half_a_message_is_malformed() {
+        block_on(async {
+            let (client, served) = pair().await;
+            let first = first_bytes(&served, false).await.unwrap();
+            assert_eq!((first.opening, first.ended), (Opening::Neither, false));
+            write_all(&client, b"GET / HTTP/1.1\r\nHost: a").await.unwrap();
+            let first = first_bytes(&served, false).await.unwrap();
+            assert!(matches!(first.opening, Opening::Malformed(_)), "{:?}", first.opening);
+        });
+    }
+
+    #[test]
+    fn what_ends_early_is_told_apart() {
+        for (said, expected) in [
+            (&b""[..], Opening::Neither),
+            (b"PI", Opening::Neither),
+            (b"GET / HTTP/1.1\r\n", Opening::Malformed("its first message is cut short")),
+            (&[22, 3, 1], Opening::Malformed("its first message is cut short")),
+        ] {
+            block_on(async {
+                let (client, served) = pair().await;
+                write_all(&client, said).await.unwrap();
+                drop(client);
+                let first = first_bytes(&served, true).await.unwrap();
+                assert_eq!((first.opening, first.ended), (expected, true), "{said:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn two_silent_sides_are_not_kept_for_ever() {
+        block_on(async {
+            let ((_client, served), (upstream, _server)) = (pair().await, pair().await);
+            let meant = Meant { name: None, address: [203, 0, 113, 9].into(), port: 22, mirror: None };
+            let row = Ruling::refusal("test").row(1, None, None, 22, "tcp");
+            let open = Open::new(&Arc::new(Recorder::default()), row);
+            let end = forward((&served, &upstream), None, b"", &meant, &open).await;
+            assert!(matches!(end, Err(Stop::Idle)), "{end:?}");
+        });
+    }
+}

@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use crate::names::Names;
 use crate::record::Recorder;
 use crate::resolver::Resolver;
-use crate::{Config, Connection, EgressRecord, Error, Layer, Mode, Outcome, limits, refused, tcp, udp};
+use crate::{
+    Config, Connection, EgressRecord, Error, Layer, Mode, Outcome, limits, nameserver, refused, tcp,
+};
 
 /// Threads that carry bytes. Content never enters the process, so two keep up with what a build downloads.
 const THREADS: usize = 2;
@@ -254,23 +256,23 @@ impl Gateway {
             return Err(Error::Runtime(io::ErrorKind::BrokenPipe.into()));
         };
         let _inside = runtime.enter();
+        let socket_error = |socket| move |source| Error::Socket { socket, source };
+        let listener = listener(sockets.tcp).map_err(socket_error("tcp"))?;
         let served = Served {
             shared: Arc::clone(&self.shared),
             step,
-            listener: listener(sockets.tcp).map_err(|source| Error::Socket { socket: "tcp", source })?,
-            dns: datagrams(sockets.dns).map_err(|source| Error::Socket { socket: "dns", source })?,
-            refused: netlink(sockets.refused)
-                .map_err(|source| Error::Socket { socket: "refused", source })?,
+            dns: datagrams(sockets.dns).map_err(socket_error("dns"))?,
+            refused: netlink(sockets.refused).map_err(socket_error("refused"))?,
             destination,
         };
-        let (stop, ended) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let (done, finished) = mpsc::channel();
         runtime.spawn(async move {
-            served.run(ended).await;
+            served.run(listener, ended).await;
             // Nobody waits when the session was leaked.
             let _ = done.send(());
         });
-        Ok(Session { stop: Some(stop), finished })
+        Ok(Session { end: Some(end), finished })
     }
 }
 
@@ -311,7 +313,7 @@ fn netlink(socket: OwnedFd) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
 #[must_use = "dropping the session ends the step's network"]
 #[derive(Debug)]
 pub struct Session {
-    stop: Option<oneshot::Sender<()>>,
+    end: Option<oneshot::Sender<()>>,
     finished: mpsc::Receiver<()>,
 }
 
@@ -324,9 +326,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
+        if let Some(end) = self.end.take() {
             // Both fail only when the gateway is gone, and the session with it.
-            let _ = stop.send(());
+            let _ = end.send(());
             let _ = self.finished.recv();
         }
     }
@@ -336,21 +338,20 @@ impl Drop for Session {
 struct Served {
     shared: Arc<Shared>,
     step: u32,
-    listener: TcpListener,
     dns: Arc<UdpSocket>,
     refused: Arc<AsyncFd<OwnedFd>>,
     destination: Option<SocketAddr>,
 }
 
 impl Served {
-    async fn run(self, mut ended: oneshot::Receiver<()>) {
+    async fn run(self, listener: TcpListener, mut ended: oneshot::Receiver<()>) {
         let mut datagrams = JoinSet::new();
-        datagrams.spawn(udp::serve(Arc::clone(&self.shared), self.step, Arc::clone(&self.dns)));
+        datagrams.spawn(nameserver::serve(Arc::clone(&self.shared), self.step, Arc::clone(&self.dns)));
         datagrams.spawn(refused::serve(Arc::clone(&self.shared), self.step, Arc::clone(&self.refused)));
         let mut calls = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
+                accepted = listener.accept() => match accepted {
                     Ok((client, source)) => self.take(&mut calls, client, source),
                     Err(_) => tokio::time::sleep(OUT_OF_DESCRIPTORS).await,
                 },
@@ -358,11 +359,22 @@ impl Served {
                 _ = &mut ended => break,
             }
         }
+        self.take_rest(&mut calls, listener);
         let rest = async { while calls.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(limits::LAST_BYTES, rest).await;
         calls.shutdown().await;
         datagrams.shutdown().await;
         refused::drain(&self.shared, self.step, &self.refused);
+    }
+
+    /// Connections that the step made just before it ended belong into the record, too.
+    fn take_rest(&self, calls: &mut JoinSet<()>, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((client, source)) = listener.accept() {
+            if let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) {
+                self.take(calls, client, source);
+            }
+        }
     }
 
     fn take(&self, calls: &mut JoinSet<()>, client: TcpStream, source: SocketAddr) {
@@ -378,8 +390,8 @@ impl Served {
         };
         let step = self.step;
         calls.spawn(async move {
-            if asked.port() == udp::PORT {
-                udp::serve_stream(&shared, step, client).await;
+            if asked.port() == nameserver::PORT {
+                nameserver::serve_stream(&shared, step, client).await;
             } else {
                 tcp::serve(&shared, step, client, source, asked).await;
             }

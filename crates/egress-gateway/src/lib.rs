@@ -21,13 +21,13 @@ mod http;
 mod limits;
 mod name;
 mod names;
+mod nameserver;
 mod nflog;
 mod opening;
 mod record;
 mod refused;
 mod resolver;
 mod tcp;
-mod udp;
 
 pub use config::{Config, Mirror, Mode, Observer, UpstreamProxy};
 pub use decide::Decide;

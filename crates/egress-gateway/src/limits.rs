@@ -7,7 +7,7 @@ pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(2);
 /// How long a TLS hello or an HTTP head may take once it has begun.
 pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// Largest TLS hello or HTTP head that is looked at.
-pub(crate) const LARGEST_MESSAGE: usize = 64 * 1024;
+pub(crate) const LARGEST_MESSAGE: usize = 32 * 1024;
 /// Time to reach one address.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// Silence in both directions after which a connection is closed (noticed within twice this time).

@@ -87,6 +87,7 @@ fn watch(engine: &mut UnixStream, spec: &Spec) -> Result<(), String> {
         if last {
             // Only once pid 1 is reaped is every process of the namespace gone.
             let _ = child.wait();
+            close_output();
         }
         send(engine, &report).map_err(text)?;
         if last {
@@ -95,6 +96,14 @@ fn watch(engine: &mut UnixStream, spec: &Spec) -> Result<(), String> {
     }
     let status = child.wait().map_err(text)?;
     Err(format!("pid 1 ended without a word ({status})"))
+}
+
+/// The engine reads output to its end before it reads the last report, which may be larger than a socket holds.
+fn close_output() {
+    if let Ok(nowhere) = std::fs::File::create("/dev/null") {
+        let _ = nix::unistd::dup2_stdout(&nowhere);
+        let _ = nix::unistd::dup2_stderr(&nowhere);
+    }
 }
 
 /// The next word of pid 1. The engine says nothing more: should its end become readable, it has hung up and wants

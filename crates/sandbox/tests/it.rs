@@ -13,6 +13,7 @@ use sandbox::{Bind, Entry, Exit, Job, JobContext, Overlay, Program, SandboxError
 const JOBS: &[Job] = &[
     Job { name: "echo", run: |_, input| Ok(input.to_uppercase()) },
     Job { name: "write", run: |context, input| write_in_root(context, input) },
+    Job { name: "long", run: |_, _| Ok("x".repeat(8 << 20)) },
     Job { name: "fail", run: |_, _| Err("no luck".to_owned()) },
 ];
 
@@ -115,9 +116,10 @@ fn exit_code() -> TestResult {
 fn upper() -> TestResult {
     let world = World::new();
     let mut spec = world.shell("cat /tmp/up; echo new > /etc/new; rm /etc/base");
+    fs::write(world.path("up"), "sent\n").unwrap();
     spec.uploads.push(Upload {
         path: "/tmp/up".into(),
-        bytes: b"sent\n".to_vec(),
+        source: world.path("up"),
         mode: 0o644,
         uid: 5,
         gid: 5,
@@ -170,6 +172,7 @@ fn jobs() -> TestResult {
     assert_eq!(run(&job("echo"))?.0, Exit::Job("HELLO".into()));
     assert_eq!(run(&job("write"))?.0, Exit::Job("from the base".into()));
     assert_eq!(fs::read_to_string(world.path("scratch/upper/etc/from-job")).unwrap(), "hello");
+    assert!(matches!(run(&job("long"))?.0, Exit::Job(text) if text.len() == 8 << 20), "more than a socket holds");
     assert!(matches!(run(&job("fail")), Err(SandboxError::Job(why)) if why == "no luck"));
     Ok(())
 }

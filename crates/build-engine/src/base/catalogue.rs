@@ -39,6 +39,7 @@ const PACKAGES: &[&str] = &[
     "grub-efi-amd64-bin",
     "grub-efi-amd64-signed",
     "initramfs-tools",
+    "libnss-myhostname",
     "linux-image-cloud-amd64",
     "netplan.io",
     "openssh-server",

@@ -8,6 +8,7 @@ mod catalogue;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use egress_gateway::Connection;
 use serde::{Deserialize, Serialize};
 
 pub use apt::{archive_hosts, host_apt_options};
@@ -53,6 +54,8 @@ pub struct BaseRecord {
     pub packages: usize,
     /// How long it took, in seconds.
     pub seconds: f64,
+    /// What making it contacted.
+    pub connections: Vec<Connection>,
 }
 
 impl Base {
@@ -71,6 +74,7 @@ pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool)
     let inputs = inputs_key(distribution);
     let cached = newest(context.cache, &inputs);
     if let Some(base) = cached.as_ref().filter(|base| !refresh && age(base) <= MAX_AGE) {
+        context.earlier_connections.borrow_mut().extend(base.record.connections.iter().cloned());
         return Ok(base.clone());
     }
     let why = match &cached {
@@ -116,6 +120,7 @@ fn inputs_key(distribution: &Distribution) -> String {
 
 fn make(context: &Context<'_>, distribution: &Distribution, inputs: &str) -> Result<Base> {
     let started = std::time::Instant::now();
+    let before = context.own_connections.borrow().len();
     let staging = context.work.folder("base")?;
     bootstrap::run(context, distribution, &staging)?;
     let root = staging.join("root");
@@ -132,6 +137,7 @@ fn make(context: &Context<'_>, distribution: &Distribution, inputs: &str) -> Res
         archive_hosts: archive_hosts(&root)?,
         packages: packages.len(),
         seconds: started.elapsed().as_secs_f64(),
+        connections: context.own_connections.borrow()[before..].to_vec(),
     };
     write_synced(&staging.join("base.json"), &serde_json::to_vec(&record).unwrap_or_default())?;
     place(context.cache, context.work, &staging, &id)?;

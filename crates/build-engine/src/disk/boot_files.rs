@@ -141,7 +141,8 @@ fn grub_settings() -> String {
          GRUB_CMDLINE_LINUX=\"{KERNEL_ARGUMENTS} $GRUB_CMDLINE_LINUX\"\n\
          GRUB_TERMINAL=\"console serial\"\n\
          GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n\
-         GRUB_TIMEOUT=1\n"
+         GRUB_TIMEOUT=1\n\
+         GRUB_DISTRIBUTOR=\"${{GRUB_DISTRIBUTOR:-$(. /etc/os-release && echo \"$NAME\")}}\"\n"
     )
 }
 

@@ -4,6 +4,9 @@
 //! where firmware looks on a disk it has never seen (`EFI/BOOT`) and where the distribution's own tools keep them
 //! (`EFI/debian`, which is also where its signed GRUB looks for its configuration).
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -82,10 +85,17 @@ pub(super) fn write_efi(
             .arg(sectors.to_string())
             .args(["-H", &(EFI_OFFSET / 512).to_string(), "-N", &format!("{serial:08x}"), "::"]),
     )?;
+    remove_nested_table(file).map_err(DiskError::io("write", file))?;
     tools::run(
         mtool(Tool::Mcopy)?.arg("-i").arg(&image).args(["-s", "-m"]).arg(scratch.join("EFI")).arg("::"),
     )?;
     Ok(())
+}
+
+/// `mformat` also writes a partition table into the boot sector, as on a disk without another; GRUB's tools would take
+/// it for one nested in the partition and warn about it at each update.
+fn remove_nested_table(file: &Path) -> io::Result<()> {
+    File::options().write(true).open(file)?.write_all_at(&[0; 64], EFI_OFFSET + 446)
 }
 
 /// A command of mtools that the user's own mtools configuration cannot change.

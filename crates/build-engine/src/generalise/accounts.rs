@@ -10,11 +10,12 @@ pub(super) const SHADOW: &str = "/etc/shadow";
 pub(super) const FILES: [&str; 6] =
     [PASSWD, SHADOW, "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"];
 
-/// Homes of all users, each once: absolute, and not the top itself.
+/// Homes of the users that may have worked in one, each once. Daemons are often given a system folder, in which
+/// nobody's shell keeps anything.
 pub(super) fn homes(passwd: &[u8]) -> BTreeSet<String> {
     lines(passwd)
         .filter_map(|line| std::str::from_utf8(fields(line).nth(5)?).ok())
-        .filter(|home| home.starts_with('/') && home.trim_matches('/') != "" && is_plain(home))
+        .filter(|home| home.starts_with('/') && is_plain(home) && !is_system_folder(home))
         .map(str::to_owned)
         .collect()
 }
@@ -25,6 +26,11 @@ pub(super) fn home_to_remove(passwd: &[u8], user: &str) -> Option<String> {
     let home = std::str::from_utf8(fields(line).nth(5)?).ok()?;
     let below = home.strip_prefix("/home/")?.trim_matches('/');
     (!below.is_empty() && is_plain(home)).then(|| format!("/home/{below}"))
+}
+
+fn is_system_folder(path: &str) -> bool {
+    let first = path.trim_matches('/').split('/').next().unwrap_or_default();
+    ["", "bin", "sbin", "lib", "usr", "dev", "proc", "sys", "run", "nonexistent"].contains(&first)
 }
 
 fn is_plain(path: &str) -> bool {
@@ -91,8 +97,8 @@ mod tests {
         evil:x:1:1::/usr:/bin/sh\n";
 
     #[test]
-    fn homes_are_absolute_and_never_the_top() {
-        assert_eq!(homes(LIST), BTreeSet::from(["/home/packer", "/root", "/usr"].map(String::from)));
+    fn homes_are_absolute_and_no_system_folders() {
+        assert_eq!(homes(LIST), BTreeSet::from(["/home/packer", "/root"].map(String::from)));
     }
 
     #[test]

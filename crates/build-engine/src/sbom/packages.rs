@@ -58,14 +58,10 @@ fn field<'a>(stanza: &'a str, name: &str) -> Option<&'a str> {
 
 /// Percent-encodes a part of a package URL.
 pub(super) fn encode(part: &str) -> String {
-    part.bytes().fold(String::with_capacity(part.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-        out
-    })
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte);
+    part.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot do its work fails")]
 
 mod boot;
+mod disk;

@@ -1,11 +1,11 @@
 //! What this machine must have: asked of the program's own `doctor`, installed after asking.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Stop;
-use crate::process::{cargo, command, output, run, succeeds};
+use crate::process::{cargo, command, output, render, run, succeeds};
 
 /// Builds the program and returns its path.
 pub fn program(release: bool) -> Result<PathBuf, Stop> {
@@ -17,34 +17,29 @@ pub fn program(release: bool) -> Result<PathBuf, Stop> {
     Ok(crate::process::target().join(if release { "release" } else { "debug" }).join("aks-jumpbox"))
 }
 
-/// Installs the packages that `doctor` misses and those in `more`, after asking unless `yes`.
-///
-/// A package in `more` is what `apt-get install` takes: a name, or a name and a version.
-pub fn prepare(program: &Path, more: &[String], yes: bool) -> Result<(), Stop> {
+/// Installs what is missing, after asking once for all of it unless `yes`: the packages that `doctor` misses, those
+/// in `packages` (what `apt-get install` takes: a name, or a name and a version), and cargo's `subcommands`.
+pub fn prepare(program: &Path, packages: &[String], subcommands: &[&str], yes: bool) -> Result<(), Stop> {
     let doctor = output(&mut command(program, &["doctor", "--packages"]))?;
-    let mut packages: Vec<_> = String::from_utf8_lossy(&doctor.stdout).lines().map(str::to_owned).collect();
-    packages.extend_from_slice(more);
-    if packages.is_empty() {
+    let missing = String::from_utf8_lossy(&doctor.stdout);
+    let packages: Vec<_> = missing.lines().chain(packages.iter().map(String::as_str)).collect();
+    let mut installs: Vec<_> = subcommands
+        .iter()
+        .filter(|name| !succeeds(&mut cargo(&[name, "--version"])))
+        .map(|name| cargo(&["install", "--locked", &format!("cargo-{name}")]))
+        .collect();
+    if !packages.is_empty() {
+        let options = ["install", "--yes", "--no-install-recommends", "--allow-downgrades"];
+        let mut install = privileged("apt-get", &options);
+        install.args(packages);
+        installs.insert(0, install);
+        installs.insert(0, privileged("apt-get", &["update"]));
+    }
+    if installs.is_empty() {
         return Ok(());
     }
-    let mut install =
-        privileged("apt-get", &["install", "--yes", "--no-install-recommends", "--allow-downgrades"]);
-    install.args(&packages);
-    consent(&format!("This machine lacks: {}", packages.join(" ")), &crate::process::render(&install), yes)?;
-    // Old lists name packages that are gone; a failing refresh is told by apt itself, and the install decides.
-    let _ = run(&mut privileged("apt-get", &["update"]));
-    run(&mut install).map_err(|stop| Stop::not_able(stop.message))
-}
-
-/// Installs a cargo subcommand when it is missing, after asking unless `yes`.
-pub fn cargo_tool(name: &str, yes: bool) -> Result<(), Stop> {
-    if succeeds(&mut cargo(&[name, "--version"])) {
-        return Ok(());
-    }
-    let package = format!("cargo-{name}");
-    let mut install = cargo(&["install", "--locked", &package]);
-    consent(&format!("This machine lacks {package}"), &crate::process::render(&install), yes)?;
-    run(&mut install).map_err(|stop| Stop::not_able(stop.message))
+    consent(&installs.iter().map(render).collect::<Vec<_>>(), yes)?;
+    installs.iter_mut().try_for_each(|install| run(install).map_err(|stop| Stop::not_able(stop.message)))
 }
 
 /// A command of this machine's administrator.
@@ -64,22 +59,22 @@ pub fn is_root() -> bool {
     output(&mut command("id", &["-u"])).is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
-fn consent(need: &str, what: &str, yes: bool) -> Result<(), Stop> {
-    eprintln!("\n{need}\n  {what}");
+fn consent(commands: &[String], yes: bool) -> Result<(), Stop> {
+    let commands = commands.join("\n  ");
+    eprintln!("\nThis machine lacks something. What installs it:\n  {commands}");
     if yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
         return Err(Stop::not_able(format!(
-            "nobody is there to agree to it; run it yourself, or add --yes:\n  {what}"
+            "nobody is there to agree; add --yes, or run it yourself:\n  {commands}"
         )));
     }
     eprint!("Run it? [Y/n] ");
-    let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer).unwrap_or(0);
     if read > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") {
         return Ok(());
     }
-    Err(Stop::not_able(format!("not installed; when you are ready:\n  {what}")))
+    Err(Stop::not_able(format!("not installed; when you are ready:\n  {commands}")))
 }

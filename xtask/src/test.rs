@@ -7,10 +7,8 @@ use crate::process::{self, cargo, command, output, succeeds};
 
 /// Sets up and checks everything; `yes` answers every question.
 pub fn run(yes: bool) -> Result<(), Stop> {
-    host::cargo_tool("nextest", yes)?;
-    host::cargo_tool("deny", yes)?;
     let program = host::program(false)?;
-    host::prepare(&program, &test_packages()?, yes)?;
+    host::prepare(&program, &test_packages()?, &["nextest", "deny"], yes)?;
 
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     process::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;

@@ -10,7 +10,7 @@ use crate::process::{self, command};
 pub fn run(yes: bool) -> Result<(), Stop> {
     let began = Instant::now();
     let program = host::program(true)?;
-    host::prepare(&program, &[], yes)?;
+    host::prepare(&program, &[], &[], yes)?;
     let program = program.to_string_lossy().into_owned();
     let ours = |word: &str| {
         if host::is_root() { command(&program, &[word]) } else { host::privileged(&program, &[word]) }

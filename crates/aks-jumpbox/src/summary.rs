@@ -49,8 +49,7 @@ pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: Output)
     let cached = manifest.steps.iter().filter(|step| step.cached).count();
     row("steps", &format!("{cached} cached, {} run", manifest.steps.len() - cached));
     row("contacted", &contacted(&report.connections));
-    let refused: BTreeSet<_> =
-        telling(&report.connections).into_iter().map(sentence).collect();
+    let refused: BTreeSet<_> = telling(&report.connections).into_iter().map(sentence).collect();
     if !refused.is_empty() {
         row("refused", &output.paint(YELLOW, &refused.len().to_string()));
         refused.iter().take(SHOWN).for_each(|sentence| row("", sentence));

@@ -45,7 +45,9 @@ pub fn sentence(row: &Connection) -> String {
 pub fn telling(rows: &[Connection]) -> Vec<&Connection> {
     let refused: Vec<_> = rows.iter().filter(|row| row.refused).collect();
     let dialled = |question: &Connection| {
-        refused.iter().any(|row| row.protocol != "dns" && row.step == question.step && row.name == question.name)
+        refused
+            .iter()
+            .any(|row| row.protocol != "dns" && row.step == question.step && row.name == question.name)
     };
     refused.iter().copied().filter(|row| row.protocol != "dns" || !dialled(row)).collect()
 }

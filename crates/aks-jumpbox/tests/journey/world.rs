@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// Builds share the processors and a cache: one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
+const IDENTITY: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/\
+                        Microsoft.ManagedIdentity/userAssignedIdentities/builder";
+
 /// Where one test works.
 pub struct World {
     folder: TempDir,
@@ -85,7 +88,7 @@ impl World {
             "type": "Microsoft.VirtualMachineImages/imageTemplates",
             "apiVersion": "2024-02-01",
             "location": "eastus2",
-            "identity": {"type": "UserAssigned", "userAssignedIdentities": {"<identity>": {}}},
+            "identity": {"type": "UserAssigned", "userAssignedIdentities": {IDENTITY: {}}},
             "properties": all,
         });
         self.write("image.json", template.to_string());
@@ -152,10 +155,16 @@ impl World {
 impl Built {
     fn of(output: &Output) -> Self {
         let stdout = String::from_utf8(output.stdout.clone()).expect("UTF-8");
-        let events = stdout.lines().map(|line| serde_json::from_str(line).expect("one event a line"));
+        // What is wrong with the arguments or the template is one document instead.
+        let events = match serde_json::from_str(&stdout) {
+            Ok(document) => vec![document],
+            Err(_) => {
+                stdout.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect()
+            }
+        };
         Self {
             code: output.status.code(),
-            events: events.collect(),
+            events,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
@@ -222,7 +231,9 @@ impl Built {
 impl std::fmt::Display for Built {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(formatter, "exit {:?}", self.code)?;
-        self.events.iter().try_for_each(|event| writeln!(formatter, "{event}"))?;
+        for event in &self.events {
+            writeln!(formatter, "{:.600}", event.to_string())?;
+        }
         write!(formatter, "--- stderr\n{}", self.stderr)
     }
 }

@@ -149,7 +149,10 @@ impl Customizing<'_> {
                 let age = now().saturating_sub(layer.created);
                 (context.observer)(&event(StepState::Cached, None, None, Some(age)));
                 self.notes.borrow_mut().push(note("succeeded", true, age, layer.seconds));
-                context.log.borrow_mut().say(&format!("{}: a layer of {age} seconds ago is reused", task.name))?;
+                context
+                    .log
+                    .borrow_mut()
+                    .say(&format!("{}: a layer of {age} seconds ago is reused", task.name))?;
                 let rows = layer.connections.into_iter().map(|row| Connection { step: task.index, ..row });
                 context.earlier_connections.borrow_mut().extend(rows);
                 stack.push(&key, layer.instance);

@@ -172,7 +172,10 @@ fn jobs() -> TestResult {
     assert_eq!(run(&job("echo"))?.0, Exit::Job("HELLO".into()));
     assert_eq!(run(&job("write"))?.0, Exit::Job("from the base".into()));
     assert_eq!(fs::read_to_string(world.path("scratch/upper/etc/from-job")).unwrap(), "hello");
-    assert!(matches!(run(&job("long"))?.0, Exit::Job(text) if text.len() == 8 << 20), "more than a socket holds");
+    assert!(
+        matches!(run(&job("long"))?.0, Exit::Job(text) if text.len() == 8 << 20),
+        "more than a socket holds"
+    );
     assert!(matches!(run(&job("fail")), Err(SandboxError::Job(why)) if why == "no luck"));
     Ok(())
 }

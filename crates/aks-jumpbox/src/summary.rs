@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use build_engine::egress::sentence;
+use build_engine::egress::{sentence, telling};
 use build_engine::event::{Connection, Done};
 use build_engine::request::BuildReport;
 use recipe::Lack;
@@ -49,8 +49,7 @@ pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: Output)
     let cached = manifest.steps.iter().filter(|step| step.cached).count();
     row("steps", &format!("{cached} cached, {} run", manifest.steps.len() - cached));
     row("contacted", &contacted(&report.connections));
-    let refused: BTreeSet<_> =
-        report.connections.iter().filter(|connection| connection.refused).map(sentence).collect();
+    let refused: BTreeSet<_> = telling(&report.connections).into_iter().map(sentence).collect();
     for (index, sentence) in refused.iter().take(SHOWN).enumerate() {
         row(if index == 0 { "refused" } else { "" }, &output.paint(YELLOW, sentence));
     }

@@ -37,6 +37,7 @@ fn show(event: &Event, output: Output) {
         Event::Stage { boot, stage, seconds } => {
             output.note(&format!("  boot {boot}: {stage} after {}", duration(*seconds)));
         }
+        Event::Restarted { boot, reason } => output.note(&format!("  boot {boot}: starting again: {reason}")),
         Event::Ready { boot, seconds } => {
             output.note(&format!("  boot {boot}: answered over SSH after {}", duration(*seconds)));
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -347,7 +348,6 @@ impl Build<'_> {
         if self.request.options.no_cache || !Seal::of(path, key).is_ok_and(|now| now == *seal) {
             return Ok(None);
         }
-        use std::os::unix::fs::MetadataExt;
         let allocated_bytes = fs::metadata(path).map_err(BuildError::io("look at", path))?.blocks() * 512;
         let mut manifest = self.manifest.borrow_mut();
         manifest.image.clone_from(&previous.image);
@@ -409,7 +409,7 @@ impl Build<'_> {
         text.push(b'\n');
         crate::manifest::replace(&self.request.output.join("egress.json"), &text)?;
         let mut manifest = self.manifest.borrow_mut();
-        manifest.steps = self.notes.borrow().clone();
+        manifest.steps.clone_from(&self.notes.borrow());
         if let Err(error) = made {
             manifest.error = Some(error.to_string());
             let mut log = context.log.borrow_mut();

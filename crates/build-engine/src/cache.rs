@@ -348,6 +348,7 @@ mod tests {
             created: now(),
             used_network: true,
             seconds: 1.0,
+            connections: Vec::new(),
         };
         cache.seal_layer("k", &scratch.join("upper"), &record, &work).expect("seal");
         assert!(cache.layer("k").expect("layer").used_network);

@@ -117,80 +117,73 @@ impl Customizing<'_> {
         scratch_out: &RefCell<Option<PathBuf>>,
     ) -> Result<()> {
         context.cancel.check()?;
-        let content = task.content();
+        let digest = task.content();
         let key = KeyBuilder::new("layer")
             .part("parent", stack.identity.as_bytes())
-            .part("content", content.as_bytes())
+            .part("content", digest.as_bytes())
             .part("environment", self.environment.as_bytes())
             .finish();
-        let event = |state, seconds, why: Option<String>, age_seconds| Event::Step {
-            index: task.index,
-            of,
-            name: task.name.clone(),
-            state,
-            seconds,
-            why,
-            age_seconds,
-        };
-        let note = |state: &str, cached, age_seconds, seconds| StepNote {
-            index: task.index,
-            name: task.name.clone(),
-            type_name: task.type_name.to_owned(),
-            state: state.to_owned(),
-            cached,
-            key: key.clone(),
-            age_seconds,
-            seconds,
-            content: content.clone(),
-            environment: self.environment.to_owned(),
-        };
-        let why = match self.usable(context.cache, &key, task, &content) {
-            Ok(layer) => {
-                let age = now().saturating_sub(layer.created);
-                (context.observer)(&event(StepState::Cached, None, None, Some(age)));
-                self.notes.borrow_mut().push(note("succeeded", true, age, layer.seconds));
-                context
-                    .log
-                    .borrow_mut()
-                    .say(&format!("{}: a layer of {age} seconds ago is reused", task.name))?;
-                let rows = layer.connections.into_iter().map(|row| Connection { step: task.index, ..row });
-                context.earlier_connections.borrow_mut().extend(rows);
-                stack.push(&key, layer.instance);
-                return Ok(());
-            }
-            Err(why) => why,
-        };
-        (context.observer)(&event(StepState::Started, None, Some(why), None));
-        let started = Instant::now();
-        let scratch = context.work.overlay("step")?;
-        *scratch_out.borrow_mut() = Some(scratch.clone());
-        context.log.borrow_mut().telemetry("Starting provisioner", task.provisioner())?;
-        let outcome = self.machine.run(context, task, task.index, &stack.lowers, &scratch);
-        context.log.borrow_mut().telemetry("ending", task.provisioner())?;
-        match outcome {
-            Ok(outcome) => {
-                self.share_packages(context, stack, &scratch, &outcome.added_packages)?;
-                let record = LayerRecord {
-                    instance: uuid::Uuid::new_v4().simple().to_string(),
-                    name: task.name.clone(),
-                    created: now(),
-                    used_network: outcome.used_network,
-                    seconds: outcome.seconds,
-                    connections: outcome.connections,
-                };
-                context.cache.seal_layer(&key, &scratch.join("upper"), &record, context.work)?;
-                (context.observer)(&event(StepState::Succeeded, Some(outcome.seconds), None, None));
-                self.notes.borrow_mut().push(note("succeeded", false, 0, outcome.seconds));
-                stack.push(&key, record.instance);
-                Ok(())
-            }
-            Err(error) => {
-                let seconds = started.elapsed().as_secs_f64();
-                (context.observer)(&event(StepState::Failed, Some(seconds), Some(error.to_string()), None));
-                self.notes.borrow_mut().push(note("failed", false, 0, seconds));
-                Err(error)
+        let step = Step { task, of, key, digest };
+        match self.usable(context.cache, &step) {
+            Ok(layer) => self.reuse(context, stack, &step, layer),
+            Err(why) => {
+                (context.observer)(&step.event(StepState::Started, None, Some(why), None));
+                let scratch = context.work.overlay("step")?;
+                *scratch_out.borrow_mut() = Some(scratch.clone());
+                self.execute(context, stack, &step, &scratch)
             }
         }
+    }
+
+    fn reuse(
+        &self,
+        context: &Context<'_>,
+        stack: &mut Stack,
+        step: &Step<'_>,
+        layer: LayerRecord,
+    ) -> Result<()> {
+        let age = now().saturating_sub(layer.created);
+        (context.observer)(&step.event(StepState::Cached, None, None, Some(age)));
+        self.notes.borrow_mut().push(step.note("succeeded", Some(age), layer.seconds, self.environment));
+        let line = format!("{}: a layer of {age} seconds ago is reused", step.task.name);
+        context.log.borrow_mut().say(&line)?;
+        let rows = layer.connections.into_iter().map(|row| Connection { step: step.task.index, ..row });
+        context.earlier_connections.borrow_mut().extend(rows);
+        stack.push(&step.key, layer.instance);
+        Ok(())
+    }
+
+    fn execute(
+        &self,
+        context: &Context<'_>,
+        stack: &mut Stack,
+        step: &Step<'_>,
+        scratch: &Path,
+    ) -> Result<()> {
+        let task = step.task;
+        let started = Instant::now();
+        context.log.borrow_mut().telemetry("Starting provisioner", task.provisioner())?;
+        let outcome = self.machine.run(context, task, task.index, &stack.lowers, scratch);
+        context.log.borrow_mut().telemetry("ending", task.provisioner())?;
+        let outcome = outcome.inspect_err(|error| {
+            let seconds = started.elapsed().as_secs_f64();
+            (context.observer)(&step.event(StepState::Failed, Some(seconds), Some(error.to_string()), None));
+            self.notes.borrow_mut().push(step.note("failed", None, seconds, self.environment));
+        })?;
+        self.share_packages(context, stack, scratch, &outcome.added_packages)?;
+        let record = LayerRecord {
+            instance: uuid::Uuid::new_v4().simple().to_string(),
+            name: task.name.clone(),
+            created: now(),
+            used_network: outcome.used_network,
+            seconds: outcome.seconds,
+            connections: outcome.connections,
+        };
+        context.cache.seal_layer(&step.key, &scratch.join("upper"), &record, context.work)?;
+        (context.observer)(&step.event(StepState::Succeeded, Some(outcome.seconds), None, None));
+        self.notes.borrow_mut().push(step.note("succeeded", None, outcome.seconds, self.environment));
+        stack.push(&step.key, record.instance);
+        Ok(())
     }
 
     fn share_packages(
@@ -206,38 +199,71 @@ impl Customizing<'_> {
     }
 
     /// The cached layer, or why there is none that counts.
-    fn usable(
-        &self,
-        cache: &Cache,
-        key: &str,
-        task: &Task,
-        content: &str,
-    ) -> std::result::Result<LayerRecord, String> {
+    fn usable(&self, cache: &Cache, step: &Step<'_>) -> std::result::Result<LayerRecord, String> {
         if self.freshness.no_cache {
             return Err("--no-cache".to_owned());
         }
-        let Some(layer) = cache.layer(key) else { return Err(self.what_changed(task, content)) };
+        let Some(layer) = cache.layer(&step.key) else { return Err(self.what_changed(step)) };
         let age = now().saturating_sub(layer.created);
-        let base_age = base::age(self.base);
         match layer.used_network {
             true if self.freshness.refresh => Err("--refresh, and the step uses the network".to_owned()),
-            true if age.max(base_age) > MAX_AGE => {
+            true if age.max(base::age(self.base)) > MAX_AGE => {
                 Err(format!("its layer used the network and is {} days old", age / 86400))
             }
             _ => Ok(layer),
         }
     }
 
-    fn what_changed(&self, task: &Task, content: &str) -> String {
+    fn what_changed(&self, step: &Step<'_>) -> String {
         let steps = self.previous.map(|manifest| manifest.steps.as_slice()).unwrap_or_default();
-        match steps.iter().find(|step| step.index == task.index) {
-            None => "it has not run here before".to_owned(),
-            Some(old) if old.content != content => "what it does changed".to_owned(),
+        let text = match steps.iter().find(|old| old.index == step.task.index) {
+            None => "it has not run here before",
+            Some(old) if old.content != step.digest => "what it does changed",
             Some(old) if old.environment != self.environment => {
-                "the network policy or the build's settings changed".to_owned()
+                "the network policy or the build's settings changed"
             }
-            Some(old) if old.state != "succeeded" => "it failed the last time".to_owned(),
-            Some(_) => "something below it changed, or its layer was removed".to_owned(),
+            Some(old) if old.state != "succeeded" => "it failed the last time",
+            Some(_) => "something below it changed, or its layer was removed",
+        };
+        text.to_owned()
+    }
+}
+
+/// A task in its place.
+struct Step<'a> {
+    task: &'a Task,
+    of: u32,
+    /// Key of its layer.
+    key: String,
+    /// Digest of what it does.
+    digest: String,
+}
+
+impl Step<'_> {
+    fn event(
+        &self,
+        state: StepState,
+        seconds: Option<f64>,
+        why: Option<String>,
+        age_seconds: Option<u64>,
+    ) -> Event {
+        let name = self.task.name.clone();
+        Event::Step { index: self.task.index, of: self.of, name, state, seconds, why, age_seconds }
+    }
+
+    /// A row of the manifest; `age` when the layer was in the cache.
+    fn note(&self, state: &str, age: Option<u64>, seconds: f64, environment: &str) -> StepNote {
+        StepNote {
+            index: self.task.index,
+            name: self.task.name.clone(),
+            type_name: self.task.type_name.to_owned(),
+            state: state.to_owned(),
+            cached: age.is_some(),
+            key: self.key.clone(),
+            age_seconds: age.unwrap_or_default(),
+            seconds,
+            content: self.digest.clone(),
+            environment: environment.to_owned(),
         }
     }
 }

@@ -41,10 +41,22 @@ pub fn sentence(row: &Connection) -> String {
     format!("{target}{port}{protocol} {verdict} {who} ({rule})")
 }
 
+/// The refusals that a person needs to hear of: a name that was asked for and then dialled is one refusal, not two.
+pub fn telling(rows: &[Connection]) -> Vec<&Connection> {
+    let refused: Vec<_> = rows.iter().filter(|row| row.refused).collect();
+    let dialled = |question: &Connection| {
+        refused
+            .iter()
+            .any(|row| row.protocol != "dns" && row.step == question.step && row.name == question.name)
+    };
+    refused.iter().copied().filter(|row| row.protocol != "dns" || !dialled(row)).collect()
+}
+
 /// What to add to the policy so that the refused connections pass; none when nothing can let them pass.
 pub fn suggestions(policy: &NetworkPolicy, refused: &[Connection]) -> Option<String> {
     let mut all: Vec<String> = Vec::new();
-    for row in refused.iter().filter(|row| row.layer != Layer::Gateway && row.layer != Layer::Platform) {
+    let own = [Layer::Gateway, Layer::Platform];
+    for row in telling(refused).into_iter().filter(|row| !own.contains(&row.layer)) {
         let Some(flow) = flow_of(policy, row) else { continue };
         let text = policy.suggestion(&flow);
         if !text.is_empty() && !all.contains(&text) {
@@ -83,4 +95,33 @@ fn flow_of(policy: &NetworkPolicy, row: &Connection) -> Option<Flow> {
         port,
         application,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(protocol: &str, port: u16) -> Connection {
+        let row = own_download("get.example.com", port, 0);
+        let (decision, layer) = (Outcome::Denied, Layer::FirewallApplication);
+        let rule = "no rule allows it".to_owned();
+        Connection { step: 4, protocol: protocol.to_owned(), decision, layer, rule, refused: true, ..row }
+    }
+
+    #[test]
+    fn a_refusal_names_the_port_and_the_rule_and_what_to_add() {
+        let rows = [refused("dns", 53), refused("tcp", 443)];
+        let telling = telling(&rows);
+        assert_eq!(telling.len(), 1);
+        let text = sentence(telling[0]);
+        assert_eq!(text, "get.example.com:443 refused by the egress policy (no rule allows it)");
+        let policy = NetworkPolicy::default_for(&[]);
+        let hint = suggestions(&policy, &rows).expect("a suggestion");
+        assert_eq!(hint, "to allow it add allow = [\"get.example.com:443\"] in jumpbox.toml");
+    }
+
+    #[test]
+    fn a_name_that_was_only_asked_for_is_told_too() {
+        assert_eq!(telling(&[refused("dns", 53)]).len(), 1);
+    }
 }

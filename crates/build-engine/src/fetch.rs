@@ -61,7 +61,7 @@ impl Fetcher {
             .tls_config(tls)
             .proxy(proxy)
             .timeout_connect(Some(Duration::from_secs(30)))
-            .timeout_global(Some(Duration::from_secs(600)))
+            .timeout_global(Some(Duration::from_mins(10)))
             .build()
             .new_agent();
         Ok(Self { agent, folder })

@@ -37,7 +37,7 @@ pub struct Finished {
     pub allocated_bytes: u64,
     /// What generalising did, a line each.
     pub generalised: Vec<String>,
-    /// The bill of materials, CycloneDX JSON.
+    /// The bill of materials, `CycloneDX` JSON.
     pub sbom: String,
     /// Seconds of each stage.
     pub stages: Vec<Stage>,
@@ -101,7 +101,8 @@ fn full_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text += &format!(": {inner}");
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
         cause = inner.source();
     }
     text

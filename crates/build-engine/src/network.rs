@@ -105,7 +105,7 @@ impl BuildOnly {
             "Binary::apt::APT::Keep-Downloaded-Packages \"true\"".to_owned(),
         ];
         options.extend(host_apt_options());
-        let text: String = options.iter().map(|option| format!("{option};\n")).collect();
+        let text = options.join(";\n") + ";\n";
         this.add(folder, "apt.conf", text.as_bytes(), &["APT_CONFIG"])?;
         if !authorities.is_empty() {
             let own = base.join("etc/ssl/certs/ca-certificates.crt");
@@ -127,7 +127,7 @@ impl BuildOnly {
     fn add(&mut self, folder: &Path, name: &str, content: &[u8], variables: &[&str]) -> Result<()> {
         let host = folder.join(name);
         fs::write(&host, content).map_err(BuildError::io("write", &host))?;
-        self.fingerprint += &format!("{name}:{}\n", sha256(content));
+        self.fingerprint.push_str(&sha256(content));
         let inside = Path::new("/run/aks-jumpbox").join(name);
         let value = inside.display().to_string();
         self.binds.push(Bind { host, inside, read_only: true, scratch: None });

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sandbox::{Job, JobContext};
@@ -113,7 +114,6 @@ fn admit_one(
     if !digests.contains(&sha256_of(File::open(copy.path())?)?) {
         return Ok(false);
     }
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o644))?;
     copy.persist(store.join(name))?;
     Ok(true)

@@ -56,7 +56,7 @@ impl Context<'_> {
     pub fn run_engine_job(&self, spec: &Spec, step: u32) -> Result<Exit> {
         let mut running = sandbox::spawn(spec)?;
         let gateway = self.outbound.gateway(Mode::Learn, None)?;
-        let session = self.attach(&gateway, step, &mut running)?;
+        let session = attach(&gateway, step, &mut running)?;
         let ended = self.drive(running, |stream, line| self.pass_on(step, stream, line));
         drop(session);
         self.own_connections.borrow_mut().extend(gateway.record().connections);
@@ -64,23 +64,6 @@ impl Context<'_> {
             Ended::Exit(exit) => Ok(exit),
             Ended::TimedOut => Err(BuildError::host("the build ran out of time")),
         }
-    }
-
-    /// Lets the gateway serve a sandbox's network.
-    ///
-    /// # Errors
-    /// When the sandbox has no network or its sockets cannot be used.
-    pub fn attach(
-        &self,
-        gateway: &Gateway,
-        step: u32,
-        running: &mut Running,
-    ) -> Result<Option<egress_gateway::Session>> {
-        let Some(sockets) = running.take_sockets() else { return Ok(None) };
-        let session = gateway.attach(step, sockets);
-        session
-            .map(Some)
-            .map_err(|error| BuildError::host(format!("failed to serve the build's network: {error}")))
     }
 
     /// Shows and logs one line.
@@ -120,6 +103,22 @@ impl Context<'_> {
             other => Ok(Ended::Exit(other?)),
         }
     }
+}
+
+/// Lets the gateway serve a sandbox's network.
+///
+/// # Errors
+/// When the sandbox has no network or its sockets cannot be used.
+pub fn attach(
+    gateway: &Gateway,
+    step: u32,
+    running: &mut Running,
+) -> Result<Option<egress_gateway::Session>> {
+    let Some(sockets) = running.take_sockets() else { return Ok(None) };
+    let session = gateway.attach(step, sockets);
+    session
+        .map(Some)
+        .map_err(|error| BuildError::host(format!("failed to serve the build's network: {error}")))
 }
 
 /// Sends lines, without their ends, until the pipe closes. What is not UTF-8 is replaced; a line longer than a

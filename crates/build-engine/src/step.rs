@@ -14,7 +14,7 @@ use crate::digest::KeyBuilder;
 use crate::error::{BuildError, Result, StepFailure};
 use crate::fetch::Fetcher;
 use crate::network::BuildOnly;
-use crate::run::{Context, Ended};
+use crate::run::{self, Context, Ended};
 use crate::user;
 
 /// One customizer or validator, with everything it needs at hand.
@@ -213,7 +213,7 @@ impl Machine<'_> {
         let spec = self.spec(context, task, lowers, scratch, &added_packages)?;
         let mut last_lines = LastLines::default();
         let mut running = sandbox::spawn(&spec)?;
-        let session = context.attach(self.gateway, step, &mut running)?;
+        let session = run::attach(self.gateway, step, &mut running)?;
         let ended = context.drive(running, |stream, line| {
             last_lines.push(line);
             context.pass_on(step, stream, line);
@@ -237,7 +237,7 @@ impl Machine<'_> {
                 seconds: started.elapsed().as_secs_f64(),
             }),
             Some(reason) => {
-                Err(BuildError::Step(Box::new(self.failure(task, reason, last_lines, connections))))
+                Err(BuildError::Step(Box::new(self.failure(task, reason, last_lines, &connections))))
             }
         }
     }
@@ -247,9 +247,9 @@ impl Machine<'_> {
         task: &Task,
         reason: String,
         lines: LastLines,
-        connections: Vec<Connection>,
+        connections: &[Connection],
     ) -> StepFailure {
-        let refused: Vec<_> = connections.into_iter().filter(|row| row.refused).collect();
+        let refused: Vec<_> = crate::egress::telling(connections).into_iter().cloned().collect();
         StepFailure {
             index: task.index,
             name: task.name.clone(),
@@ -346,7 +346,7 @@ impl Machine<'_> {
             interactive: true,
         };
         let mut running = sandbox::spawn(&spec)?;
-        let session = context.attach(self.gateway, 0, &mut running)?;
+        let session = run::attach(self.gateway, 0, &mut running)?;
         running.wait()?;
         drop(session);
         Ok(())

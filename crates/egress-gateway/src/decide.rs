@@ -8,7 +8,7 @@ pub trait Decide: Send + Sync {
     fn decide(&self, flow: &Flow) -> Decision;
 
     /// Decides whether some flow to `name` (lower case, no trailing dot) may be allowed on any port, so that
-    /// resolving the name makes sense. Denied means that no flow to it is ever allowed.
+    /// asking the host's resolver makes sense. Denied means that no flow to it is ever allowed.
     fn may_resolve(&self, name: &str) -> Decision;
 }
 

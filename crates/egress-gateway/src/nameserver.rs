@@ -141,14 +141,14 @@ async fn answer_name(shared: &Shared, step: u32, name: &str, addresses: bool) ->
     let record = |ruling: &Ruling| {
         shared.recorder.add(ruling.row(step, Some(name.to_owned()), None, PORT, "dns"));
     };
-    if !ruling.pass {
-        record(&ruling);
-        return Answer::NoSuchName;
-    }
     if !addresses {
         return Answer::NoData;
     }
-    if let Err(error) = exists(shared, name).await {
+    if !ruling.pass {
+        // The name gets an address all the same, without asking anyone: as behind a real firewall it is the
+        // connection that is refused, and only then is the port known.
+        record(&ruling);
+    } else if let Err(error) = exists(shared, name).await {
         let (answer, note) = match error {
             LookupError::NoSuchName => {
                 (Answer::NoSuchName, "this machine's resolver knows no such name".to_owned())

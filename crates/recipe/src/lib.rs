@@ -20,7 +20,7 @@ pub use endpoint::Endpoint;
 pub use lacks::{Lack, kubectl_supports};
 pub use model::{Azure, Base, Build, File, Image, Local, Recipe, Ssh, Step};
 pub use parse::{Parsed, parse};
-pub use smoke::{SmokeTest, posture_tests};
+pub use smoke::SmokeTest;
 
 /// The built-in recipe as a commented `jumpbox.toml`.
 pub fn init_text() -> &'static str {

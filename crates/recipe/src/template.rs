@@ -153,7 +153,11 @@ impl Recipe {
             "sudo mkdir -p /run/sshd".to_owned(),
             "sudo sshd -T -h \"$keys/host\" > \"$keys/settings\"".to_owned(),
         ];
-        lines.extend(self.ssh.effective().map(|setting| format!("grep -x '{setting}' \"$keys/settings\"")));
+        lines.extend(
+            self.ssh
+                .directives()
+                .map(|setting| format!("grep -x '{}' \"$keys/settings\"", setting.to_ascii_lowercase())),
+        );
         lines.push("rm -r \"$keys\"".to_owned());
         lines
     }

@@ -31,7 +31,7 @@ pub enum BootError {
     #[error(transparent)]
     NoFirmware(#[from] NoFirmware),
     /// The guest said that it cannot go on.
-    #[error("the image does not boot: {trouble}: {line}\n{tail}\nserial log: {log}")]
+    #[error("the image did not boot: {trouble}: {line}\n{tail}\nserial log: {log}")]
     Guest {
         /// What happened.
         trouble: Trouble,
@@ -104,6 +104,9 @@ impl BootError {
                 "the EFI system partition needs EFI/BOOT/BOOTX64.EFI; with Secure Boot it must be signed"
                     .to_owned(),
             ),
+            Self::Guest { trouble: Trouble::Starved, .. } => {
+                Some("try again when less is running".to_owned())
+            }
             Self::Silent { stage: None | Some(Stage::Firmware | Stage::Bootloader), .. } => {
                 Some("the kernel command line needs console=ttyS0 to show what happens".to_owned())
             }

@@ -114,7 +114,7 @@ impl Machine {
             };
             launch(&folder, &setup)
         };
-        let (qemu, port) = start_on_free_port(&folder, &serial_log, start)?;
+        let (qemu, port) = start_on_free_port(&folder, &serial_log, &spec.cancel, start)?;
         Ok(Self {
             session: None,
             qemu,
@@ -162,7 +162,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`BootError::Unfinished`], [`BootError::QemuEnded`], [`BootError::Cancelled`] or a tool's error. That the
-    /// command fails is no error.
+    /// command fails is no error, nor is a connection that breaks while the machine runs (exit 255).
     pub fn ssh(&self, command: &str) -> Result<Output, BootError> {
         let output = self.client.run(command, COMMAND_LIMIT, &|| self.check())?;
         if output.exit == Some(255) {
@@ -333,6 +333,7 @@ pub(super) fn launch(folder: &RunDir, setup: &Setup<'_>) -> Result<Background, B
 fn start_on_free_port(
     folder: &RunDir,
     serial_log: &Path,
+    cancel: &AtomicBool,
     start: impl Fn(u16) -> Result<Background, BootError>,
 ) -> Result<(Background, u16), BootError> {
     let mut attempt = 1;
@@ -345,6 +346,9 @@ fn start_on_free_port(
         while qemu.ended().is_none() {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return Ok((qemu, port));
+            }
+            if cancel.load(Ordering::Relaxed) {
+                return Err(BootError::Cancelled);
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -50,6 +50,9 @@ pub enum Trouble {
     BootloaderShell,
     /// The kernel panicked.
     Panic,
+    /// The kernel panicked because its timer did not tick; that is this machine's doing: it was too busy to emulate
+    /// one in time. Another start may well succeed.
+    Starved,
     /// The initial RAM file system did not find the root file system.
     NoRootFileSystem,
     /// systemd stopped in emergency or rescue mode.
@@ -62,6 +65,7 @@ impl fmt::Display for Trouble {
             Self::NothingToBoot => "the firmware found nothing to boot",
             Self::BootloaderShell => "the boot loader waits for a command",
             Self::Panic => "the kernel panicked",
+            Self::Starved => "this machine is too busy to emulate another",
             Self::NoRootFileSystem => "the root file system was not found",
             Self::EmergencyMode => "systemd stopped in emergency mode",
         })
@@ -122,12 +126,13 @@ fn stage_of(line: &str, message: &str) -> Stage {
 }
 
 fn trouble_of(message: &str) -> Option<Trouble> {
-    const SIGNS: [(Trouble, &[&str]); 5] = [
+    const SIGNS: [(Trouble, &[&str]); 6] = [
         (
             Trouble::NothingToBoot,
             &["Shell>", "UEFI Interactive Shell", "BdsDxe: No bootable option or device was found"],
         ),
         (Trouble::BootloaderShell, &["grub rescue>", "grub>", "Minimal BASH-like line editing"]),
+        (Trouble::Starved, &["Kernel panic - not syncing: IO-APIC + timer doesn't work"]),
         (Trouble::Panic, &["Kernel panic - not syncing"]),
         (Trouble::NoRootFileSystem, &["(initramfs)", "Gave up waiting for root file system device"]),
         (
@@ -215,8 +220,9 @@ mod tests {
 
     #[test]
     fn troubles_are_recognised_where_they_are_said_and_not_where_they_are_quoted() {
-        let cases: [(&str, Option<Trouble>); 11] = [
+        let cases: [(&str, Option<Trouble>); 12] = [
             ("[    2.1] Kernel panic - not syncing: VFS: Unable to mount root fs", Some(Trouble::Panic)),
+            ("[    0.0] Kernel panic - not syncing: IO-APIC + timer doesn't work!", Some(Trouble::Starved)),
             ("BdsDxe: No bootable option or device was found.", Some(Trouble::NothingToBoot)),
             ("\x1b[1;1HShell> ", Some(Trouble::NothingToBoot)),
             ("grub rescue> ", Some(Trouble::BootloaderShell)),

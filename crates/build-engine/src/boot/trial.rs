@@ -11,7 +11,7 @@ use super::firmware::Firmware;
 use super::image::DiskImage;
 use super::machine::{Identity, Machine, MachineSpec};
 use super::report::{Status, TestResult, TryReport, seconds};
-use super::serial::{Stage, plain_text};
+use super::serial::{Stage, Trouble, plain_text};
 use super::smoke::{self, FRESH_IDENTITY, Outcome, POSTURE, SmokeTest};
 
 /// An image to be tried.
@@ -96,6 +96,13 @@ pub enum Event {
         /// Since the start of that boot.
         seconds: f64,
     },
+    /// A guest could not start because this machine is busy, and is started again.
+    Restarted {
+        /// Which boot, from 1.
+        boot: u32,
+        /// What happened.
+        reason: String,
+    },
     /// A guest answered its first command.
     Ready {
         /// Which boot, from 1.
@@ -147,15 +154,37 @@ pub fn try_image(spec: &TrySpec, observe: &Observer<'_>) -> Result<TryReport, Bo
     })
 }
 
-/// Boots once, to the first answered command.
+/// How often a guest that is starved by this machine is started. It happens within seconds of the start, to about one
+/// boot in ten on a machine with four times more work than processors.
+const STARTS: u32 = 5;
+
+/// Boots to the first answered command.
 fn boot(
     spec: &TrySpec,
     number: u32,
     accelerator: Accelerator,
     observe: &Observer<'_>,
 ) -> Result<(Machine, Duration), BootError> {
+    let machine = spec.machine(number, accelerator)?;
+    let mut start = 1;
+    loop {
+        match boot_once(&machine, number, observe) {
+            Err(BootError::Guest { trouble: trouble @ Trouble::Starved, .. }) if start < STARTS => {
+                observe(&Event::Restarted { boot: number, reason: trouble.to_string() });
+                start += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn boot_once(
+    spec: &MachineSpec,
+    number: u32,
+    observe: &Observer<'_>,
+) -> Result<(Machine, Duration), BootError> {
     let begun = Instant::now();
-    let mut machine = Machine::start(&spec.machine(number, accelerator)?)?;
+    let mut machine = Machine::start(spec)?;
     let took = machine.wait_for_ssh(&|stage| {
         observe(&Event::Stage { boot: number, stage, seconds: seconds(begun.elapsed()) });
     })?;
@@ -197,6 +226,7 @@ impl Tests<'_> {
         let begun = Instant::now();
         let (status, detail) = match work() {
             Ok(outcome) => outcome,
+            Err(error @ BootError::Guest { trouble: Trouble::Starved, .. }) => return Err(error),
             Err(
                 error @ (BootError::Unfinished { .. }
                 | BootError::Unanswered { .. }

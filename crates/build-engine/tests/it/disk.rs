@@ -166,7 +166,7 @@ fn picture(root: &Path) -> Vec<String> {
             } else {
                 format!("pipe: {}", meta.file_type().is_fifo())
             };
-            out.push(format!("{name:?} {:o} {}:{} {content}", meta.mode(), meta.uid(), meta.gid()));
+            out.push(format!("{} {:o} {}:{} {content}", name.display(), meta.mode(), meta.uid(), meta.gid()));
             if meta.is_dir() {
                 folders.push(path);
             }
@@ -307,7 +307,7 @@ fn a_disk_that_fills_up_meanwhile_is_named_as_the_reason() {
     let files = disk::efi_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids).unwrap();
     let mut writer = Writer::start(plan, &files, &small.folder.join("image.vhd")).unwrap();
     let mut filler = fs::File::create(small.folder.join("filler")).unwrap();
-    while filler.write_all(&[1; 65536]).is_ok() {}
+    while filler.write_all(&vec![1; 65536]).is_ok() {}
     let arguments = writer.mke2fs_arguments(&tree.root());
     let error = writer
         .fill(|| {

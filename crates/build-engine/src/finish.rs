@@ -51,16 +51,18 @@ pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<F
     let scratch = context.work.overlay("finish")?;
     let input = serde_json::to_string(order).unwrap_or_default();
     let output =
-        context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_partial(&order.vhd))?;
+        context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_unfinished(&order.vhd))?;
     serde_json::from_str(&output)
         .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))
 }
 
-/// A job that was killed could not remove what it had begun.
-fn remove_partial(vhd: &Path) {
+/// A job that was stopped could not remove what it had begun, or had just finished.
+fn remove_unfinished(vhd: &Path) {
     let mut partial = vhd.as_os_str().to_owned();
     partial.push(".partial");
-    let _ = std::fs::remove_file(PathBuf::from(partial));
+    for path in [Path::new(&partial), vhd] {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {

@@ -135,12 +135,19 @@ pub fn sort_out(
     diagnostics: &[Diagnostic],
 ) -> Result<Vec<String>, Failure> {
     let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.iter().partition(|found| found.is_error());
-    let warnings = warnings.iter().map(|found| found.render(source).trim_end().to_owned()).collect();
+    let warnings = warnings.into_iter().map(|found| in_one_line(found, source)).collect();
     if errors.is_empty() {
         return Ok(warnings);
     }
     let problems = errors.iter().map(|found| Problem::in_document(category, found, source)).collect();
     Err(Failure::several(problems).beside(warnings))
+}
+
+/// A warning stands among the lines of a build: place, message, advice.
+fn in_one_line(found: &Diagnostic, source: &SourceText) -> String {
+    let at = source.position(found.span.start);
+    let hint = found.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{}:{}:{}: {}{hint} [{}]", source.name(), at.line, at.column, found.message, found.code)
 }
 
 fn uri_of(script: &Script) -> Option<&str> {

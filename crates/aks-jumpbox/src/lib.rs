@@ -57,7 +57,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
 }
 
 fn report(failure: &Failure, output: Output) -> ExitStatus {
-    failure.warnings().iter().for_each(|warning| output.say(warning));
+    failure.warnings().iter().for_each(|warning| output.warn(warning));
     let printed = match output.format {
         Format::Json => output::json(&failure.to_json()),
         Format::Text => Ok(()),

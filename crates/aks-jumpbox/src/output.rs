@@ -72,9 +72,9 @@ impl Output {
         }
     }
 
-    /// Tells something that a careful user would act on, in text that says so itself.
-    pub fn say(self, text: &str) {
-        eprintln!("{}", text.replacen("warning:", &paint(self.error_colour, YELLOW, "warning:"), 1));
+    /// Tells something that a careful user would act on.
+    pub fn warn(self, text: &str) {
+        eprintln!("{} {text}", paint(self.error_colour, YELLOW, "warning:"));
     }
 
     /// `text` in a style, where standard output is coloured.

@@ -50,13 +50,15 @@ pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: Output)
     row("steps", &format!("{cached} cached, {} run", manifest.steps.len() - cached));
     row("contacted", &contacted(&report.connections));
     let refused: BTreeSet<_> = telling(&report.connections).into_iter().map(sentence).collect();
-    if !refused.is_empty() {
-        row("refused", &output.paint(YELLOW, &refused.len().to_string()));
-        refused.iter().take(SHOWN).for_each(|sentence| row("", sentence));
+    for (index, sentence) in refused.iter().take(SHOWN).enumerate() {
+        row(if index == 0 { "refused" } else { "" }, &output.paint(YELLOW, sentence));
+    }
+    if refused.len() > SHOWN {
+        row("", &format!("and {} more", refused.len() - SHOWN));
     }
     row("files in", &folder.display().to_string());
-    for lack in lacks {
-        row("lacks", &format!("{}: {}", lack.tool, lack.why));
+    for (index, lack) in lacks.iter().enumerate() {
+        row(if index == 0 { "lacks" } else { "" }, &format!("{}: {}", lack.tool, lack.why));
     }
     if let Some((version, supported)) = kubectl(folder) {
         row("kubectl", &format!("{version}, for AKS versions {supported}"));

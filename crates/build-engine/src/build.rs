@@ -256,25 +256,10 @@ impl Build<'_> {
         if let Some(made) = self.unchanged(&path, &key)? {
             return Ok(made);
         }
-        (context.observer)(&Event::Phase { name: Phase::Generalise });
-        let fresh = self.request.output.join(output::unfinished(&self.request.name));
-        let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
-        (context.observer)(&Event::Phase { name: Phase::Disk });
-        context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
-        let order =
-            Order { size_gib, vhd: std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))? };
-        let finished = finish::run(context, &order, &stack.lowers)?;
-        for line in &finished.generalised {
-            context.log.borrow_mut().say(line)?;
-        }
-        context.log.borrow_mut().telemetry("ending", "shell")?;
-        let placed = self.validated(context, machine, &fresh, validators, warnings).and_then(|failure| {
-            (context.observer)(&Event::Phase { name: Phase::Distribute });
-            fs::rename(&fresh, &path).map_err(BuildError::io("place", &path))?;
-            Ok(failure)
-        });
-        let failure = placed.inspect_err(|_| {
-            let _ = fs::remove_file(&fresh);
+        let placed = self.placed(context, machine, stack, validators, warnings, &path);
+        let (finished, failure) = placed.inspect_err(|_| {
+            // Why it failed is what counts; what could not be removed now is removed by the next build.
+            let _ = output::remove_unfinished(&self.request.output, &self.request.name);
         })?;
         self.note_image(context, &file, &path, &finished, &key)?;
         match failure {
@@ -287,6 +272,33 @@ impl Build<'_> {
                 Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false })
             }
         }
+    }
+
+    /// Writes the disk, validates it and gives it its name.
+    fn placed(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        stack: &Stack,
+        validators: &[Task],
+        warnings: &mut Vec<String>,
+        path: &Path,
+    ) -> Result<(Finished, Option<BuildError>)> {
+        (context.observer)(&Event::Phase { name: Phase::Generalise });
+        let fresh = self.request.output.join(output::unfinished(&self.request.name));
+        let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
+        (context.observer)(&Event::Phase { name: Phase::Disk });
+        context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
+        let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
+        let finished = finish::run(context, &Order { size_gib, vhd }, &stack.lowers)?;
+        for line in &finished.generalised {
+            context.log.borrow_mut().say(line)?;
+        }
+        context.log.borrow_mut().telemetry("ending", "shell")?;
+        let failure = self.validated(context, machine, &fresh, validators, warnings)?;
+        (context.observer)(&Event::Phase { name: Phase::Distribute });
+        fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
+        Ok((finished, failure))
     }
 
     /// Runs the validators on what the finished disk holds. With `continueDistributeOnFailure` a failure is

@@ -75,8 +75,18 @@ pub struct StepFailure {
 }
 
 impl std::fmt::Display for StepFailure {
+    /// Refused connections come first: they are what AIB's own message does not tell.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {} '{}' failed: {}", self.kind, self.index, self.name, self.reason)
+        let kind = if self.kind == "customizer" { "step" } else { self.kind };
+        write!(formatter, "{kind} {} '{}' failed: ", self.index, self.name)?;
+        if let Some(first) = self.refused.first() {
+            write!(formatter, "{}", crate::egress::sentence(first))?;
+            match self.refused.len() - 1 {
+                0 => write!(formatter, "; ")?,
+                more => write!(formatter, ", and {more} more; ")?,
+            }
+        }
+        write!(formatter, "{}", self.reason)
     }
 }
 

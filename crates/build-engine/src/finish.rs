@@ -46,12 +46,12 @@ pub struct Finished {
 /// Generalises a scratch copy of the stack and writes it as a disk.
 ///
 /// # Errors
-/// When the image is not bootable or does not fit, or the disk cannot be written.
+/// When the image is not bootable or does not fit, or the disk cannot be written; a job that was stopped leaves what
+/// it had begun.
 pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<Finished> {
     let scratch = context.work.overlay("finish")?;
     let input = serde_json::to_string(order).unwrap_or_default();
-    let output =
-        context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_partial(&order.vhd))?;
+    let output = context.run_job(&JOB, &input, lowers, &scratch)?;
     let report: Report = serde_json::from_str(&output)
         .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
     match report {
@@ -88,13 +88,6 @@ impl Report {
             None => Self::NotMade { message: text, hint: None, template },
         }
     }
-}
-
-/// A job that was killed could not remove what it had begun.
-fn remove_partial(vhd: &Path) {
-    let mut partial = vhd.as_os_str().to_owned();
-    partial.push(".partial");
-    let _ = std::fs::remove_file(PathBuf::from(partial));
 }
 
 fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {

@@ -33,7 +33,11 @@ pub fn unfinished(name: &str) -> String {
     format!(".{name}.vhd.new")
 }
 
-fn remove_unfinished(folder: &Path, name: &str) -> Result<()> {
+/// Removes what was not finished of the image `name`.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_unfinished(folder: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(BuildError::io("read", folder))?.flatten() {
         if !entry.file_name().to_string_lossy().starts_with(&unfinished(name)) {
             continue;

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
@@ -95,6 +96,9 @@ fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
 fn start(program: &Program, interactive: bool) -> Result<Pid, String> {
     let (name, arguments) = program.argv.split_first().ok_or("no program to run")?;
     let cwd = if program.cwd.is_dir() { program.cwd.as_path() } else { Path::new("/") };
+    // The engine may have raised its own limit; a program gets what a fresh machine gives.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(text)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(1024), most).map_err(text)?;
     let mut command = Command::new(name);
     command.args(arguments).env_clear().envs(program.env.iter().cloned()).current_dir(cwd);
     command.uid(program.uid).gid(program.gid).stdin(Stdio::null());

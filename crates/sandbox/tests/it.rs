@@ -143,10 +143,11 @@ fn user() -> TestResult {
 
 fn nothing_inherited() -> TestResult {
     let world = World::new();
-    let (_, text) = run(&world
-        .shell("ls /proc/self/fd | wc -l; ls / | tr '\\n' ' '; env | sort | cut -d= -f1 | tr '\\n' ' '"))?;
+    let (_, text) = run(&world.shell(
+        "ulimit -n; ls /proc/self/fd | wc -l; ls / | tr '\\n' ' '; env | sort | cut -d= -f1 | tr '\\n' ' '",
+    ))?;
     // 0, 1, 2 and the descriptor of ls's own listing.
-    assert_eq!(text, "4\nbin cache dev etc lib lib64 proc run sbin sys tmp usr PATH PWD ");
+    assert_eq!(text, "1024\n4\nbin cache dev etc lib lib64 proc run sbin sys tmp usr PATH PWD ");
     Ok(())
 }
 

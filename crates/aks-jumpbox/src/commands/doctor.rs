@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use build_engine::boot::Firmware;
 use build_engine::tools::Tool;
 use serde::Serialize;
 
@@ -14,15 +15,8 @@ use crate::output::{BOLD, Format, GREEN, RED, bytes};
 /// Room that a first build of the default jump box needs in the cache, with headroom: base, layers, disk.
 const ROOM: u64 = 4 << 30;
 
-/// Files that no program on `PATH` stands for: path, Debian package, purpose.
-const FILES: [(&str, &str, &str); 2] = [
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "booting the image with UEFI"),
-    (
-        "/usr/share/keyrings/debian-archive-keyring.gpg",
-        "debian-archive-keyring",
-        "checking the archive's signatures",
-    ),
-];
+/// What mmdebstrap checks the archive's signatures with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Say what this machine lacks for local builds, and the command that installs it
 #[derive(Debug, clap::Args)]
@@ -77,12 +71,12 @@ fn examine(cache: &Path) -> Report {
         .filter(|tool| tool.find().is_none())
         .map(|tool| lacking(tool.program(), tool.package(), tool.needed_for()))
         .collect();
-    missing.extend(
-        FILES
-            .into_iter()
-            .filter(|(path, ..)| !Path::new(path).is_file())
-            .map(|(path, package, purpose)| lacking(path, package, purpose)),
-    );
+    if Firmware::find(false).is_err() {
+        missing.push(lacking("UEFI firmware", "ovmf", "booting the image"));
+    }
+    if !Path::new(KEYRING).is_file() {
+        missing.push(lacking(KEYRING, "debian-archive-keyring", "checking the archive's signatures"));
+    }
     missing.extend(lacking_rights());
     missing.extend(lacking_room(cache));
     Report { ready: missing.is_empty(), missing, notes: vec![acceleration()] }

@@ -24,7 +24,7 @@ enum What {
 /// Prints it.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let loaded = load_recipe(context)?;
-    loaded.warnings.iter().for_each(|warning| context.output.say(warning));
+    loaded.warnings.iter().for_each(|warning| context.output.warn(warning));
     match args.what {
         What::Template => output::print(&loaded.recipe.template().to_json())?,
     }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::disk::vhd::Footer;
+
 const SECTOR: u64 = 512;
 const COOKIE: &[u8] = b"conectix";
 
@@ -69,8 +71,7 @@ impl DiskImage {
     }
 }
 
-/// How many bytes of a file are disk, from its length, first and last sector (Virtual Hard Disk Image Format
-/// Specification 1.0, "Hard Disk Footer Format").
+/// How many bytes of a file are disk, from its length, first and last sector.
 fn disk_size(length: u64, first: &[u8; 512], last: &[u8; 512]) -> Result<u64, String> {
     if first.starts_with(COOKIE) {
         return Err("it is a dynamic VHD; Azure takes fixed ones".to_owned());
@@ -81,24 +82,15 @@ fn disk_size(length: u64, first: &[u8; 512], last: &[u8; 512]) -> Result<u64, St
     if !last.starts_with(COOKIE) {
         return Ok(length);
     }
-    let stated = u32::from_be_bytes([last[64], last[65], last[66], last[67]]);
-    let sum = last.iter().enumerate().filter(|(index, _)| !(64..68).contains(index));
-    if stated != !sum.map(|(_, byte)| u32::from(*byte)).sum::<u32>() {
-        return Err("the checksum of its VHD footer is wrong".to_owned());
-    }
-    if last[60..64] != [0, 0, 0, 2] {
-        return Err("its VHD footer does not say that it is a fixed disk".to_owned());
-    }
-    let mut current_size = [0; 8];
-    current_size.copy_from_slice(&last[48..56]);
-    let current_size = u64::from_be_bytes(current_size);
-    if current_size != length - SECTOR {
+    let footer = Footer::decode(last).map_err(|error| error.to_string())?;
+    if footer.virtual_bytes != length - SECTOR {
         return Err(format!(
-            "its VHD footer says {current_size} bytes, the file holds {} before the footer",
+            "its VHD footer says {} bytes, the file holds {} before the footer",
+            footer.virtual_bytes,
             length - SECTOR
         ));
     }
-    Ok(current_size)
+    Ok(footer.virtual_bytes)
 }
 
 #[cfg(test)]
@@ -108,18 +100,7 @@ mod tests {
     use super::*;
 
     fn footer(size: u64) -> [u8; 512] {
-        let mut footer = [0; 512];
-        footer[..8].copy_from_slice(COOKIE);
-        footer[48..56].copy_from_slice(&size.to_be_bytes());
-        footer[63] = 2;
-        seal(&mut footer);
-        footer
-    }
-
-    fn seal(footer: &mut [u8; 512]) {
-        footer[64..68].fill(0);
-        let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();
-        footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+        Footer { virtual_bytes: size, created: 0, id: uuid::Uuid::nil() }.encode()
     }
 
     fn open(content: &[u8]) -> Result<DiskImage, String> {
@@ -141,12 +122,8 @@ mod tests {
         let with = |footer: [u8; 512]| [vec![0; 1 << 20], footer.to_vec()].concat();
         let mut damaged = footer(1 << 20);
         damaged[8] ^= 1;
-        let mut dynamic = footer(1 << 20);
-        dynamic[63] = 3;
-        seal(&mut dynamic);
         let cases = [
             (with(damaged), "checksum"),
-            (with(dynamic), "fixed disk"),
             (with(footer(2 << 20)), "says 2097152 bytes, the file holds 1048576"),
             (footer(512).into_iter().chain([0; 1024]).collect(), "dynamic VHD"),
             (b"QFI\xfb".iter().copied().chain([0; 1020]).collect(), "raw disks and fixed VHDs"),

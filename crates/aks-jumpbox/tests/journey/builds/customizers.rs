@@ -87,7 +87,7 @@ fn any_exit_code_but_0_fails_the_build_in_the_services_words_and_leaves_the_reco
     let complaint = built.complaint();
     assert!(
         complaint.contains(
-            "customizer 1 'gives up' failed: Script exited with non-zero exit status: 7. Allowed exit codes are: [0]"
+            "step 1 'gives up' failed: Script exited with non-zero exit status: 7. Allowed exit codes are: [0]"
         ),
         "{complaint}"
     );

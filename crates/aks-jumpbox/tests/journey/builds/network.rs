@@ -30,6 +30,9 @@ fn a_step_that_fails_for_a_refused_connection_names_it_its_rule_and_what_to_add(
     assert_eq!(refused.len(), 1, "a name that was looked up and dialled is told once: {refused:?}");
     assert_eq!(refused[0]["name"], "denied.example");
     assert_eq!(refused[0]["port"], 80);
+    let leads =
+        "step 1 'download' failed: denied.example:80 refused by the egress policy (no rule allows it); ";
+    assert!(built.complaint().starts_with(leads), "{built}");
     assert!(built.complaint().contains("to allow it add allow = [\"denied.example:80\"]"), "{built}");
     assert_eq!(row(&world, 1, "tcp")["decision"], "denied");
 

@@ -1,6 +1,6 @@
 //! Looks into a finished disk with the file system's own tools, not with the code that wrote it.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// Where the root partition starts on Azure's Debian images, in bytes.
@@ -10,7 +10,7 @@ const ROOT_OFFSET: u64 = 125 << 20;
 pub struct Root(String);
 
 impl Root {
-    pub fn of(image: &PathBuf) -> Self {
+    pub fn of(image: &Path) -> Self {
         Self(format!("{}?offset={ROOT_OFFSET}", image.display()))
     }
 

@@ -24,17 +24,21 @@ impl Live {
 
     /// Waits until a step prints exactly this.
     pub fn until_printed(&mut self, line: &str) {
+        self.until(|event| event["event"] == "output" && event["line"] == line);
+    }
+
+    /// Waits for an event.
+    pub fn until(&mut self, is_it: impl Fn(&Value) -> bool) {
         let mut seen = String::new();
         for text in self.lines.by_ref() {
             let text = text.expect("UTF-8");
-            let event: Value = serde_json::from_str(&text).expect("one event a line");
-            if event["event"] == "output" && event["line"] == line {
+            if is_it(&serde_json::from_str(&text).expect("one event a line")) {
                 return;
             }
             seen += &text;
             seen.push('\n');
         }
-        panic!("the build ended before a step printed {line:?}:\n{seen}");
+        panic!("the build ended before that:\n{seen}");
     }
 
     /// Every process that the program started, directly or not.

@@ -121,6 +121,11 @@ impl World {
         built
     }
 
+    /// From now on an empty cache of the test's own.
+    pub fn use_empty_cache(&mut self) {
+        self.cache = self.path("cache");
+    }
+
     /// From now on a cache of the test's own, with the shared one's bases in it: their content is only linked to, so
     /// that nothing can harm it, and their records may be changed.
     pub fn use_private_cache(&mut self) {
@@ -196,7 +201,8 @@ impl Built {
 
     /// The texts of notes or warnings, one a line.
     pub fn said(&self, kind: &str) -> String {
-        self.all(kind).map(|event| format!("{}\n", event["text"].as_str().expect("a text"))).collect()
+        let texts = self.all(kind).map(|event| event["text"].as_str().expect("a text"));
+        texts.collect::<Vec<_>>().join("\n")
     }
 
     /// The last event, which says that the build failed.

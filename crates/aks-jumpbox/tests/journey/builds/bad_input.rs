@@ -1,5 +1,6 @@
 //! What users and machines do wrong: each has a clear error, leaves nothing half-written, and a second run succeeds.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::processes::Live;
-use crate::world::{World, fresh};
+use crate::world::{World, fresh, names};
 
 #[test]
 fn an_output_folder_takes_one_build_at_a_time_and_a_cache_in_use_is_not_pruned() {
@@ -37,7 +38,9 @@ fn a_script_that_cannot_be_fetched_is_known_before_anything_runs() {
     let built = world.build("", 4);
     assert!(built.complaint().contains("failed to fetch http://127.0.0.1:1/far.sh"), "{built}");
     assert!(built.states().is_empty(), "{built}");
-    for (uri, why) in [("../far.sh", "../far.sh"), ("none.sh", "none.sh")] {
+    std::os::unix::fs::symlink("/etc/hostname", world.path("link.sh")).expect("linked");
+    let out = "link.sh leads out of the template's folder";
+    for (uri, why) in [("../far.sh", "../far.sh"), ("none.sh", "none.sh"), ("link.sh", out)] {
         world.steps(&json!([{"type": "Shell", "name": "near", "scriptUri": uri}]));
         assert!(world.build("", 2).to_string().contains(why), "{uri}");
     }
@@ -67,14 +70,15 @@ fn a_base_too_old_with_its_archive_unreachable_is_not_built_on() {
         let created = record["created"].as_i64().expect("a time");
         record["created"] = json!(created - sign * 8 * 24 * 3600);
     };
-    let mut hosts = Vec::new();
-    for id in crate::world::names(&world.cache().join("bases")) {
+    let mut mirrors = BTreeSet::new();
+    for id in names(&world.cache().join("bases")) {
         let record = world.json(&format!("cache/bases/{id}/base.json"));
-        hosts.extend(record["archive_hosts"].as_array().expect("hosts").clone());
+        let hosts = record["archive_hosts"].as_array().expect("hosts").iter();
+        mirrors.extend(hosts.map(|host| format!("{host} = \"127.0.0.1:1\"")));
     }
     world.change_bases(|record| eight_days(record, 1));
-    let mirrors: String = hosts.iter().map(|host| format!("{host} = \"127.0.0.1:1\"\n")).collect();
-    world.write("jumpbox.toml", format!("[local.mirrors]\n{}", unique_lines(&mirrors)));
+    let mirrors = mirrors.into_iter().collect::<Vec<_>>().join("\n");
+    world.write("jumpbox.toml", format!("[local.mirrors]\n{mirrors}\n"));
     world.steps(&json!([fresh("never", &["true"])]));
     let built = world.build("", 4);
     let complaint = built.complaint();
@@ -84,11 +88,9 @@ fn a_base_too_old_with_its_archive_unreachable_is_not_built_on() {
 
     world.change_bases(|record| eight_days(record, -1));
     world.build("--until 1", 0);
-}
-
-fn unique_lines(text: &str) -> String {
-    let lines: std::collections::BTreeSet<_> = text.lines().collect();
-    lines.into_iter().map(|line| format!("{line}\n")).collect()
+    let refreshed = world.build("--refresh", 4).complaint();
+    assert!(refreshed.contains("a refresh was asked for"), "{refreshed}");
+    assert_eq!(world.build("--until 1", 0).states(), ["cached"], "what was there before is still there");
 }
 
 #[test]

@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::world::{World, fresh, unique};
 
+/// SHA-256 of `hello` and a line end.
+const HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+
 #[test]
 fn inline_lines_are_one_script_that_stops_at_the_first_failure() {
     let Some(world) = World::ready() else { return };
@@ -108,7 +111,6 @@ fn any_exit_code_but_0_fails_the_build_in_the_services_words_and_leaves_the_reco
 #[test]
 fn a_file_with_its_checksum_is_put_below_tmp_and_scripts_are_removed_after_they_ran() {
     let Some(world) = World::ready() else { return };
-    const HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
     world.write("files/hello.txt", "hello\n");
     let file = |digest: &str| {
         json!({"type": "File", "name": "put", "sourceUri": "files/hello.txt",
@@ -165,4 +167,23 @@ fn customizers_of_windows_say_that_they_need_azure() {
     }));
     let built = world.build("", 2);
     assert!(built.to_string().contains("needs Azure"), "{built}");
+}
+
+#[test]
+fn not_even_root_in_a_step_sees_or_changes_this_machine() {
+    let Some(world) = World::ready() else { return };
+    world.write("secret", "of the host");
+    let secret = format!("sudo test ! -e {}", world.path("secret").display());
+    world.steps(&json!([fresh(
+        "looks around",
+        &[
+            &secret,
+            "sudo ls -d /proc/[0-9]* | wc -l | xargs test 12 -gt",
+            "if sudo sh -c 'echo x > /proc/sys/kernel/hostname' 2> /dev/null; then exit 8; fi",
+            "if sudo mknod /tmp/disk b 252 0 2> /dev/null; then exit 9; fi",
+            "test \"$(hostname)\" = pkrvm",
+            "sudo ip link 2> /dev/null | grep -v -e LOOPBACK -e link/loopback || echo loopback alone",
+        ]
+    )]));
+    assert_eq!(world.build("--until 1", 0).output(1), ["loopback alone"]);
 }

@@ -81,3 +81,26 @@ fn killing_the_program_while_it_writes_the_disk_leaves_nothing_half_written() {
     assert_builds_again(&world);
     assert_eq!(unfinished(&world), None, "the next build removes it");
 }
+
+#[test]
+fn stopping_or_killing_the_program_while_it_makes_the_base_leaves_no_base() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_empty_cache();
+    world.steps(&json!([fresh("never", &["true"])]));
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::KILL, None)] {
+        let mut live = Live::start(world.build_command(""));
+        live.until(|event| event["event"] == "egress" && event["step"] == 0);
+        let family = live.below();
+        assert!(family.len() >= 3, "the bootstrap and its programs: {}", family.len());
+        live.signal(signal);
+        assert_eq!(live.end(), code);
+        assert!(family.is_gone(), "a process was left");
+        assert_eq!(mounts_below(&world), Vec::<String>::new());
+    }
+    // Any command that opens the cache clears up; making a whole base for that would take long.
+    let list = world.command("cache list --format json").output().expect("the program runs");
+    assert!(list.status.success(), "{list:?}");
+    for folder in ["work", "bases", "layers"] {
+        assert_eq!(names(&world.cache().join(folder)), Vec::<String>::new(), "{folder}");
+    }
+}

@@ -50,6 +50,14 @@ fn a_template_becomes_a_disk_with_its_records_and_a_second_build_changes_nothing
     assert_eq!(second["content_sha256"], first["content_sha256"]);
     assert_eq!(second["outputs"], first["outputs"]);
     assert_eq!(world.json("out/egress.json"), contacted, "what the cached layers contacted is told again");
+
+    let text = world.command("build --template image.json").output().expect("the program runs");
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let jq = contacted["connections"].as_array().expect("a list").iter().find(|row| row["step"] == 1);
+    let host = jq.and_then(|row| row["name"].as_str()).expect("where jq came from");
+    for told in ["out/image.vhd, as it was: nothing changed", "GiB", "2 cached, 0 run", host] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }
 
 fn the_disk_holds_what_was_asked_for_and_nothing_of_the_build(world: &World) {

@@ -71,7 +71,9 @@ impl Input {
             Validator::PowerShell(step) => uri_of(&step.script),
             Validator::File(step) => step.source_uri.known(),
         });
-        let named = customizers.chain(validators).filter_map(Endpoint::of_uri);
+        // The engine fetches sources itself, also from where no allow list can lead, such as an address.
+        let allowable = |endpoint: &Endpoint| network_policy::Endpoint::parse(&endpoint.to_string()).is_ok();
+        let named = customizers.chain(validators).filter_map(Endpoint::of_uri).filter(allowable);
         let all: BTreeSet<_> = named.chain(self.recipe.allow.iter().cloned()).collect();
         all.into_iter().collect()
     }

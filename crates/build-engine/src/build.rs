@@ -1,7 +1,7 @@
 //! A build from start to end: sources, base, customizers, disk, validators, results.
 
 use std::cell::RefCell;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use crate::finish::{self, Finished, Order};
 use crate::log::PackerLog;
 use crate::manifest::{BaseNote, Manifest, Output, Seal, Stage};
 use crate::network::{self, BuildOnly};
+use crate::output;
 use crate::packages;
 use crate::request::{BuildReport, BuildRequest};
 use crate::run::Context;
@@ -41,7 +42,7 @@ const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -> Result<BuildReport> {
     let started = Instant::now();
     let (distribution, mut warnings) = base::lookup(&request.template.source)?;
-    let _lock = lock_output(&request.output)?;
+    let _lock = output::take(&request.output, &request.name)?;
     let cache = Cache::open(&request.cache)?;
     let mut work = cache.work()?;
     let log_path = request.output.join("customization.log");
@@ -79,8 +80,11 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     if session.keep_work.into_inner() {
         work.keep()?;
     }
-    let connections = ended?;
+    if let (Err(_), Err(unwritten)) = (&made, &ended) {
+        observer(&Event::Warning { text: unwritten.with_causes() });
+    }
     let made = made?;
+    let connections = ended?;
     Ok(BuildReport {
         manifest: session.manifest.into_inner(),
         image: made.image,
@@ -90,20 +94,6 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         seconds: started.elapsed().as_secs_f64(),
         unchanged: made.unchanged,
     })
-}
-
-/// One build writes into a folder at a time.
-fn lock_output(output: &Path) -> Result<File> {
-    fs::create_dir_all(output).map_err(BuildError::io("make the output folder", output))?;
-    let folder = File::open(output).map_err(BuildError::io("open", output))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(TryLockError::WouldBlock) => Err(BuildError::Host {
-            message: format!("the output folder {} is in use by another build", output.display()),
-            hint: Some("wait for it to end, or choose another folder with --output".to_owned()),
-        }),
-        Err(TryLockError::Error(error)) => Err(BuildError::io("lock", output)(error)),
-    }
 }
 
 fn first_manifest(request: &BuildRequest) -> Manifest {
@@ -266,33 +256,49 @@ impl Build<'_> {
         if let Some(made) = self.unchanged(&path, &key)? {
             return Ok(made);
         }
-        (context.observer)(&Event::Phase { name: Phase::Generalise });
-        let fresh = self.request.output.join(format!(".{file}.new"));
-        let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
-        (context.observer)(&Event::Phase { name: Phase::Disk });
-        context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
-        let order =
-            Order { size_gib, vhd: std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))? };
-        let finished = finish::run(context, &order, &stack.lowers)?;
-        for line in &finished.generalised {
-            context.log.borrow_mut().say(line)?;
-        }
-        context.log.borrow_mut().telemetry("ending", "shell")?;
-        let placed = self.validated(context, machine, &fresh, validators, warnings).and_then(|failure| {
-            (context.observer)(&Event::Phase { name: Phase::Distribute });
-            fs::rename(&fresh, &path).map_err(BuildError::io("place", &path))?;
-            Ok(failure)
-        });
-        let failure = placed.inspect_err(|_| {
-            let _ = fs::remove_file(&fresh);
+        let placed = self.placed(context, machine, stack, validators, warnings, &path);
+        let (finished, failure) = placed.inspect_err(|_| {
+            // Why it failed is what counts; what could not be removed now is removed by the next build.
+            let _ = output::remove_unfinished(&self.request.output, &self.request.name);
         })?;
         self.note_image(context, &file, &path, &finished, &key)?;
         match failure {
-            Some(failure) => Err(failure),
+            Some(failure) => {
+                // Without a seal, the next build makes the image anew and validates it again.
+                self.manifest.borrow_mut().seal = None;
+                Err(failure)
+            }
             None => {
                 Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false })
             }
         }
+    }
+
+    /// Writes the disk, validates it and gives it its name.
+    fn placed(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        stack: &Stack,
+        validators: &[Task],
+        warnings: &mut Vec<String>,
+        path: &Path,
+    ) -> Result<(Finished, Option<BuildError>)> {
+        (context.observer)(&Event::Phase { name: Phase::Generalise });
+        let fresh = self.request.output.join(output::unfinished(&self.request.name));
+        let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
+        (context.observer)(&Event::Phase { name: Phase::Disk });
+        context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
+        let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
+        let finished = finish::run(context, &Order { size_gib, vhd }, &stack.lowers)?;
+        for line in &finished.generalised {
+            context.log.borrow_mut().say(line)?;
+        }
+        context.log.borrow_mut().telemetry("ending", "shell")?;
+        let failure = self.validated(context, machine, &fresh, validators, warnings)?;
+        (context.observer)(&Event::Phase { name: Phase::Distribute });
+        fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
+        Ok((finished, failure))
     }
 
     /// Runs the validators on what the finished disk holds. With `continueDistributeOnFailure` a failure is

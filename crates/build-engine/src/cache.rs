@@ -27,6 +27,19 @@ pub struct Cache {
     _lock: File,
 }
 
+/// The mark of a working folder that outlives its build.
+const KEEP_MARK: &str = "keep.json";
+/// What `cache list` calls such a folder.
+const KEPT: &str = "kept";
+
+/// Kind of an entry, the folder that holds such entries, and the note in each of them.
+const KINDS: [(&str, &str, &str); 4] = [
+    ("base", "bases", "base.json"),
+    ("layer", "layers", "layer.json"),
+    ("packages", "packages", ""),
+    (KEPT, "work", KEEP_MARK),
+];
+
 /// What is known about a layer; written once, beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LayerRecord {
@@ -48,7 +61,7 @@ pub struct LayerRecord {
 /// One row of `cache list`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// `base`, `layer` or `packages`.
+    /// `base`, `layer`, `packages`, or `kept` for what a failed step left (`errorHandling` abort).
     pub kind: &'static str,
     /// Its key.
     pub key: String,
@@ -166,7 +179,7 @@ impl Cache {
                 Ok(lock) => lock.try_lock().is_ok(),
                 Err(_) => age_of(&path) > 60,
             };
-            if free && !path.join("keep").exists() {
+            if free && !path.join(KEEP_MARK).exists() {
                 remove_tree(&path)?;
             }
         }
@@ -179,13 +192,12 @@ impl Cache {
     /// When a folder cannot be read.
     pub fn list(&self) -> Result<Vec<Entry>> {
         let mut rows = Vec::new();
-        for (kind, folder, note) in
-            [("base", "bases", "base.json"), ("layer", "layers", "layer.json"), ("packages", "packages", "")]
-        {
+        for (kind, folder, note) in KINDS {
             let folder = self.root.join(folder);
             for entry in fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?.flatten() {
                 let path = entry.path();
-                if !path.is_dir() {
+                // Without its mark, a working folder belongs to a build that runs.
+                if !path.is_dir() || (kind == KEPT && !path.join(note).exists()) {
                     continue;
                 }
                 let key = entry.file_name().to_string_lossy().into_owned();
@@ -207,12 +219,9 @@ impl Cache {
         cache.remove_abandoned()?;
         let mut freed = 0;
         for entry in cache.list()?.into_iter().filter(|entry| entry.age_seconds >= older_than) {
-            let folder = match entry.kind {
-                "base" => "bases",
-                "layer" => "layers",
-                _ => "packages",
-            };
-            remove_tree(&root.join(folder).join(&entry.key))?;
+            for (_, folder, _) in KINDS.into_iter().filter(|(kind, ..)| *kind == entry.kind) {
+                remove_tree(&root.join(folder).join(&entry.key))?;
+            }
             freed += entry.bytes;
         }
         Ok(freed)
@@ -262,8 +271,9 @@ impl Work {
     /// When the mark cannot be written.
     pub fn keep(&mut self) -> Result<()> {
         self.keep = true;
-        let mark = self.path.join("keep");
-        fs::write(&mark, "").map_err(BuildError::io("write", &mark))
+        let mark = self.path.join(KEEP_MARK);
+        let note = serde_json::json!({"name": "what a failed step left", "created": now()});
+        fs::write(&mark, note.to_string()).map_err(BuildError::io("write", &mark))
     }
 }
 

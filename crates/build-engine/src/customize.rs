@@ -164,12 +164,14 @@ impl Customizing<'_> {
         let started = Instant::now();
         context.log.borrow_mut().telemetry("Starting provisioner", task.provisioner())?;
         let outcome = self.machine.run(context, task, task.index, &stack.lowers, scratch);
-        context.log.borrow_mut().telemetry("ending", task.provisioner())?;
+        // Why the step failed says more than why that could not be logged.
+        let logged = context.log.borrow_mut().telemetry("ending", task.provisioner());
         let outcome = outcome.inspect_err(|error| {
             let seconds = started.elapsed().as_secs_f64();
             (context.observer)(&step.event(StepState::Failed, Some(seconds), Some(error.to_string()), None));
             self.notes.borrow_mut().push(step.note("failed", None, seconds, self.environment));
         })?;
+        logged?;
         self.share_packages(context, stack, scratch, &outcome.added_packages)?;
         let record = LayerRecord {
             instance: uuid::Uuid::new_v4().simple().to_string(),

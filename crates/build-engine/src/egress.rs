@@ -1,7 +1,7 @@
 //! The egress record of a build, and what a refusal means to the person who reads it.
 
 use egress_gateway::{Connection, Layer, Outcome};
-use network_policy::{Application, Destination, Direction, Flow, NetworkPolicy, Protocol};
+use network_policy::{Application, Destination, Direction, Flow, NO_RULE, NetworkPolicy, Protocol};
 
 /// A download of the engine itself: step 0 of the record.
 pub fn own_download(name: &str, port: u16, bytes_in: u64) -> Connection {
@@ -35,7 +35,10 @@ pub fn sentence(row: &Connection) -> String {
     };
     let (who, rule) = match row.layer {
         Layer::Platform | Layer::Gateway => ("the local build".to_owned(), row.rule.clone()),
-        _ if row.resource.is_empty() => ("the egress policy".to_owned(), row.rule.clone()),
+        // A rule that is missing is missing from the policy as a whole.
+        _ if row.resource.is_empty() || row.rule == NO_RULE => {
+            ("the egress policy".to_owned(), row.rule.clone())
+        }
         _ => (format!("the egress policy ({})", row.resource), row.rule.clone()),
     };
     format!("{target}{port}{protocol} {verdict} {who} ({rule})")

@@ -102,6 +102,11 @@ impl BuildError {
         Self::Host { message: message.into(), hint: None }
     }
 
+    /// The error with its causes in one text.
+    pub fn with_causes(&self) -> String {
+        full_text(self)
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -114,6 +119,18 @@ impl BuildError {
             _ => None,
         }
     }
+}
+
+/// An error with its causes in one text.
+pub(crate) fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 /// Result of the engine's functions.

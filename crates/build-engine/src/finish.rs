@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use sandbox::{Job, JobContext};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskIds, DiskSpec};
-use crate::error::{BuildError, Result};
+use crate::disk::{self, DiskError, DiskIds, DiskSpec};
+use crate::error::{BuildError, Result, full_text};
 use crate::generalise;
 use crate::manifest::Stage;
 use crate::rooted::Rooted;
@@ -46,30 +46,58 @@ pub struct Finished {
 /// Generalises a scratch copy of the stack and writes it as a disk.
 ///
 /// # Errors
-/// When the image is not bootable or does not fit, or the disk cannot be written.
+/// When the image is not bootable or does not fit, or the disk cannot be written; a job that was stopped leaves what
+/// it had begun.
 pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<Finished> {
     let scratch = context.work.overlay("finish")?;
     let input = serde_json::to_string(order).unwrap_or_default();
-    let output =
-        context.run_job(&JOB, &input, lowers, &scratch).inspect_err(|_| remove_unfinished(&order.vhd))?;
-    serde_json::from_str(&output)
-        .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))
+    let output = context.run_job(&JOB, &input, lowers, &scratch)?;
+    let report: Report = serde_json::from_str(&output)
+        .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
+    match report {
+        Report::Made(finished) => Ok(*finished),
+        Report::NotMade { message, hint, template: true } => Err(BuildError::Input { message, hint }),
+        Report::NotMade { message, hint, template: false } => Err(BuildError::Host { message, hint }),
+    }
 }
 
-/// A job that was stopped could not remove what it had begun, or had just finished.
-fn remove_unfinished(vhd: &Path) {
-    let mut partial = vhd.as_os_str().to_owned();
-    partial.push(".partial");
-    for path in [Path::new(&partial), vhd] {
-        let _ = std::fs::remove_file(path);
+/// What comes out of the sandbox.
+#[derive(Debug, Serialize, Deserialize)]
+enum Report {
+    Made(Box<Finished>),
+    /// `template`: it asks for a disk that cannot be, rather than that this machine failed.
+    NotMade {
+        message: String,
+        hint: Option<String>,
+        template: bool,
+    },
+}
+
+impl Report {
+    fn of_failure(error: &(dyn std::error::Error + 'static)) -> Self {
+        use DiskError::{BadSize, NotBootable, TooLarge, TooSmall};
+        let template = matches!(
+            error.downcast_ref(),
+            Some(BadSize { .. } | NotBootable { .. } | TooLarge { .. } | TooSmall { .. })
+        );
+        let text = full_text(error);
+        match text.split_once("\nhint: ") {
+            Some((message, hint)) => {
+                Self::NotMade { message: message.to_owned(), hint: Some(hint.to_owned()), template }
+            }
+            None => Self::NotMade { message: text, hint: None, template },
+        }
     }
 }
 
 fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
     let order: Order = serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
-    let finished = finish(root, &order).map_err(|error| full_text(error.as_ref()))?;
-    serde_json::to_string(&finished).map_err(|error| error.to_string())
+    let report = match finish(root, &order) {
+        Ok(finished) => Report::Made(Box::new(finished)),
+        Err(error) => Report::of_failure(error.as_ref()),
+    };
+    serde_json::to_string(&report).map_err(|error| error.to_string())
 }
 
 fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
@@ -96,18 +124,6 @@ fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn s
         sbom,
         stages: clock.stages,
     })
-}
-
-/// An error with its causes in one text: only text leaves a sandbox.
-fn full_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 /// Seconds between one stage and the next.

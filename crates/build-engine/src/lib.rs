@@ -18,6 +18,7 @@ pub mod generalise;
 pub mod log;
 pub mod manifest;
 pub mod network;
+mod output;
 mod packages;
 pub mod request;
 pub mod rooted;

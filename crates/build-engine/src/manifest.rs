@@ -180,6 +180,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".partial");
     let partial = path.with_file_name(name);
-    write_synced(&partial, bytes)?;
-    fs::rename(&partial, path).map_err(crate::error::BuildError::io("replace", path))
+    let written = write_synced(&partial, bytes)
+        .and_then(|()| fs::rename(&partial, path).map_err(crate::error::BuildError::io("replace", path)));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&partial);
+    })
 }

@@ -31,8 +31,8 @@ pub fn run(
     let log = RefCell::new(PackerLog::create(log, &uuid::Uuid::new_v4().to_string())?);
     let context = Context { log: &log, ..*context };
     let result = in_order(&context, machine, &root, validators, steps_before);
-    log.borrow_mut().finish()?;
-    result.map(|()| started.elapsed().as_secs_f64())
+    let logged = log.borrow_mut().finish();
+    result.and(logged).map(|()| started.elapsed().as_secs_f64())
 }
 
 fn in_order(
@@ -62,7 +62,7 @@ fn in_order(
         (context.observer)(&event(StepState::Started, None, None));
         context.log.borrow_mut().telemetry("Starting provisioner", task.provisioner())?;
         let outcome = machine.run(context, task, step, &lowers, &scratch);
-        context.log.borrow_mut().telemetry("ending", task.provisioner())?;
+        let logged = context.log.borrow_mut().telemetry("ending", task.provisioner());
         match outcome {
             Ok(outcome) => (context.observer)(&event(StepState::Succeeded, Some(outcome.seconds), None)),
             Err(error) => {
@@ -70,6 +70,7 @@ fn in_order(
                 return Err(error);
             }
         }
+        logged?;
         lowers.insert(0, scratch.join("upper"));
     }
     Ok(())

@@ -30,6 +30,6 @@ pub use flow::{Application, Decision, Destination, Direction, Flow, Layer, Proto
 pub use fqdn::{FqdnPattern, PatternError};
 pub use matching::Access;
 pub use nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule};
-pub use policy::{Context, NetworkPolicy, Origin};
+pub use policy::{Context, NO_RULE, NetworkPolicy, Origin};
 pub use read::{Environment, Resources, Source, SourceKind, read};
 pub use tag::ServiceTag;

@@ -12,7 +12,7 @@ use crate::nsg::NetworkSecurityGroup;
 use crate::tag;
 
 /// What a decision names when nothing permits a flow.
-pub(crate) const NO_RULE: &str = "no rule allows it";
+pub const NO_RULE: &str = "no rule allows it";
 
 /// Network rules of an environment: what an outbound or inbound flow of the build machine meets.
 ///

@@ -93,7 +93,10 @@ pub fn lookup(source: &Source) -> Result<(&'static Distribution, Vec<String>)> {
             && same(offer, known.offer)
             && (same(sku, known.sku) || same(sku, known.sku_gen1))
     });
-    let found = found.ok_or_else(|| unknown(name))?;
+    let found = found.ok_or_else(|| {
+        let windows = publisher.to_ascii_lowercase().starts_with("microsoftwindows");
+        if windows { needs_azure(&name) } else { unknown(name) }
+    })?;
     let mut warnings = Vec::new();
     if same(sku, found.sku_gen1) {
         warnings.push(format!(
@@ -107,6 +110,13 @@ pub fn lookup(source: &Source) -> Result<(&'static Distribution, Vec<String>)> {
         ));
     }
     Ok((found, warnings))
+}
+
+fn needs_azure(name: &str) -> BuildError {
+    BuildError::Input {
+        message: format!("{name} is Windows, which needs Azure"),
+        hint: Some("a local build makes images of Linux".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -121,8 +121,11 @@ impl Writer {
         for (at, bytes) in [(0, &head[..]), (end - tail.len() as u64, &tail), (end, &footer.encode())] {
             self.partial.file.write_all_at(bytes, at).map_err(DiskError::io("write", path))?;
         }
-        let scratch =
-            tempfile::tempdir_in(self.folder()).map_err(DiskError::io("write in", self.folder()))?;
+        // Named after the disk, so that whoever clears up after a killed build knows it.
+        let scratch = tempfile::Builder::new()
+            .prefix(path.file_name().unwrap_or_default())
+            .tempdir_in(self.folder())
+            .map_err(DiskError::io("write in", self.folder()))?;
         write_efi(path, plan.ids.efi, files, scratch.path())
     }
 

@@ -1,0 +1,168 @@
+//! Customizers behave as Azure Image Builder's do.
+
+use serde_json::json;
+
+use crate::world::{World, fresh, unique};
+
+#[test]
+fn inline_lines_are_one_script_that_stops_at_the_first_failure() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([
+        fresh("together", &["cd /opt", "GREETING=hello", "pwd", "echo $GREETING"]),
+        fresh("stops", &["echo before", "false", "echo after"]),
+        fresh("never", &["echo never"]),
+    ]));
+    let built = world.build("", 1);
+    assert_eq!(built.output(1), ["/opt", "hello"]);
+    assert_eq!(built.output(2), ["before"]);
+    assert_eq!(built.states(), ["succeeded", "failed"], "what follows a failure does not run");
+    assert_eq!(built.failed()["step"], 2);
+}
+
+#[test]
+fn a_script_file_runs_by_its_own_first_line_whatever_its_line_ends() {
+    let Some(world) = World::ready() else { return };
+    let script = format!(
+        "#!/bin/bash\r\nlist=(one two)\r\necho \"${{list[1]}} by ${{BASH##*/}}\"\r\nfalse\r\necho on\r\n# {}\r\n",
+        unique()
+    );
+    world.write("scripts/own.sh", script);
+    world.steps(&json!([{"type": "Shell", "name": "own", "scriptUri": "scripts/own.sh"}]));
+    let built = world.build("--until own", 0);
+    assert_eq!(built.output(1), ["two by bash", "on"]);
+}
+
+#[test]
+fn a_step_is_an_ordinary_user_with_sudo_without_terminal_and_input() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([fresh(
+        "who",
+        &[
+            "id -un",
+            "sudo id -un",
+            "tty || true",
+            "if ( : < /dev/tty ) 2> /dev/null; then echo a terminal; fi",
+            "test ! -t 1 && test ! -t 2",
+            "wc -c",
+            "pwd",
+        ]
+    )]));
+    let built = world.build("--until 1", 0);
+    assert_eq!(built.output(1), ["packer", "root", "not a tty", "0", "/home/packer"]);
+}
+
+#[test]
+fn a_step_gets_packers_two_variables_a_logins_and_the_builds_own_and_no_others() {
+    let Some(world) = World::ready() else { return };
+    let print = "tr '\\0' '\\n' < /proc/$$/environ | sort";
+    world.steps(&json!([fresh("variables", &[print, "echo path of root: $(sudo sh -c 'echo $PATH')"])]));
+    let mut command = world.build_command("--until 1");
+    command.env("SECRET_OF_THE_HOST", "1").env("HTTP_PROXY", "http://203.0.113.1:1");
+    let output = command.output().expect("the program runs");
+    assert!(output.status.success());
+    let log = world.read("out/customization.log");
+    let lines = log.lines().filter_map(|line| line.split_once("azure-arm: ").map(|(_, text)| text));
+    let variables: Vec<_> = lines.filter(|text| text.contains('=')).collect();
+    assert_eq!(
+        variables,
+        [
+            "APT_CONFIG=/run/aks-jumpbox/apt.conf",
+            "HOME=/home/packer",
+            "LOGNAME=packer",
+            "PACKER_BUILDER_TYPE=azure-arm",
+            "PACKER_BUILD_NAME=azure-arm",
+            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/games",
+            "PWD=/home/packer",
+            "SHELL=/bin/bash",
+            "USER=packer",
+        ]
+    );
+}
+
+#[test]
+fn any_exit_code_but_0_fails_the_build_in_the_services_words_and_leaves_the_records() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([fresh("gives up", &["echo last words", "exit 7"])]));
+    let built = world.build("", 1);
+    let complaint = built.complaint();
+    assert!(
+        complaint.contains(
+            "step 1 'gives up' failed: Script exited with non-zero exit status: 7. Allowed exit codes are: [0]"
+        ),
+        "{complaint}"
+    );
+    assert_eq!(built.failed()["last_lines"], json!(["last words"]));
+    assert_eq!(world.names("out"), ["customization.log", "egress.json", "manifest.json"]);
+    let manifest = world.json("out/manifest.json");
+    assert_eq!(manifest["steps"][0]["state"], "failed");
+    assert!(manifest["error"].as_str().is_some_and(|error| error.contains("status: 7")), "{manifest}");
+    assert!(manifest["image"].is_null());
+    let log = world.read("out/customization.log");
+    assert!(log.contains("ui error: ==> azure-arm: Build 'azure-arm' errored"), "{log}");
+
+    let text = world.command("build --template image.json").output().expect("the program runs");
+    let text = String::from_utf8_lossy(&text.stderr).into_owned();
+    assert!(text.contains("| last words") && text.contains("exit status: 7"), "people see it too: {text}");
+}
+
+#[test]
+fn a_file_with_its_checksum_is_put_below_tmp_and_scripts_are_removed_after_they_ran() {
+    let Some(world) = World::ready() else { return };
+    const HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    world.write("files/hello.txt", "hello\n");
+    let file = |digest: &str| {
+        json!({"type": "File", "name": "put", "sourceUri": "files/hello.txt",
+        "sha256Checksum": digest, "destination": "/tmp/hello.txt"})
+    };
+    let look = "for file in /tmp/*; do test \"$file\" = \"$0\" || echo \"$file $(stat -c %U $file)\"; done";
+    let steps = |digest: &str| {
+        json!([fresh("first", &["echo ran"]), file(digest), fresh("look", &[look, "cat /tmp/hello.txt"])])
+    };
+    world.steps(&steps(HELLO));
+    let built = world.build("--until look", 0);
+    assert_eq!(built.output(3), ["/tmp/hello.txt packer", "hello"]);
+
+    let wrong = "0".repeat(64);
+    world.steps(&steps(&wrong));
+    let built = world.build("", 2);
+    let complaint = built.complaint();
+    assert!(complaint.contains(HELLO) && complaint.contains(&wrong), "{complaint}");
+    assert_eq!(built.states(), Vec::<&str>::new(), "it is known before anything runs");
+}
+
+#[test]
+fn what_a_step_leaves_running_ends_with_it() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([
+        fresh(
+            "leaves a daemon",
+            &["setsid sleep 86400 &", "sudo setsid sleep 86400 > /dev/null 2>&1 &", "echo started"]
+        ),
+        fresh(
+            "alone",
+            &["for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep '^sleep' || true; done"]
+        ),
+    ]));
+    let built = world.build("--until alone", 0);
+    assert_eq!(built.output(1), ["started"]);
+    assert_eq!(built.output(2), Vec::<&str>::new());
+}
+
+#[test]
+fn a_step_that_removes_its_own_script_runs_to_its_end() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([fresh("tidy", &["rm -f \"$0\"", "echo gone"])]));
+    assert_eq!(world.build("--until tidy", 0).output(1), ["gone"]);
+}
+
+#[test]
+fn customizers_of_windows_say_that_they_need_azure() {
+    let Some(world) = World::ready() else { return };
+    world.template(&json!({
+        "source": {"type": "PlatformImage", "publisher": "MicrosoftWindowsServer", "offer": "WindowsServer",
+            "sku": "2022-datacenter-g2", "version": "latest"},
+        "customize": [{"type": "PowerShell", "name": "windows", "inline": ["Get-Date"]}],
+    }));
+    let built = world.build("", 2);
+    assert!(built.to_string().contains("needs Azure"), "{built}");
+}

@@ -1,0 +1,83 @@
+//! Builds that are stopped, from outside and without warning.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::processes::Live;
+use crate::world::{World, fresh, names};
+
+/// Steps that wait for ever, with children inside that would outlive a careless engine.
+const WAIT: &[&str] = &["setsid sleep 86400 &", "sudo setsid sleep 86400 &", "echo ready", "sleep 86400"];
+
+fn mounts_below(world: &World) -> Vec<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let cache = world.cache().to_string_lossy().into_owned();
+    mounts.lines().filter(|line| line.contains(&cache)).map(str::to_owned).collect()
+}
+
+fn assert_builds_again(world: &World) {
+    world.steps(&json!([fresh("well", &["echo well"])]));
+    world.build("--until well", 0);
+    assert_eq!(names(&world.cache().join("work")), Vec::<String>::new(), "what was left is gone");
+}
+
+#[test]
+fn an_interrupt_stops_everything_and_removes_what_was_begun() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    world.steps(&json!([fresh("waits", WAIT)]));
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut live = Live::start(world.build_command(""));
+        live.until_printed("ready");
+        let family = live.below();
+        assert!(family.len() >= 5, "the sandbox and what runs in it: {}", family.len());
+        live.signal(signal);
+        assert_eq!(live.end(), Some(130));
+        assert!(family.is_gone(), "a process was left");
+        assert_eq!(mounts_below(&world), Vec::<String>::new());
+        assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
+        assert_eq!(world.names("out"), ["customization.log", "egress.json", "manifest.json"]);
+    }
+    assert_builds_again(&world);
+}
+
+#[test]
+fn killing_the_program_ends_every_process_and_the_next_build_clears_up() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    world.steps(&json!([fresh("waits", WAIT)]));
+    let mut live = Live::start(world.build_command(""));
+    live.until_printed("ready");
+    let family = live.below();
+    assert!(family.len() >= 5, "the sandbox and what runs in it: {}", family.len());
+    live.signal(Signal::KILL);
+    assert_eq!(live.end(), None);
+    assert!(family.is_gone(), "a process was left");
+    assert_eq!(mounts_below(&world), Vec::<String>::new());
+    assert_eq!(names(&world.cache().join("work")).len(), 1, "nobody was left to remove it");
+    assert_builds_again(&world);
+}
+
+#[test]
+fn killing_the_program_while_it_writes_the_disk_leaves_nothing_half_written() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    // The validator runs when the disk has been written and before it has its name.
+    world.template(&json!({
+        "customize": [fresh("mark", &["echo mark | sudo tee /opt/mark"])],
+        "validate": {"inVMValidations": [fresh("waits", WAIT)]},
+    }));
+    let mut live = Live::start(world.build_command(""));
+    live.until_printed("ready");
+    let family = live.below();
+    live.signal(Signal::KILL);
+    assert_eq!(live.end(), None);
+    assert!(family.is_gone(), "a process was left");
+    assert!(!world.path("out/image.vhd").exists(), "an image that nobody validated has not its name");
+    let unfinished = |world: &World| world.names("out").into_iter().find(|name| name.starts_with('.'));
+    assert!(unfinished(&world).is_some(), "nobody was left to remove it");
+    assert_builds_again(&world);
+    assert_eq!(unfinished(&world), None, "the next build removes it");
+}

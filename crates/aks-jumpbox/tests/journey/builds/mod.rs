@@ -1,0 +1,12 @@
+//! The tests. They share processors, a cache and a build at a time, so the test runner takes them one by one.
+
+mod bad_input;
+mod customizers;
+mod failures;
+mod interruption;
+mod journey;
+mod layers;
+mod network;
+mod packages;
+mod sources;
+mod validation;

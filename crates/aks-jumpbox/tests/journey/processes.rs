@@ -1,0 +1,102 @@
+//! A build that runs beside the test, and the processes below it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::os::fd::OwnedFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::Value;
+
+/// A build that runs.
+pub struct Live {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Live {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until a step prints exactly this.
+    pub fn until_printed(&mut self, line: &str) {
+        let mut seen = String::new();
+        for text in self.lines.by_ref() {
+            let text = text.expect("UTF-8");
+            let event: Value = serde_json::from_str(&text).expect("one event a line");
+            if event["event"] == "output" && event["line"] == line {
+                return;
+            }
+            seen += &text;
+            seen.push('\n');
+        }
+        panic!("the build ended before a step printed {line:?}:\n{seen}");
+    }
+
+    /// Every process that the program started, directly or not.
+    pub fn below(&self) -> Family {
+        let mut family = vec![self.child.id()];
+        let all = parents();
+        let mut at = 0;
+        while let Some(&parent) = family.get(at) {
+            family.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+            at += 1;
+        }
+        Family(family[1..].iter().filter_map(|&pid| pidfd_open(raw(pid), PidfdFlags::empty()).ok()).collect())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(raw(self.child.id()), signal).expect("signalled");
+    }
+
+    /// Waits for the end and returns the exit code; none when a signal ended it.
+    pub fn end(mut self) -> Option<i32> {
+        self.lines.by_ref().for_each(drop);
+        self.child.wait().expect("waited for").code()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Processes, by handles that never come to mean others.
+pub struct Family(Vec<OwnedFd>);
+
+impl Family {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether all of them have ended. The kernel ends them one after the other, so each gets a while.
+    pub fn is_gone(&self) -> bool {
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+        self.0.iter().all(|process| {
+            let mut polled = [PollFd::new(process, PollFlags::IN)];
+            poll(&mut polled, Some(&patience)).is_ok_and(|ready| ready == 1)
+        })
+    }
+}
+
+fn raw(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id")
+}
+
+/// Every process and its parent (`proc_pid_stat(5)`: the fourth field, the second being in parentheses).
+fn parents() -> Vec<(u32, u32)> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, parent))
+    })
+    .collect()
+}

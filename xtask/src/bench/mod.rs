@@ -59,6 +59,9 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
         rows.extend(peers::measure(&bench, &wanted));
     }
     println!("\n{}", table::render(&rows));
+    if wanted("gateway") {
+        println!("gateway:\n{}\n", ours::gateway().unwrap_or_else(|reason| reason));
+    }
     let broken: Vec<_> = rows.iter().filter(|row| row.breaks_promise()).map(|row| row.scenario).collect();
     if broken.is_empty() {
         Ok(())

@@ -111,7 +111,7 @@ fn packer_template(disk: &Path, seed: &Path, key: &Path) -> String {
 
 fn mkosi(bench: &Bench) -> Result<Vec<f64>, String> {
     let folder = bench.folder("mkosi").map_err(|stop| stop.message)?;
-    let settings = "[Distribution]\nDistribution=debian\nRelease=bookworm\n\n[Output]\nFormat=disk\n\n\
+    let settings = "[Distribution]\nDistribution=debian\nRelease=trixie\n\n[Output]\nFormat=disk\n\n\
                     [Content]\nBootable=yes\nPackages=linux-image-cloud-amd64,systemd,systemd-sysv,udev,dbus,jq,\
                     openssh-server,cloud-init,sudo\n";
     write(&folder.join("mkosi.conf"), settings).map_err(|stop| stop.message)?;

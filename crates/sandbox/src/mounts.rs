@@ -36,7 +36,13 @@ pub fn overlay(overlay: &Overlay) -> Result<PathBuf> {
 /// `userxattr` keeps the overlay's marks in `user.overlay.*`, the same for root and for an ordinary user, so that
 /// layers are interchangeable.
 fn mount_overlay(target: &Path, lowers: &str, upper: &str, work: &str) -> Result<()> {
+    /// mount(2) takes one page of options and cuts the rest without a word.
+    const LONGEST: usize = 4095;
     let options = format!("lowerdir={lowers},upperdir={upper},workdir={work},userxattr");
+    if options.len() > LONGEST {
+        let layers = lowers.split(':').count();
+        return Err(format!("{layers} layers are more than the kernel stacks: join some of the steps"));
+    }
     mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .map_err(|error| format!("failed to mount the overlay at {}: {error}", target.display()))
 }

@@ -3,12 +3,13 @@
 //! ```text
 //! <cache>/lock             held shared by builds, alone by `cache prune`
 //!         bases/<id>/      root/ and base.json
-//!         layers/<key>/    diff/ and layer.json; an overlay's upper folder, renamed, never changed again
+//!         layers/<name>/   diff/ and layer.json; an overlay's upper folder, renamed, never changed again
 //!         packages/<base>/ .deb files whose digests stand in a signed index
 //!         work/<id>/       scratch of one build; its `lock` is free once that build is gone
 //! ```
 //!
-//! Everything enters by one rename, so what is there is whole.
+//! Everything enters by one rename, so what is there is whole. A layer that is made again stands beside the older
+//! one, which another build may have mounted; only `cache prune`, when no build runs, removes layers.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -43,6 +44,8 @@ const KINDS: [(&str, &str, &str); 4] = [
 /// What is known about a layer; written once, beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LayerRecord {
+    /// Digest of everything that could change its content.
+    pub key: String,
     /// Changes every time the layer is made, and with it the keys of the layers above: what was made on top of
     /// an older result of the same step is never mixed with a newer one.
     pub instance: String,
@@ -58,12 +61,29 @@ pub struct LayerRecord {
     pub connections: Vec<Connection>,
 }
 
+impl LayerRecord {
+    /// Its folder relative to the cache, as overlays name it.
+    pub fn path(&self) -> PathBuf {
+        Path::new("layers").join(self.folder_name()).join("diff")
+    }
+
+    /// Short, because the kernel takes no more than 4096 bytes for the names of all layers of a stack; the record
+    /// holds the whole key.
+    fn folder_name(&self) -> String {
+        layer_name_start(&self.key) + self.instance.get(..8).unwrap_or(&self.instance)
+    }
+}
+
+fn layer_name_start(key: &str) -> String {
+    format!("{}-", key.get(..16).unwrap_or(key))
+}
+
 /// One row of `cache list`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// `base`, `layer`, `packages`, or `kept` for what a failed step left (`errorHandling` abort).
     pub kind: &'static str,
-    /// Its key.
+    /// Its folder's name.
     pub key: String,
     /// What it is.
     pub name: String,
@@ -121,39 +141,36 @@ impl Cache {
         &self.root
     }
 
-    /// A layer's folder relative to the cache, as overlays name it.
-    pub fn layer_path(key: &str) -> PathBuf {
-        Path::new("layers").join(key).join("diff")
-    }
-
-    /// What is known about a layer, when it is there.
+    /// The newest layer of a key, when there is one.
     pub fn layer(&self, key: &str) -> Option<LayerRecord> {
-        let text = fs::read(self.root.join("layers").join(key).join("layer.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+        let start = layer_name_start(key);
+        let layers = fs::read_dir(self.root.join("layers")).ok()?.flatten();
+        let named = layers.filter(|entry| entry.file_name().to_string_lossy().starts_with(&start));
+        let records = named.filter_map(|entry| {
+            let file = entry.path().join("layer.json");
+            let record: LayerRecord = serde_json::from_slice(&fs::read(&file).ok()?).ok()?;
+            (record.key == key).then_some((record, fs::metadata(&file).and_then(|meta| meta.modified()).ok()))
+        });
+        records.max_by_key(|(record, modified)| (record.created, *modified)).map(|(record, _)| record)
     }
 
-    /// Makes `upper` the layer `key`. Another build may have been faster: then its layer stays and this one goes
-    /// with the working folder.
+    /// Makes `upper` a layer. One without an instance of its own that another build made meanwhile stays, and this
+    /// one goes with the working folder.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn seal_layer(&self, key: &str, upper: &Path, record: &LayerRecord, work: &Work) -> Result<()> {
+    pub fn seal_layer(&self, upper: &Path, record: &LayerRecord, work: &Work) -> Result<()> {
         let staging = work.folder("seal")?;
         let diff = staging.join("diff");
         fs::rename(upper, &diff).map_err(BuildError::io("seal", upper))?;
         let text = serde_json::to_vec(record).unwrap_or_default();
         write_synced(&staging.join("layer.json"), &text)?;
-        let target = self.root.join("layers").join(key);
-        if target.exists() {
-            let aside = work.path().join(format!("replaced-{key}"));
-            fs::rename(&target, &aside).map_err(BuildError::io("replace", &target))?;
-        }
+        let target = self.root.join("layers").join(record.folder_name());
         match fs::rename(&staging, &target) {
-            Ok(()) => Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) => {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && record.instance == record.key => {
                 Ok(())
             }
-            Err(error) => Err(BuildError::io("seal", &target)(error)),
+            renamed => renamed.map_err(BuildError::io("seal", &target)),
         }
     }
 
@@ -344,29 +361,61 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn record(key: &str, instance: &str, created: u64) -> LayerRecord {
+        LayerRecord {
+            key: key.into(),
+            instance: instance.into(),
+            name: "one".into(),
+            created,
+            used_network: true,
+            seconds: 1.0,
+            connections: Vec::new(),
+        }
+    }
+
+    fn seal(cache: &Cache, record: &LayerRecord, content: &str) {
+        let work = cache.work().expect("work");
+        let scratch = work.overlay("step").expect("overlay");
+        fs::write(scratch.join("upper/file"), content).expect("write");
+        cache.seal_layer(&scratch.join("upper"), record, &work).expect("seal");
+    }
+
+    fn content(cache: &Cache, record: &LayerRecord) -> String {
+        fs::read_to_string(cache.root().join(record.path()).join("file")).expect("read")
+    }
+
     #[test]
     fn a_layer_is_whole_or_absent_and_found_again() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let cache = Cache::open(folder.path()).expect("opens");
-        let work = cache.work().expect("work");
-        let scratch = work.overlay("step").expect("overlay");
-        fs::write(scratch.join("upper/file"), "x").expect("write");
         assert!(cache.layer("k").is_none());
-        let record = LayerRecord {
-            instance: "i".into(),
-            name: "one".into(),
-            created: now(),
-            used_network: true,
-            seconds: 1.0,
-            connections: Vec::new(),
-        };
-        cache.seal_layer("k", &scratch.join("upper"), &record, &work).expect("seal");
-        assert!(cache.layer("k").expect("layer").used_network);
-        assert_eq!(
-            fs::read_to_string(folder.path().join(Cache::layer_path("k")).join("file")).expect("read"),
-            "x"
-        );
+        seal(&cache, &record("k", "i", now()), "x");
+        let found = cache.layer("k").expect("layer");
+        assert!(found.used_network);
+        assert_eq!(content(&cache, &found), "x");
         assert_eq!(cache.list().expect("list")[0].name, "one");
+    }
+
+    #[test]
+    fn a_layer_made_again_is_the_one_that_counts_and_the_older_one_stays_for_who_has_it_mounted() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("opens");
+        let (older, newer) = (record("k", "z", 100), record("k", "a", 200));
+        seal(&cache, &older, "older");
+        seal(&cache, &newer, "newer");
+        seal(&cache, &record("other", "b", 300), "other");
+        assert_eq!(cache.layer("k").expect("layer").instance, "a");
+        assert_eq!(content(&cache, &older), "older");
+    }
+
+    #[test]
+    fn a_layer_that_is_the_same_whenever_it_is_made_is_kept_once() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("opens");
+        let same = record("k", "k", 100);
+        seal(&cache, &same, "first");
+        seal(&cache, &same, "second");
+        assert_eq!(content(&cache, &same), "first");
     }
 
     #[test]

@@ -46,27 +46,32 @@ impl Stack {
             .part("parent", stack.identity.as_bytes())
             .part("user", user::fingerprint().as_bytes())
             .finish();
-        if context.cache.layer(&key).is_none() {
+        let made = context.cache.layer(&key);
+        let layer = if let Some(layer) = made {
+            layer
+        } else {
             let scratch = context.work.overlay("user")?;
             context.run_job(&user::JOB, "", &stack.lowers, &scratch)?;
             let record = LayerRecord {
+                key: key.clone(),
                 // Made of nothing but its key, so that it is the same whenever it is made.
-                instance: key.clone(),
+                instance: key,
                 name: "build user".into(),
                 created: now(),
                 used_network: false,
                 seconds: 0.0,
                 connections: Vec::new(),
             };
-            context.cache.seal_layer(&key, &scratch.join("upper"), &record, context.work)?;
-        }
-        stack.push(&key, key.clone());
+            context.cache.seal_layer(&scratch.join("upper"), &record, context.work)?;
+            record
+        };
+        stack.push(&layer);
         Ok(stack)
     }
 
-    fn push(&mut self, key: &str, identity: String) {
-        self.lowers.insert(0, Cache::layer_path(key));
-        self.identity = identity;
+    fn push(&mut self, layer: &LayerRecord) {
+        self.lowers.insert(0, layer.path());
+        self.identity.clone_from(&layer.instance);
     }
 }
 
@@ -147,9 +152,9 @@ impl Customizing<'_> {
         self.notes.borrow_mut().push(step.note("succeeded", Some(age), layer.seconds, self.environment));
         let line = format!("{}: a layer of {age} seconds ago is reused", step.task.name);
         context.log.borrow_mut().say(&line)?;
+        stack.push(&layer);
         let rows = layer.connections.into_iter().map(|row| Connection { step: step.task.index, ..row });
         context.earlier_connections.borrow_mut().extend(rows);
-        stack.push(&step.key, layer.instance);
         Ok(())
     }
 
@@ -174,6 +179,7 @@ impl Customizing<'_> {
         logged?;
         self.share_packages(context, stack, scratch, &outcome.added_packages)?;
         let record = LayerRecord {
+            key: step.key.clone(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
             name: task.name.clone(),
             created: now(),
@@ -181,10 +187,10 @@ impl Customizing<'_> {
             seconds: outcome.seconds,
             connections: outcome.connections,
         };
-        context.cache.seal_layer(&step.key, &scratch.join("upper"), &record, context.work)?;
+        context.cache.seal_layer(&scratch.join("upper"), &record, context.work)?;
         (context.observer)(&step.event(StepState::Succeeded, Some(outcome.seconds), None, None));
         self.notes.borrow_mut().push(step.note("succeeded", None, outcome.seconds, self.environment));
-        stack.push(&step.key, record.instance);
+        stack.push(&record);
         Ok(())
     }
 

@@ -149,11 +149,17 @@ impl World {
         }
     }
 
-    /// What the cache knows about the layer of a step that the last build into `out` ran or reused.
+    /// What the cache knows about the layer of a step of the last build into `out`: the file that says it.
     pub fn layer_record(&self, step: usize) -> PathBuf {
         let manifest = self.json("out/manifest.json");
-        let key = manifest["steps"][step - 1]["key"].as_str().expect("a key").to_owned();
-        self.cache.join("layers").join(key).join("layer.json")
+        let key = manifest["steps"][step - 1]["key"].clone();
+        let layers = names(&self.cache.join("layers")).into_iter();
+        let mut records = layers.map(|name| self.cache.join("layers").join(name).join("layer.json"));
+        let is_it = |record: &PathBuf| {
+            let record: Value = serde_json::from_slice(&fs::read(record).expect("read")).expect("JSON");
+            record["key"] == key
+        };
+        records.find(is_it).expect("the step's layer")
     }
 }
 

@@ -187,3 +187,30 @@ fn not_even_root_in_a_step_sees_or_changes_this_machine() {
     )]));
     assert_eq!(world.build("--until 1", 0).output(1), ["loopback alone"]);
 }
+
+#[test]
+fn what_a_step_prints_neither_steers_a_terminal_nor_floods_the_log() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([fresh(
+        "prints",
+        &["printf '\\033[2Jred\\377\\n'", "head -c 3000000 /dev/zero | tr '\\0' x", "echo", "echo end"]
+    )]));
+    let built = world.build("--until 1", 0);
+    let lines = built.output(1);
+    assert!(!lines.iter().any(|line| line.contains('\u{1b}')) && lines[0].contains("red"), "{:?}", lines[0]);
+    assert_eq!(lines.last(), Some(&"end"));
+    let log = world.read("out/customization.log");
+    assert!(log.len() < 100_000 && log.contains("characters cut"), "{} bytes", log.len());
+}
+
+#[test]
+fn a_file_may_only_go_below_tmp() {
+    let Some(world) = World::ready() else { return };
+    world.write("file.txt", "content");
+    for destination in ["/opt/file.txt", "/tmp/../opt/file.txt", "relative"] {
+        world.steps(
+            &json!([{"type": "File", "name": "put", "sourceUri": "file.txt", "destination": destination}]),
+        );
+        assert!(world.build("", 2).to_string().contains("/tmp"), "{destination}");
+    }
+}

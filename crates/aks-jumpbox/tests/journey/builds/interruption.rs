@@ -104,3 +104,17 @@ fn stopping_or_killing_the_program_while_it_makes_the_base_leaves_no_base() {
         assert_eq!(names(&world.cache().join(folder)), Vec::<String>::new(), "{folder}");
     }
 }
+
+#[test]
+fn an_interrupt_while_the_disk_is_written_leaves_no_disk() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    world.steps(&json!([fresh("mark", &["echo mark | sudo tee /opt/mark"])]));
+    let mut live = Live::start(world.build_command(""));
+    live.until(|event| event["event"] == "phase" && event["name"] == "disk");
+    live.signal(Signal::INT);
+    assert_eq!(live.end(), Some(130));
+    assert_eq!(world.names("out"), ["customization.log", "egress.json", "manifest.json"]);
+    assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
+    assert_eq!(world.build("", 0).states(), ["cached"], "the steps are not lost");
+}

@@ -76,6 +76,8 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         observer(&Event::Warning { text: text.clone() });
     }
     let made = session.run(&context, distribution, &mut warnings);
+    // A terminal's Ctrl-C also ends the programs that run: that they failed is not what happened.
+    let made = made.map_err(|error| cancel.check().err().unwrap_or(error));
     let ended = session.close(&context, &made);
     if session.keep_work.into_inner() {
         work.keep()?;
@@ -179,6 +181,7 @@ impl Build<'_> {
             self.request.template_folder.clone(),
             &outbound.authorities,
             outbound.proxy_address.as_deref(),
+            context.cancel,
         )?;
         let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
         let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
+use crate::cancel::Cancel;
 use crate::digest::sha256;
 use crate::error::{BuildError, Result};
 
@@ -20,6 +22,7 @@ const LIMIT: u64 = 1 << 30;
 pub struct Fetcher {
     agent: ureq::Agent,
     folder: Option<PathBuf>,
+    cancel: Cancel,
 }
 
 /// What was fetched.
@@ -34,11 +37,16 @@ pub struct Fetched {
 }
 
 impl Fetcher {
-    /// `folder` is where the template was read from; none for a template that is not a file.
+    /// `folder` is where the template was read from; none for a template that is not a file. `cancel` ends a wait.
     ///
     /// # Errors
     /// When a certificate or the proxy's address cannot be used.
-    pub fn new(folder: Option<PathBuf>, authorities: &[PathBuf], proxy: Option<&str>) -> Result<Self> {
+    pub fn new(
+        folder: Option<PathBuf>,
+        authorities: &[PathBuf],
+        proxy: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<Self> {
         let mut roots: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
             .certs
             .into_iter()
@@ -64,7 +72,7 @@ impl Fetcher {
             .timeout_global(Some(Duration::from_mins(10)))
             .build()
             .new_agent();
-        Ok(Self { agent, folder })
+        Ok(Self { agent, folder, cancel: cancel.clone() })
     }
 
     /// Fetches a source and checks it against the template's checksum, when there is one.
@@ -88,13 +96,26 @@ impl Fetcher {
         Ok(Fetched { bytes, sha256, remote })
     }
 
+    /// In a thread of its own, which is left to its time-out when the user does not want to wait for it.
     fn download(&self, uri: &str) -> Result<Vec<u8>> {
-        let failed = |error: ureq::Error| BuildError::Network {
+        let failed = |error: &dyn std::fmt::Display| BuildError::Network {
             message: format!("failed to fetch {uri}: {error}"),
             hint: Some("AIB fetches scripts from its own network; here this machine does".to_owned()),
         };
-        let mut response = self.agent.get(uri).call().map_err(failed)?;
-        response.body_mut().with_config().limit(LIMIT).read_to_vec().map_err(failed)
+        let (sender, answer) = channel();
+        let (agent, address) = (self.agent.clone(), uri.to_owned());
+        std::thread::spawn(move || {
+            let get = || agent.get(&address).call()?.body_mut().with_config().limit(LIMIT).read_to_vec();
+            let _ = sender.send(get());
+        });
+        loop {
+            self.cancel.check()?;
+            match answer.recv_timeout(Duration::from_millis(50)) {
+                Ok(answer) => return answer.map_err(|error| failed(&error)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(error @ RecvTimeoutError::Disconnected) => return Err(failed(&error)),
+            }
+        }
     }
 
     /// Opens below the template's folder; the kernel refuses every way out of it.
@@ -150,7 +171,7 @@ mod tests {
     use super::*;
 
     fn fetcher(folder: &Path) -> Fetcher {
-        Fetcher::new(Some(folder.to_path_buf()), &[], None).expect("fetcher")
+        Fetcher::new(Some(folder.to_path_buf()), &[], None, &Cancel::new()).expect("fetcher")
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use serde_json::Value;
 
 /// A build that runs.
@@ -17,7 +18,8 @@ pub struct Live {
 
 impl Live {
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        // A group of its own, as a shell's foreground job has.
+        let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("the program starts");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         Self { child, lines }
     }
@@ -55,6 +57,11 @@ impl Live {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(raw(self.child.id()), signal).expect("signalled");
+    }
+
+    /// What a terminal does on Ctrl-C: every process of the foreground job gets the signal.
+    pub fn ctrl_c(&self) {
+        kill_process_group(raw(self.child.id()), Signal::INT).expect("signalled");
     }
 
     /// Waits for the end and returns the exit code; none when a signal ended it.

@@ -184,9 +184,11 @@ impl Built {
         self.events.iter().filter(move |event| event["event"] == kind)
     }
 
-    /// What became of each step, in order: `cached`, `succeeded` or `failed`.
+    /// What became of each customizer, in order: `cached`, `succeeded` or `failed`.
     pub fn states(&self) -> Vec<&str> {
-        let ends = self.all("step").filter(|event| event["state"] != "started");
+        let customizer =
+            |event: &&Value| !event["name"].as_str().is_some_and(|name| name.starts_with("validate: "));
+        let ends = self.all("step").filter(customizer).filter(|event| event["state"] != "started");
         let by_index: BTreeMap<_, _> =
             ends.map(|event| (event["index"].as_u64(), event["state"].as_str().expect("a state"))).collect();
         by_index.into_values().collect()

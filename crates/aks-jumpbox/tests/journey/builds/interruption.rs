@@ -1,6 +1,7 @@
 //! Builds that are stopped, from outside and without warning.
 
 use std::fs;
+use std::net::TcpListener;
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -106,15 +107,35 @@ fn stopping_or_killing_the_program_while_it_makes_the_base_leaves_no_base() {
 }
 
 #[test]
-fn an_interrupt_while_the_disk_is_written_leaves_no_disk() {
+fn ctrl_c_while_the_disk_is_written_or_read_back_leaves_no_disk() {
     let Some(mut world) = World::ready() else { return };
     world.use_private_cache();
-    world.steps(&json!([fresh("mark", &["echo mark | sudo tee /opt/mark"])]));
-    let mut live = Live::start(world.build_command(""));
-    live.until(|event| event["event"] == "phase" && event["name"] == "disk");
-    live.signal(Signal::INT);
+    world.template(&json!({
+        "customize": [fresh("mark", &["echo mark | sudo tee /opt/mark"])],
+        "validate": {"inVMValidations": [fresh("checks", &["cat /opt/mark"])]},
+    }));
+    for phase in ["disk", "validate"] {
+        let mut live = Live::start(world.build_command(""));
+        live.until(|event| event["event"] == "phase" && event["name"] == phase);
+        live.ctrl_c();
+        assert_eq!(live.end(), Some(130), "{phase}");
+        let left = world.names("out").into_iter().filter(|name| name.contains("vhd")).collect::<Vec<_>>();
+        assert_eq!(left, Vec::<String>::new(), "{phase}");
+        assert_eq!(names(&world.cache().join("work")), Vec::<String>::new(), "{phase}");
+    }
+    let built = world.build("", 0);
+    assert_eq!(built.states(), ["cached"], "the steps are not lost: {built}");
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_server_that_does_not_answer() {
+    let Some(world) = World::ready() else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let uri = format!("http://{}/script.sh", silent.local_addr().expect("an address"));
+    world.steps(&json!([{"type": "Shell", "name": "far", "scriptUri": uri}]));
+    let live = Live::start(world.build_command(""));
+    let _asked = silent.accept().expect("the program asks");
+    live.ctrl_c();
     assert_eq!(live.end(), Some(130));
     assert_eq!(world.names("out"), ["customization.log", "egress.json", "manifest.json"]);
-    assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
-    assert_eq!(world.build("", 0).states(), ["cached"], "the steps are not lost");
 }

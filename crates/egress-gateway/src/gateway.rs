@@ -299,7 +299,7 @@ fn datagrams(socket: OwnedFd) -> io::Result<Arc<UdpSocket>> {
 
 #[expect(
     deprecated,
-    reason = "its successor is unsafe for sources that may close early; an owned one does not"
+    reason = "its successor is marked `unsafe`, for sources that may close early; an owned one does not"
 )]
 fn netlink(socket: OwnedFd) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
     rustix::io::ioctl_fionbio(&socket, true)?;

@@ -50,13 +50,21 @@ fn failed_units_are_named_and_an_unknown_state_is_no_pass() {
 
 #[test]
 fn every_wrong_setting_is_named() {
-    let right = "port 22\nx11forwarding no\nmaxauthtries 6\npasswordauthentication no\npermitrootlogin no\n";
-    assert_eq!(wrong_settings(right), Vec::<String>::new());
-    let wrong = "x11forwarding yes\nmaxauthtries 6\npermitrootlogin without-password\n";
+    let right = |tries: u32| {
+        format!(
+            "port 22\nx11forwarding no\nmaxauthtries {tries}\npasswordauthentication no\n\
+             kbdinteractiveauthentication no\npermitrootlogin no\n"
+        )
+    };
+    for tries in [3, 6] {
+        assert_eq!(wrong_settings(&right(tries)), Vec::<String>::new(), "6 is the most that is allowed");
+    }
+    let wrong = "x11forwarding yes\nmaxauthtries 10\nkbdinteractiveauthentication no\npermitrootlogin without-password\n";
     assert_eq!(
         wrong_settings(wrong),
         [
             "x11forwarding is yes, not no",
+            "maxauthtries is 10, not 6",
             "passwordauthentication is not set, should be no",
             "permitrootlogin is without-password, not no",
         ]

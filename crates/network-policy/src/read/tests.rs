@@ -305,7 +305,7 @@ fn errors_of_an_environment_file_are_all_found() {
         [
             (1, "unknown-field"),
             (2, "wrong-type"),
-            (4, "unknown-value"),
+            (4, "bad-value"),
             (5, "wrong-type"),
             (6, "missing-field"),
             (7, "unsupported"),

@@ -31,9 +31,10 @@ pub fn view(output: Output) -> Box<dyn View> {
     }
 }
 
-/// One line about a connection that was kept from leaving; none for one that was let through.
+/// One line about a connection that was kept from leaving; none for one that was let through, nor for the question
+/// about a name, since what matters is whether it is then dialled.
 fn refusal(connection: &Connection) -> Option<String> {
-    connection.refused.then(|| sentence(connection))
+    (connection.refused && connection.protocol != "dns").then(|| sentence(connection))
 }
 
 /// Name or address, and port.

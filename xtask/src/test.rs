@@ -8,7 +8,9 @@ use crate::process::{self, cargo, command, output, succeeds};
 /// Sets up and checks everything; `yes` answers every question.
 pub fn run(yes: bool) -> Result<(), Stop> {
     let program = host::program(false)?;
-    host::prepare(&program, &test_packages()?, &["nextest", "deny"], yes)?;
+    host::prepare(&program, &[], &["nextest", "deny"], yes)?;
+    // Asked only now: installing the emulator may have removed a `qemu-img` of another version.
+    host::prepare(&program, &test_packages()?, &[], yes)?;
 
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     process::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;

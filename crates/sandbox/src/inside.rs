@@ -90,7 +90,7 @@ fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
         .open(&upload.path)?;
     std::io::copy(&mut source, &mut file)?;
     fchown(&file, Some(upload.uid), Some(upload.gid))?;
-    fs::set_permissions(&upload.path, fs::Permissions::from_mode(upload.mode))
+    file.set_permissions(fs::Permissions::from_mode(upload.mode))
 }
 
 fn start(program: &Program, interactive: bool) -> Result<Pid, String> {

@@ -4,7 +4,6 @@ use std::fs::{File, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -171,12 +170,16 @@ impl Machine {
         Ok(output)
     }
 
-    /// Gives a person a shell in the guest on this process's terminal.
+    /// Gives a person a shell in the guest on this process's terminal. That it ends with an error, or that the person
+    /// powers the guest off, is no error.
     ///
     /// # Errors
-    /// A tool's error.
-    pub fn interactive(&self) -> Result<ExitStatus, BootError> {
-        Ok(self.client.terminal()?)
+    /// A tool's error or [`BootError::Cancelled`].
+    pub fn interactive(&self) -> Result<(), BootError> {
+        self.client.terminal(&|| match self.cancel.load(Ordering::Relaxed) {
+            true => Err(BootError::Cancelled),
+            false => Ok(()),
+        })
     }
 
     /// Asks the guest for its machine-id and host keys.

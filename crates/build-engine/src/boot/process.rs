@@ -1,7 +1,6 @@
 //! Children that cannot outlive us, and children that must end in time.
 
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
@@ -22,15 +21,15 @@ const OUTPUT_LIMIT: u64 = 4 << 20;
 const EXEC_UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$1" ] || exit 1; shift; exec "$@""#;
 
 /// A command that the kernel kills when the thread that starts it ends, however that happens (`PR_SET_PDEATHSIG`). It
-/// has no input and a process group of its own, so that an interrupt from the terminal reaches us and not the tool.
+/// has no input and a session of its own: an interrupt from the terminal reaches us and not the tool, and the SSH
+/// client that reads the terminal on behalf of another one is not stopped for being in the background.
 pub(super) fn mortal(tool: Tool) -> Result<Command, ToolError> {
     let path = tool.find().ok_or(ToolError::Missing { tool })?;
     let mut command = Tool::Setpriv.command()?;
     command
-        .args(["--pdeathsig", "KILL", "--", "/bin/sh", "-c", EXEC_UNLESS_ORPHANED, "sh"])
+        .args(["--pdeathsig", "KILL", "--", "setsid", "/bin/sh", "-c", EXEC_UNLESS_ORPHANED, "sh"])
         .arg(std::process::id().to_string())
-        .arg(path)
-        .process_group(0);
+        .arg(path);
     Ok(command)
 }
 
@@ -128,25 +127,32 @@ pub(super) fn run_watched(
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
     let begun = Instant::now();
-    let outcome = loop {
-        if let Some(status) = child.try_wait().map_err(could_not_run)? {
-            break Ok(status);
-        }
-        if let Err(error) = watch() {
-            break Err(error);
-        }
-        if begun.elapsed() > limit {
-            break Err(BootError::Unfinished { command: what.to_owned(), limit });
-        }
-        std::thread::sleep(POLL);
-    };
-    if outcome.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
+    let outcome = wait_watched(&mut child, &|| match begun.elapsed() > limit {
+        true => Err(BootError::Unfinished { command: what.to_owned(), limit }),
+        false => watch(),
+    })
+    .map_err(could_not_run)?;
     let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
     let (stdout, stderr) = (text(stdout), text(stderr));
     Ok(Finished { status: outcome?, stdout, stderr })
+}
+
+/// Waits for a child's end; `watch` is asked again and again whether to go on, and the child is killed when not.
+pub(super) fn wait_watched(
+    child: &mut Child,
+    watch: &dyn Fn() -> Result<(), BootError>,
+) -> io::Result<Result<ExitStatus, BootError>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Ok(status));
+        }
+        if let Err(error) = watch() {
+            child.kill()?;
+            child.wait()?;
+            return Ok(Err(error));
+        }
+        std::thread::sleep(POLL);
+    }
 }
 
 /// Reads a stream to its end in a thread.

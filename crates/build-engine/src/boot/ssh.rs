@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::error::BootError;
-use super::process::{Background, Finished, mortal, run_watched};
+use super::process::{Background, Finished, mortal, run_watched, wait_watched};
 use super::rundir::RunDir;
 use super::seed::ADMIN;
 use crate::tools::{Tool, ToolError, run};
@@ -70,14 +70,14 @@ impl Client {
         Ok(command)
     }
 
-    /// A client for a person at the terminal.
-    pub(super) fn terminal(&self) -> Result<ExitStatus, ToolError> {
+    /// A client for a person at the terminal; `watch` is asked again and again whether to go on.
+    pub(super) fn terminal(&self, watch: &dyn Fn() -> Result<(), BootError>) -> Result<(), BootError> {
         let mut command = Tool::Ssh.command()?;
         self.address(&mut command, ADMIN, &["-tt"]);
         command.stdin(Stdio::inherit());
-        command
-            .status()
-            .map_err(|source| ToolError::CouldNotRun { command: crate::tools::render(&command), source })
+        let could_not_run = |source| ToolError::CouldNotRun { command: "ssh".to_owned(), source };
+        let mut child = command.spawn().map_err(could_not_run)?;
+        wait_watched(&mut child, watch).map_err(could_not_run)?.map(drop)
     }
 
     fn address(&self, command: &mut Command, user: &str, options: &[&str]) {

@@ -28,6 +28,8 @@ const LOGS: &str = "logs of the build";
 const LISTS: &str = "package lists and archives, old by the time the image is used";
 const BUILD_USER: &str = "the build's own account";
 const PASSWORD: &str = "a password known to the build";
+const UP_TO_DATE: &str =
+    "caches that Azure's build machine brought up to date when it booted, and packages here";
 const SESSIONS: &str = "records of logins during the build";
 
 /// What goes whatever accounts there are.
@@ -45,6 +47,10 @@ pub(super) fn always() -> Vec<Operation> {
         (Write("/etc/hostname", "localhost.localdomain\n"), IDENTITY),
         (named("/etc/ssh", "ssh_host_", "_key"), IDENTITY),
         (named("/etc/ssh", "ssh_host_", "_key.pub"), IDENTITY),
+        // Else the first boot makes the linker's cache, the message catalogue and the system users once more, which an
+        // image that Azure made does not. systemd-update-done.service(8).
+        (Write("/etc/.updated", ""), UP_TO_DATE),
+        (Write("/var/.updated", ""), UP_TO_DATE),
         (remove("/var/lib/systemd/random-seed"), SEEDS),
         (remove("/var/lib/systemd/credential.secret"), SEEDS),
         (remove("/boot/efi/loader/random-seed"), SEEDS),

@@ -1,29 +1,51 @@
-//! Measures what the gateway costs: bulk throughput and time per connection, directly over loopback and from a
-//! real sandbox through the gateway, in turns. Needs root, `ip` and `nft`.
+//! Measures what the gateway costs: the same transfers directly over loopback and from a real sandbox through the
+//! gateway, in turns. Needs root, `ip`, `nft` and `curl`.
 //!
-//! `cargo run --release -p egress-gateway --example throughput`
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_precision_loss,
-    clippy::unnecessary_wraps,
-    reason = "a measurement, not a program"
-)]
+//! Prints one line per scenario: its name, seconds of the direct runs, seconds of the runs through the gateway,
+//! separated by tabs. `cargo xtask bench --only gateway` judges them.
+//!
+//! The server does not pace what it sends (BBR would, and hide the gateway's cost behind its own pauses).
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "a measurement, not a program")]
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use egress_gateway::{Config, Decide, Gateway};
 use network_policy::{Decision, Flow, Layer, Verdict};
+use nix::mount::{MsFlags, mount};
 use sandbox::{Entry, Exit, Job, JobContext, Spec};
 
-/// Bytes of a bulk transfer.
-const BULK: u64 = 2 << 30;
-/// Connections that are timed.
-const CONNECTIONS: u32 = 2000;
-const ROUNDS: usize = 3;
+/// The name that the server has inside; the gateway knows its address, outside nobody looks up anything.
+const NAME: &str = "bench.example.com";
+/// Bytes of a transfer from memory to memory.
+const BULK: u64 = 4 << 30;
+/// Bytes that curl downloads.
+const DOWNLOAD: u64 = 1_000_000_000;
+/// Bytes of a small answer.
+const SMALL: u64 = 1000;
+/// Small transfers, one after the other.
+const CONNECTIONS: usize = 1000;
+/// Runs of each scenario.
+const ROUNDS: usize = 7;
+
+/// What is measured: a name, and what does it, given `host:port` of the server and a folder for files.
+type Scenario = (&'static str, fn(&str, &Path));
+const SCENARIOS: &[Scenario] = &[
+    ("curl 1 GB to /dev/null", |server, _| curl(server, DOWNLOAD, Path::new("/dev/null"), &[])),
+    ("curl 1 GB to a file", |server, folder| curl(server, DOWNLOAD, &folder.join("download"), &[])),
+    ("100 small fetches at once by curl", |server, _| {
+        curl(server, SMALL, Path::new("/dev/null"), &["-Z", "--no-progress-meter", "--parallel-immediate", "--parallel-max", "100"]);
+    }),
+    ("1000 connections in turn", |server, _| (0..CONNECTIONS).for_each(|_| fetch(server, SMALL))),
+    ("4 GiB from memory to memory", |server, _| fetch(server, BULK)),
+];
 
 struct Everything;
 
@@ -40,36 +62,108 @@ impl Decide for Everything {
 
 fn main() {
     sandbox::enter_if_requested(&[Job { name: "measure", run: measure_inside }]);
+    let server = start_server();
+    let folder = std::env::temp_dir().join(format!("egress-gateway-throughput-{}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    let mut config = Config::new(Arc::new(Everything), Ipv4Addr::new(10, 0, 0, 4));
+    config.test_names.insert(NAME.to_owned(), server);
+    let gateway = Gateway::start(config).unwrap();
+    for (index, (name, _)) in SCENARIOS.iter().enumerate() {
+        let (mut direct, mut through) = (String::new(), String::new());
+        for _ in 0..ROUNDS {
+            let _ = write!(direct, " {:.6}", measure(index, &server.to_string(), &folder));
+            let _ = write!(through, " {}", measure_through(&gateway, index, &folder));
+        }
+        println!("{name}\t{}\t{}", direct.trim_start(), through.trim_start());
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Seconds of one run.
+fn measure(scenario: usize, server: &str, folder: &Path) -> f64 {
+    let _ = fs::remove_file(folder.join("download"));
+    let begin = Instant::now();
+    SCENARIOS[scenario].1(server, folder);
+    begin.elapsed().as_secs_f64()
+}
+
+/// Seconds of one run in a sandbox behind the gateway.
+fn measure_through(gateway: &Gateway, scenario: usize, folder: &Path) -> String {
+    let spec = Spec {
+        overlay: None,
+        hostname: "bench".into(),
+        network: true,
+        binds: Vec::new(),
+        uploads: Vec::new(),
+        entry: Entry::Job { name: "measure".into(), input: format!("{scenario} {}", folder.display()) },
+        interactive: false,
+    };
+    let mut running = sandbox::spawn(&spec).unwrap();
+    let _session = gateway.attach(1, running.take_sockets().unwrap()).unwrap();
+    let Exit::Job(output) = running.wait().unwrap() else { panic!("no output") };
+    output
+}
+
+fn measure_inside(_: &JobContext, input: &str) -> Result<String, String> {
+    let (scenario, folder) = input.split_once(' ').unwrap();
+    let folder = PathBuf::from(folder);
+    // The job sees the host's files; the host's name server may be on loopback, which is the sandbox's own here.
+    let servers = folder.join("resolv.conf");
+    fs::write(&servers, "nameserver 192.0.2.53\n").unwrap();
+    mount(Some(&servers), "/etc/resolv.conf", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    Ok(format!("{:.6}", measure(scenario.parse().unwrap(), &format!("{NAME}:80"), &folder)))
+}
+
+/// Downloads `bytes`; a hundred times when `options` ask for parallel transfers.
+fn curl(server: &str, bytes: u64, to: &Path, options: &[&str]) {
+    let times = if options.is_empty() { "" } else { "?[1-100]" };
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*"]).args(options).arg("--output").arg(to);
+    let status = curl.arg(format!("http://{server}/{bytes}{times}")).status().unwrap();
+    assert!(status.success(), "{curl:?}: {status}");
+}
+
+/// Asks for bytes and counts them.
+fn fetch(server: &str, bytes: u64) {
+    let address = server.to_socket_addrs().unwrap().find(SocketAddr::is_ipv4).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /{bytes} HTTP/1.1\r\nHost: {server}\r\n\r\n").unwrap();
+    let mut block = vec![0; 1 << 18];
+    let mut received = 0;
+    loop {
+        match stream.read(&mut block).unwrap() {
+            0 => break,
+            read => received += read as u64,
+        }
+    }
+    assert!(received > bytes, "cut short");
+}
+
+fn start_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = listener.local_addr().unwrap();
+    nix::sys::socket::setsockopt(&listener, nix::sys::socket::sockopt::TcpCongestion, &"reno".into()).unwrap();
+    let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            // A client that went away shows at the client.
             thread::spawn(move || serve(stream));
         }
     });
-    let mut config = Config::new(Arc::new(Everything), Ipv4Addr::new(10, 0, 0, 4));
-    config.test_names.insert("bench.example.com".to_owned(), server);
-    let gateway = Gateway::start(config).unwrap();
-    for _ in 0..ROUNDS {
-        let direct = measure(server);
-        let through = measure_through(&gateway);
-        println!(
-            "bulk: direct {:.0} MB/s, gateway {:.0} MB/s ({:.0} %); connection: direct {:.3} ms, gateway {:.3} ms (+{:.3} ms)",
-            direct.0,
-            through.0,
-            100.0 * through.0 / direct.0,
-            direct.1,
-            through.1,
-            through.1 - direct.1
-        );
-    }
+    address
 }
 
-/// Sends as many bytes as the client's request says.
+/// Sends as many bytes as the request's path says.
 fn serve(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut wanted = [0; 9];
-    stream.read_exact(&mut wanted)?;
-    let mut left = u64::from_le_bytes(wanted[1..].try_into().unwrap());
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().unwrap()?;
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let path = request.split(['/', '?', ' ']).nth(2).unwrap();
+    let mut left: u64 = path.parse().unwrap();
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {left}\r\nConnection: close\r\n\r\n")?;
     let block = vec![7; 1 << 18];
     while left > 0 {
         let part = usize::try_from(left).unwrap().min(block.len());
@@ -77,56 +171,4 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         left -= part as u64;
     }
     Ok(())
-}
-
-/// Asks for bytes and counts them. The first byte is no letter, so that this is neither TLS nor HTTP.
-fn fetch(server: SocketAddr, bytes: u64) {
-    let mut stream = TcpStream::connect(server).unwrap();
-    stream.write_all(&[&[0][..], &bytes.to_le_bytes()].concat()).unwrap();
-    let mut block = vec![0; 1 << 18];
-    let mut received = 0;
-    while received < bytes {
-        let read = stream.read(&mut block).unwrap();
-        assert!(read > 0, "cut short");
-        received += read as u64;
-    }
-}
-
-/// MB/s of a bulk transfer and milliseconds per connection of a thousand bytes.
-fn measure(server: SocketAddr) -> (f64, f64) {
-    let begin = Instant::now();
-    fetch(server, BULK);
-    let bulk = BULK as f64 / 1e6 / begin.elapsed().as_secs_f64();
-    let begin = Instant::now();
-    for _ in 0..CONNECTIONS {
-        fetch(server, 1000);
-    }
-    (bulk, begin.elapsed().as_secs_f64() * 1e3 / f64::from(CONNECTIONS))
-}
-
-/// Inside the sandbox: 198.18.0.1 is the first name that was asked for.
-fn measure_inside(_: &JobContext, _: &str) -> Result<String, String> {
-    let query = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x05bench\x07example\x03com\0\0\x01\0\x01";
-    let dns = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    dns.send_to(query, "192.0.2.53:53").unwrap();
-    dns.recv(&mut [0; 512]).unwrap();
-    let (bulk, connection) = measure("198.18.0.1:443".parse().unwrap());
-    Ok(format!("{bulk} {connection}"))
-}
-
-fn measure_through(gateway: &Gateway) -> (f64, f64) {
-    let spec = Spec {
-        overlay: None,
-        hostname: "bench".into(),
-        network: true,
-        binds: Vec::new(),
-        uploads: Vec::new(),
-        entry: Entry::Job { name: "measure".into(), input: String::new() },
-        interactive: false,
-    };
-    let mut running = sandbox::spawn(&spec).unwrap();
-    let _session = gateway.attach(1, running.take_sockets().unwrap()).unwrap();
-    let Exit::Job(output) = running.wait().unwrap() else { panic!("no output") };
-    let (bulk, connection) = output.split_once(' ').unwrap();
-    (bulk.parse().unwrap(), connection.parse().unwrap())
 }

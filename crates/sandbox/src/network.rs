@@ -17,6 +17,10 @@ use crate::{GUEST_ADDRESS, NetworkSockets};
 
 const PROXY_PORT: u16 = 15001;
 
+/// Congestion control inside. Nothing is ever lost on the way to the gateway, and a host's choice that paces (BBR)
+/// would halve what a download gets; this one every kernel has and lets everyone choose.
+const CONGESTION_CONTROL: &str = "reno";
+
 /// TCP goes to the proxy, DNS is local by `AnyIP`, everything else is logged and rejected at once, so that a
 /// program fails now instead of waiting. Loopback addresses stay the sandbox's own.
 const RULES: &str = "
@@ -50,6 +54,8 @@ pub fn set_up() -> Result<NetworkSockets, String> {
             "link set lo up\naddr add {GUEST_ADDRESS}/32 dev lo\nroute add local default dev lo src {GUEST_ADDRESS}\n"
         ),
     )?;
+    // For uploads. Where /proc/sys cannot be written they are merely slower; downloads go by the listener's own.
+    let _ = std::fs::write("/proc/sys/net/ipv4/tcp_congestion_control", CONGESTION_CONTROL);
     // Hosts without IPv6 have nothing to refuse.
     let _ = feed("ip", &["-6", "-batch", "-"], "route add local default dev lo\n");
     feed("nft", &["-f", "-"], RULES)?;
@@ -89,6 +95,7 @@ fn proxy_listener() -> nix::Result<OwnedFd> {
     let tcp = socket(AddressFamily::Inet, SockType::Stream, FLAGS, None)?;
     setsockopt(&tcp, sockopt::ReuseAddr, &true)?;
     setsockopt(&tcp, sockopt::IpTransparent, &true)?;
+    setsockopt(&tcp, sockopt::TcpCongestion, &CONGESTION_CONTROL.into())?;
     bind(tcp.as_raw_fd(), &address(Ipv4Addr::LOCALHOST, PROXY_PORT))?;
     listen(&tcp, Backlog::new(1024)?)?;
     Ok(tcp)

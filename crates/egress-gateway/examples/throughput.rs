@@ -5,7 +5,12 @@
 //! separated by tabs. `cargo xtask bench --only gateway` judges them.
 //!
 //! The server does not pace what it sends (BBR would, and hide the gateway's cost behind its own pauses).
-#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "a measurement, not a program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::unnecessary_wraps,
+    reason = "a measurement, not a program"
+)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use egress_gateway::{Config, Decide, Gateway};
 use network_policy::{Decision, Flow, Layer, Verdict};
@@ -32,16 +37,26 @@ const DOWNLOAD: u64 = 1_000_000_000;
 const SMALL: u64 = 1000;
 /// Small transfers, one after the other.
 const CONNECTIONS: usize = 1000;
+/// Path below which the server sends no faster than a fast line, in bytes per second.
+const LINE: &str = "/line/";
+const LINE_RATE: f64 = 1.25e9;
 /// Runs of each scenario.
 const ROUNDS: usize = 7;
 
 /// What is measured: a name, and what does it, given `host:port` of the server and a folder for files.
 type Scenario = (&'static str, fn(&str, &Path));
 const SCENARIOS: &[Scenario] = &[
-    ("curl 1 GB to /dev/null", |server, _| curl(server, DOWNLOAD, Path::new("/dev/null"), &[])),
-    ("curl 1 GB to a file", |server, folder| curl(server, DOWNLOAD, &folder.join("download"), &[])),
+    ("curl 1 GB to /dev/null", |server, _| curl(server, "/", DOWNLOAD, Path::new("/dev/null"), &[])),
+    ("curl 1 GB to a file", |server, folder| curl(server, "/", DOWNLOAD, &folder.join("download"), &[])),
+    ("curl 1 GB at 10 Gbit/s", |server, _| curl(server, LINE, DOWNLOAD, Path::new("/dev/null"), &[])),
     ("100 small fetches at once by curl", |server, _| {
-        curl(server, SMALL, Path::new("/dev/null"), &["-Z", "--no-progress-meter", "--parallel-immediate", "--parallel-max", "100"]);
+        curl(
+            server,
+            "/",
+            SMALL,
+            Path::new("/dev/null"),
+            &["-Z", "--no-progress-meter", "--parallel-immediate", "--parallel-max", "100"],
+        );
     }),
     ("1000 connections in turn", |server, _| (0..CONNECTIONS).for_each(|_| fetch(server, SMALL))),
     ("4 GiB from memory to memory", |server, _| fetch(server, BULK)),
@@ -114,12 +129,12 @@ fn measure_inside(_: &JobContext, input: &str) -> Result<String, String> {
     Ok(format!("{:.6}", measure(scenario.parse().unwrap(), &format!("{NAME}:80"), &folder)))
 }
 
-/// Downloads `bytes`; a hundred times when `options` ask for parallel transfers.
-fn curl(server: &str, bytes: u64, to: &Path, options: &[&str]) {
+/// Downloads `bytes` from below `path`; a hundred times when `options` ask for parallel transfers.
+fn curl(server: &str, path: &str, bytes: u64, to: &Path, options: &[&str]) {
     let times = if options.is_empty() { "" } else { "?[1-100]" };
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*"]).args(options).arg("--output").arg(to);
-    let status = curl.arg(format!("http://{server}/{bytes}{times}")).status().unwrap();
+    let status = curl.arg(format!("http://{server}{path}{bytes}{times}")).status().unwrap();
     assert!(status.success(), "{curl:?}: {status}");
 }
 
@@ -141,7 +156,8 @@ fn fetch(server: &str, bytes: u64) {
 
 fn start_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    nix::sys::socket::setsockopt(&listener, nix::sys::socket::sockopt::TcpCongestion, &"reno".into()).unwrap();
+    nix::sys::socket::setsockopt(&listener, nix::sys::socket::sockopt::TcpCongestion, &"reno".into())
+        .unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -161,14 +177,18 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             break;
         }
     }
-    let path = request.split(['/', '?', ' ']).nth(2).unwrap();
-    let mut left: u64 = path.parse().unwrap();
+    let path = request.split(['?', ' ']).nth(1).unwrap();
+    let rate = if path.starts_with(LINE) { LINE_RATE } else { f64::INFINITY };
+    let mut left: u64 = path.rsplit('/').next().unwrap().parse().unwrap();
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {left}\r\nConnection: close\r\n\r\n")?;
     let block = vec![7; 1 << 18];
+    let mut due = Instant::now();
     while left > 0 {
         let part = usize::try_from(left).unwrap().min(block.len());
         stream.write_all(&block[..part])?;
         left -= part as u64;
+        due += Duration::from_secs_f64(part as f64 / rate);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     Ok(())
 }

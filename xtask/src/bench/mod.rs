@@ -3,6 +3,7 @@
 //! Wall-clock times on a shared machine vary by a quarter; medians of several runs and ratios within one run are
 //! what is compared.
 
+mod gateway;
 mod ours;
 mod peers;
 mod table;
@@ -54,14 +55,12 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
         .map_err(|error| Stop::not_able(format!("cannot make {}: {error}", folder.display())))?;
     let bench = Bench { folder, program, runs: options.runs };
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| name.contains(only));
-    let mut rows = ours::measure(&bench, &wanted)?;
+    let mut rows = ours::measure(&bench, &wanted);
     if options.peers {
         rows.extend(peers::measure(&bench, &wanted));
     }
+    rows.extend(gateway::measure(&wanted));
     println!("\n{}", table::render(&rows));
-    if wanted("gateway") {
-        println!("gateway:\n{}\n", ours::gateway().unwrap_or_else(|reason| reason));
-    }
     let broken: Vec<_> = rows.iter().filter(|row| row.breaks_promise()).map(|row| row.scenario).collect();
     if broken.is_empty() {
         Ok(())

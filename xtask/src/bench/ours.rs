@@ -1,11 +1,12 @@
 //! Our own scenarios.
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::{Bench, Row, checked, write};
 use crate::Stop;
-use crate::process::{cargo, output};
+use crate::process::output;
 
 /// The scenario that other tools are compared in.
 pub const JQ: &str = "cached base: install jq, write a file, to VHD";
@@ -13,16 +14,15 @@ pub const JQ: &str = "cached base: install jq, write a file, to VHD";
 pub const NOTHING: &str = "no cache: base, install jq, write a file, to VHD";
 
 /// Measures every scenario that is wanted.
-pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Row>, Stop> {
-    // The base is made once, outside every measured time.
-    let base = template(bench, "base", &[])?;
-    checked(&mut build(bench, &base, "base")?)
-        .map_err(|reason| Stop::not_able(format!("could not make the base: {reason}")))?;
+pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Vec<Row> {
+    // Made once, where it is wanted at all, outside every measured time.
+    let base = LazyCell::new(|| make_base(bench).map_err(|stop| format!("no base: {}", stop.message)));
     let mut rows = Vec::new();
     let mut add = |scenario, promise, seconds: &dyn Fn() -> Result<Vec<f64>, String>| {
         if wanted(scenario) {
             eprintln!("  {scenario} ...");
-            rows.push(Row { scenario, by: "aks-jumpbox", seconds: seconds(), promise });
+            let seconds = base.clone().and_then(|()| seconds());
+            rows.push(Row { scenario, by: "aks-jumpbox", seconds, promise });
         }
     };
     add(JQ, Some(6.0), &|| {
@@ -60,7 +60,12 @@ pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Row>,
             Ok(command)
         })
     });
-    Ok(rows)
+    rows
+}
+
+fn make_base(bench: &Bench) -> Result<(), Stop> {
+    let file = template(bench, "base", &[])?;
+    checked(&mut build(bench, &file, "base")?).map(drop).map_err(Stop::not_able)
 }
 
 /// A different script each run, so that its layer is never there already.
@@ -127,12 +132,6 @@ fn boot_seconds(bench: &Bench) -> Result<f64, String> {
     let answer = output(boot.arg(base_disk(bench))).map_err(|stop| stop.message)?;
     let text = String::from_utf8_lossy(&answer.stdout);
     number_after(&text, "\"boot_seconds\":").ok_or_else(|| format!("it did not boot: {}", text.trim()))
-}
-
-/// What the gateway costs beside a direct connection, in its own words.
-pub fn gateway() -> Result<String, String> {
-    let arguments = ["run", "--release", "--quiet", "--package", "egress-gateway", "--example", "throughput"];
-    checked(&mut cargo(&arguments))
 }
 
 fn number_after(text: &str, label: &str) -> Option<f64> {

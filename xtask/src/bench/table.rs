@@ -19,7 +19,7 @@ pub fn render(rows: &[Row]) -> String {
                 let ratio = ratio(rows, row, median);
                 writeln!(
                     text,
-                    "| {scenario} | {by} | {median:.2} | {least:.2}-{most:.2} | {promise} | {ratio} |"
+                    "| {scenario} | {by} | {median:.3} | {least:.3}-{most:.3} | {promise} | {ratio} |"
                 )
             }
             (Err(reason), _) => writeln!(text, "| {scenario} | {by} | {reason} | | {} | |", promise(row)),
@@ -31,13 +31,13 @@ pub fn render(rows: &[Row]) -> String {
 
 fn promise(row: &Row) -> String {
     let kept = if row.breaks_promise() { "not kept" } else { "kept" };
-    row.promise.map_or_else(String::new, |most| format!("at most {most}: {kept}"))
+    row.promise.map_or_else(String::new, |most| format!("at most {most:.3}: {kept}"))
 }
 
 fn ratio(rows: &[Row], row: &Row, median: f64) -> String {
     let ours = rows.iter().find(|ours| ours.scenario == row.scenario && ours.by == "aks-jumpbox");
     match ours.and_then(Row::median) {
-        Some(ours) if row.by != "aks-jumpbox" && ours > 0.0 => format!("{:.1}", median / ours),
+        Some(ours) if row.by != "aks-jumpbox" && ours > 0.0 => format!("{:.2}", median / ours),
         _ => String::new(),
     }
 }
@@ -58,8 +58,11 @@ mod tests {
             row("mkosi", Err("not installed".into()), None),
         ];
         let text = render(&rows);
-        assert!(text.contains("| jq | aks-jumpbox | 6.50 | 5.00-7.00 | at most 6: not kept |  |"), "{text}");
-        assert!(text.contains("| jq | packer | 65.00 | 65.00-65.00 |  | 10.0 |"), "{text}");
+        assert!(
+            text.contains("| jq | aks-jumpbox | 6.500 | 5.000-7.000 | at most 6.000: not kept |  |"),
+            "{text}"
+        );
+        assert!(text.contains("| jq | packer | 65.000 | 65.000-65.000 |  | 10.00 |"), "{text}");
         assert!(text.contains("| jq | mkosi | not installed |"), "{text}");
     }
 

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 
+use crate::limits::Deadlines;
 use crate::name::{Host, split_port};
 use crate::{Connection, Decide, Error};
 
 /// Called with every allowed connection when it ends, and with every refused one the first time that a row of
 /// its kind appears (so that a flood of refused packets is not a flood of calls). Must not block.
 pub type Observer = Arc<dyn Fn(&Connection) + Send + Sync>;
+
+/// Stands for this machine's resolver.
+pub type TestLookup = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
 /// Whether the policy is applied or only compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +54,11 @@ pub struct Config {
     /// How many connections may be open at once (all sessions together); one more is refused and recorded.
     /// Lowered to what the process's limit of open files has room for.
     pub max_connections: usize,
+    /// **For tests only.** Asked for a name's addresses instead of this machine's resolver; none means that there
+    /// is no such name. The addresses are checked like any other answer.
+    pub test_lookup: Option<TestLookup>,
+    /// How long is waited for what.
+    pub deadlines: Deadlines,
     /// Told about connections as they happen.
     pub observer: Option<Observer>,
 }
@@ -67,6 +76,8 @@ impl Config {
             test_names: BTreeMap::new(),
             guest_source,
             max_connections: 4096,
+            test_lookup: None,
+            deadlines: Deadlines::default(),
             observer: None,
         }
     }

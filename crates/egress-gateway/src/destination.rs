@@ -1,7 +1,7 @@
 //! Addresses that nothing in a build may reach, whatever the policy says.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Why an address is out of reach, or `None` when the policy decides alone. `own` are addresses of the host and
 /// of the build machine itself.
@@ -13,9 +13,22 @@ pub(crate) fn forbidden(address: IpAddr, own: &[IpAddr]) -> Option<&'static str>
         IpAddr::V6(address) if address.is_unspecified() => Some("unspecified"),
         IpAddr::V6(address) if address.is_multicast() => Some("multicast"),
         IpAddr::V6(address) if address.is_unicast_link_local() => Some("link-local"),
-        IpAddr::V6(_) => None,
+        IpAddr::V6(address) => embedded(address).and_then(forbidden_v4),
     };
     by_kind.or_else(|| own.contains(&address).then_some("an address of this machine itself"))
+}
+
+/// The IPv4 address that a translator would make of an IPv6 one: IPv4-compatible (RFC 4291 section 2.5.5.1), NAT64
+/// (RFC 6052 section 2.1), 6to4 (RFC 3056 section 2).
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d] = match address.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            [high >> 8, high & 0xff, low >> 8, low & 0xff]
+        }
+        _ => return None,
+    }
+    .map(|part| part.to_be_bytes()[1]);
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
@@ -69,6 +82,10 @@ mod tests {
             ("2001:db8::7", false),
             ("::ffff:127.0.0.1", false),
             ("::ffff:203.0.113.7", false),
+            ("::127.0.0.1", false),
+            ("64:ff9b::a9fe:a9fe", false),
+            ("2002:7f00:1::1", false),
+            ("64:ff9b::a00:1", true),
             ("10.0.0.1", true),
             ("168.63.129.17", true),
             ("203.0.113.8", true),

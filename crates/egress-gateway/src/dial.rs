@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use network_policy::Destination;
 use tokio::net::TcpStream;
@@ -40,11 +41,16 @@ fn failed(why: impl Into<String>) -> DialError {
     DialError::Failed { address: None, why: why.into() }
 }
 
-/// Dials `destination`. Addresses must have been checked before; names are checked here, after resolving them.
+/// A forbidden address among a name's addresses, and why it is forbidden.
+type LeftOut = (IpAddr, &'static str);
+
+/// Dials `destination`. Addresses must have been checked before; names are checked here, after resolving them. Where
+/// a name has other addresses, the forbidden ones are `left_out`.
 pub(crate) async fn dial(
     shared: &Shared,
     destination: &Destination,
     port: u16,
+    left_out: &mut Vec<LeftOut>,
 ) -> Result<Dialled, DialError> {
     let config = &shared.config;
     let name = match destination {
@@ -53,7 +59,7 @@ pub(crate) async fn dial(
     };
     if let Some(test) = name.and_then(|name| config.test_names.get(name)) {
         let port = if test.port() == 0 { port } else { test.port() };
-        return direct(&[SocketAddr::new(test.ip(), port)]).await;
+        return direct(&[SocketAddr::new(test.ip(), port)], config.deadlines.connect).await;
     }
     let mirror = name.and_then(|name| config.mirrors.get(name));
     let port = mirror.map_or(port, |mirror| mirror.port);
@@ -68,11 +74,13 @@ pub(crate) async fn dial(
     }
     let mut addresses = resolve(shared, &host).await?;
     if mirror.is_none() && name.is_some() {
-        addresses = permitted(addresses)?;
+        let own =
+            own_addresses().map_err(|error| failed(format!("list this machine's own addresses: {error}")))?;
+        addresses = permitted(addresses, &own, left_out)?;
     }
     let targets: Vec<SocketAddr> =
         addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
-    direct(&targets).await
+    direct(&targets, config.deadlines.connect).await
 }
 
 async fn resolve(shared: &Shared, host: &str) -> Result<Vec<IpAddr>, DialError> {
@@ -87,35 +95,36 @@ async fn resolve(shared: &Shared, host: &str) -> Result<Vec<IpAddr>, DialError> 
 }
 
 /// Leaves out the addresses that a build must not reach; an error when none is left.
-fn permitted(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, DialError> {
-    let own =
-        own_addresses().map_err(|error| failed(format!("list this machine's own addresses: {error}")))?;
-    let mut refused = None;
+fn permitted(
+    addresses: Vec<IpAddr>,
+    own: &[IpAddr],
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Vec<IpAddr>, DialError> {
     let mut left = Vec::new();
     for address in addresses {
-        match forbidden(address, &own) {
-            Some(why) => refused = Some(DialError::Forbidden { address, why }),
+        match forbidden(address, own) {
+            Some(why) => left_out.push((address, why)),
             None => left.push(address),
         }
     }
-    match refused {
-        Some(refused) if left.is_empty() => Err(refused),
-        _ => Ok(left),
+    match left_out.pop_if(|_| left.is_empty()) {
+        Some((address, why)) => Err(DialError::Forbidden { address, why }),
+        None => Ok(left),
     }
 }
 
-/// Tries the addresses in order.
-async fn direct(targets: &[SocketAddr]) -> Result<Dialled, DialError> {
+/// Tries the first addresses in order.
+async fn direct(targets: &[SocketAddr], most: Duration) -> Result<Dialled, DialError> {
     let mut last = failed("it has no address");
-    for target in targets {
-        let why = match timeout(limits::CONNECT, TcpStream::connect(target)).await {
+    for target in targets.iter().take(limits::ADDRESSES) {
+        let why = match timeout(most, TcpStream::connect(target)).await {
             Ok(Ok(stream)) => {
                 // Latency is worth more than fewer packets; a socket that refuses this still works.
                 let _ = stream.set_nodelay(true);
                 return Ok(Dialled { stream, address: Some(target.ip()), early: Vec::new() });
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", limits::CONNECT.as_secs()),
+            Err(_) => format!("no answer within {most:?}"),
         };
         last = DialError::Failed { address: Some(target.ip()), why: format!("connect to {target}: {why}") };
     }
@@ -127,10 +136,11 @@ async fn through(shared: &Shared, proxy: &UpstreamProxy, authority: &str) -> Res
     let addresses = resolve(shared, &proxy.host).await?;
     let targets: Vec<SocketAddr> =
         addresses.into_iter().map(|address| (address, proxy.port).into()).collect();
-    let Dialled { stream, .. } = direct(&targets).await.map_err(|error| match error {
-        DialError::Failed { why, .. } => failed(format!("upstream proxy: {why}")),
-        forbidden @ DialError::Forbidden { .. } => forbidden,
-    })?;
+    let Dialled { stream, .. } =
+        direct(&targets, shared.config.deadlines.connect).await.map_err(|error| match error {
+            DialError::Failed { why, .. } => failed(format!("upstream proxy: {why}")),
+            forbidden @ DialError::Forbidden { .. } => forbidden,
+        })?;
     let authorization = proxy
         .authorization
         .as_ref()
@@ -140,7 +150,7 @@ async fn through(shared: &Shared, proxy: &UpstreamProxy, authority: &str) -> Res
         write_all(&stream, request.as_bytes()).await?;
         read_answer(&stream).await
     };
-    match timeout(limits::FIRST_MESSAGE * 3, answer).await {
+    match timeout(shared.config.deadlines.message * 3, answer).await {
         Ok(Ok((200..=299, early))) => Ok(Dialled { stream, address: None, early }),
         Ok(Ok((status, _))) => {
             Err(failed(format!("the upstream proxy refused {authority} with status {status}")))
@@ -169,4 +179,31 @@ async fn read_answer(stream: &TcpStream) -> io::Result<(u16, Vec<u8>)> {
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, "its answer is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permit(answers: &[&str]) -> (Result<Vec<IpAddr>, DialError>, Vec<LeftOut>) {
+        let own = ["203.0.113.7".parse().unwrap()];
+        let mut left_out = Vec::new();
+        let addresses = answers.iter().map(|text| text.parse().unwrap()).collect();
+        (permitted(addresses, &own, &mut left_out), left_out)
+    }
+
+    #[test]
+    fn forbidden_addresses_are_left_out_wherever_they_stand_among_good_ones() {
+        let (left, out) = permit(&["127.0.0.1", "192.0.2.1", "169.254.169.254", "203.0.113.7", "192.0.2.2"]);
+        assert_eq!(left.unwrap(), ["192.0.2.1".parse::<IpAddr>().unwrap(), "192.0.2.2".parse().unwrap()]);
+        let why: Vec<_> = out.iter().map(|(_, why)| *why).collect();
+        assert_eq!(why, ["loopback", "link-local", "an address of this machine itself"]);
+    }
+
+    #[test]
+    fn a_name_with_only_forbidden_addresses_is_forbidden() {
+        let (left, out) = permit(&["224.0.0.1", "::1"]);
+        assert!(matches!(left, Err(DialError::Forbidden { why: "loopback", .. })), "{left:?}");
+        assert_eq!(out.len(), 1, "the last one is the connection's own row");
+    }
 }

@@ -43,7 +43,10 @@ impl Shared {
         let most = config.max_connections.min(room_for_connections(config.max_connections));
         Self {
             names: Mutex::default(),
-            resolver: Resolver::of_host(),
+            resolver: match config.test_lookup.clone() {
+                Some(lookup) => Resolver::with(Arc::new(move |name| Ok(lookup(name)))),
+                None => Resolver::of_host(),
+            },
             recorder: Arc::new(Recorder::new(config.observer.clone())),
             places: Arc::new(Semaphore::new(most)),
             most,

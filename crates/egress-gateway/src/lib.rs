@@ -29,8 +29,9 @@ mod refused;
 mod resolver;
 mod tcp;
 
-pub use config::{Config, Mirror, Mode, Observer, UpstreamProxy};
+pub use config::{Config, Mirror, Mode, Observer, TestLookup, UpstreamProxy};
 pub use decide::Decide;
 pub use error::Error;
 pub use gateway::{Gateway, Session};
+pub use limits::Deadlines;
 pub use record::{Connection, EgressRecord, Layer, Outcome};

@@ -2,18 +2,37 @@
 
 use std::time::Duration;
 
-/// How long a client may stay silent before the connection is decided without its first bytes.
-pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(2);
-/// How long a TLS hello or an HTTP head may take once it has begun.
-pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+/// How long a gateway waits, and for what. Its default suits every build; tests use shorter ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Silence of a client before its connection is decided without its first bytes.
+    pub first_byte: Duration,
+    /// Time for a TLS hello or the head of an HTTP request, once it has begun.
+    pub message: Duration,
+    /// Time to reach one address.
+    pub connect: Duration,
+    /// Silence in both directions after which a connection is closed (noticed within twice this time).
+    pub idle: Duration,
+    /// Time in which a client of DNS over TCP must bring its next question and take its answer.
+    pub dns: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(2),
+            message: Duration::from_secs(10),
+            connect: Duration::from_secs(10),
+            idle: Duration::from_mins(10),
+            dns: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Largest TLS hello or HTTP head that is looked at.
 pub(crate) const LARGEST_MESSAGE: usize = 32 * 1024;
-/// Time to reach one address.
-pub(crate) const CONNECT: Duration = Duration::from_secs(10);
-/// Silence in both directions after which a connection is closed (noticed within twice this time).
-pub(crate) const IDLE: Duration = Duration::from_mins(10);
-/// Silence after which a DNS-over-TCP connection is closed.
-pub(crate) const DNS_IDLE: Duration = Duration::from_secs(10);
+/// Addresses of one name that are tried, so that an answer with hundreds of dead ones holds nobody up for an hour.
+pub(crate) const ADDRESSES: usize = 8;
 /// DNS questions of one step that may wait for the host's resolver at once.
 pub(crate) const DNS_WAITING: usize = 512;
 /// What connections of a finished step get to deliver their last bytes.

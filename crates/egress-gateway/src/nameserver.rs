@@ -38,7 +38,6 @@ pub(crate) async fn serve(shared: Arc<Shared>, step: u32, socket: Arc<UdpSocket>
             Some(_) = waiting.join_next() => continue,
         };
         match letter {
-            // When too many questions wait for the host's resolver, the client's own retries are soon enough.
             Ok(Some(letter)) if waiting.len() < limits::DNS_WAITING => {
                 let (shared, socket) = (Arc::clone(&shared), Arc::clone(&socket));
                 waiting.spawn(async move {
@@ -48,10 +47,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, step: u32, socket: Arc<UdpSocket>
                     }
                 });
             }
+            // The client's own retries are soon enough.
+            Ok(Some(_)) => shared.recorder.add(flooded().row(step, None, None, PORT, "dns")),
             // Only errors of single datagrams (such as an ICMP answer to a reply) are reported here.
             Ok(_) | Err(_) => tokio::task::yield_now().await,
         }
     }
+}
+
+/// The refusal of a question while too many wait for the host's resolver.
+fn flooded() -> Ruling {
+    Ruling::refusal(format!("more than {} DNS questions at once", limits::DNS_WAITING))
 }
 
 /// One datagram; `None` when it cannot be answered.
@@ -81,23 +87,44 @@ fn send(socket: &UdpSocket, letter: &Letter, reply: &[u8]) -> io::Result<usize> 
     Ok(sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&letter.from))?)
 }
 
-/// Answers questions over TCP (RFC 7766), until the client closes or falls silent.
+/// Answers questions over TCP (RFC 7766), until the client closes, falls silent or dawdles.
 pub(crate) async fn serve_stream(shared: &Shared, step: u32, client: TcpStream) {
     let mut bytes = Vec::new();
+    let most = shared.config.deadlines.dns;
+    let refuse = |rule| shared.recorder.add(Ruling::refusal(rule).row(step, None, None, PORT, "dns"));
     loop {
-        while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
+        let question = match timeout(most, next_question(&client, &mut bytes)).await {
+            Ok(Ok(Some(question))) => question,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return refuse("its DNS question is too large");
+            }
+            Err(_) if !bytes.is_empty() => return refuse("its DNS question never ended"),
+            _ => return,
+        };
+        let Some(reply) = answer(shared, step, &question).await else { return };
+        let Ok(size) = u16::try_from(reply.len()) else { return };
+        let framed = [&size.to_be_bytes(), &reply[..]].concat();
+        if !matches!(timeout(most, write_all(&client, &framed)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// Takes the next question out of `bytes`, reading as far as necessary; `None` at the end.
+async fn next_question(client: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    loop {
+        if let Some((length, rest)) = bytes.split_first_chunk::<2>() {
             let length = usize::from(u16::from_be_bytes(*length));
-            let Some(question) = rest.get(..length) else { break };
-            let Some(reply) = answer(shared, step, question).await else { return };
-            bytes.drain(..2 + length);
-            let Ok(size) = u16::try_from(reply.len()) else { return };
-            if write_all(&client, &[&size.to_be_bytes(), &reply[..]].concat()).await.is_err() {
-                return;
+            if length > LARGEST_QUESTION {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            if let Some(question) = rest.get(..length).map(<[u8]>::to_vec) {
+                bytes.drain(..2 + length);
+                return Ok(Some(question));
             }
         }
-        match timeout(limits::DNS_IDLE, read_some(&client, &mut bytes)).await {
-            Ok(Ok(1..)) => {}
-            _ => return,
+        if read_some(client, bytes).await? == 0 {
+            return Ok(None);
         }
     }
 }

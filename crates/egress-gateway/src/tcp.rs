@@ -130,7 +130,7 @@ impl Call<'_> {
                 return self.carry(client, &destination, &ruling, None).await;
             }
         }
-        let Ok(first) = first_bytes(client, false).await else { return false };
+        let Ok(first) = first_bytes(client, false, &self.shared.config.deadlines).await else { return false };
         let (destination, application) = match self.meant.flow(&first.opening) {
             Ok((destination, _)) if first.ended && first.bytes.is_empty() => {
                 return self.only_knocked(&destination);
@@ -186,7 +186,14 @@ impl Call<'_> {
         first: Option<First>,
     ) -> bool {
         let mut open = Open::new(&self.shared.recorder, self.row(ruling, Some(destination)));
-        let dialled = match dial(self.shared, destination, self.meant.port).await {
+        let mut left_out = Vec::new();
+        let dialled = dial(self.shared, destination, self.meant.port, &mut left_out).await;
+        for (address, why) in left_out {
+            let mut row = self.row(&forbidden_answer(why), Some(destination));
+            row.address = Some(address);
+            self.shared.recorder.add(row);
+        }
+        let dialled = match dialled {
             Ok(dialled) => dialled,
             Err(DialError::Failed { address, why }) => {
                 open.connection.address = address.or(open.connection.address);
@@ -194,8 +201,7 @@ impl Call<'_> {
                 return false;
             }
             Err(DialError::Forbidden { address, why }) => {
-                let rule = format!("the name resolves to a forbidden address: {why}");
-                open.connection = self.row(&Ruling::refusal(rule), Some(destination));
+                open.connection = self.row(&forbidden_answer(why), Some(destination));
                 open.connection.address = Some(address);
                 return false;
             }
@@ -210,7 +216,7 @@ impl Call<'_> {
             });
         }
         let sides = (client, &dialled.stream);
-        match forward(sides, first, &dialled.early, &self.meant, &open).await {
+        match forward(sides, first, &dialled.early, &self.meant, &open, &self.shared.config.deadlines).await {
             Ok(()) => true,
             Err(stop) => {
                 if matches!(stop, Stop::Idle) {
@@ -252,6 +258,11 @@ impl Call<'_> {
         let address = name.is_none().then_some(self.meant.address);
         ruling.row(self.step, name, address, self.meant.port, "tcp")
     }
+}
+
+/// The refusal of what a resolver answered.
+fn forbidden_answer(why: &str) -> Ruling {
+    Ruling::refusal(format!("the name resolves to a forbidden address: {why}"))
 }
 
 #[cfg(test)]

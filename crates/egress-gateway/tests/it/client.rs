@@ -13,20 +13,27 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
 use crate::servers::{BLOCK, BULK, pattern, stamp};
 
 /// Nothing here takes this long; a test that waits for it fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The server that a step asks; any address is the gateway.
-const SERVER: &str = "192.0.2.53:53";
+pub const SERVER: &str = "192.0.2.53:53";
+
+fn block(content: &[u8]) -> Vec<u8> {
+    [&u16::try_from(content.len()).unwrap().to_be_bytes()[..], content].concat()
+}
 
 /// A TLS hello for a server name.
 pub fn client_hello(name: &str) -> Vec<u8> {
-    let block = |content: &[u8]| [&u16::try_from(content.len()).unwrap().to_be_bytes()[..], content].concat();
     let entry = [&[0][..], &block(name.as_bytes())].concat();
-    let extensions = [&[0, 0][..], &block(&block(&entry))].concat();
-    let body = [&[3, 3][..], &[9; 32], &[0], &block(&[0x13, 1]), &[1, 0], &block(&extensions)].concat();
+    hello_with(&[&[0, 0][..], &block(&block(&entry))].concat())
+}
+
+/// A TLS hello with these extensions.
+fn hello_with(extensions: &[u8]) -> Vec<u8> {
+    let body = [&[3, 3][..], &[9; 32], &[0], &block(&[0x13, 1]), &[1, 0], &block(extensions)].concat();
     [&[22, 3, 1][..], &block(&[&[1, 0][..], &block(&body)].concat())].concat()
 }
 
-fn query(name: &str, kind: TYPE) -> Vec<u8> {
+pub fn query(name: &str, kind: TYPE) -> Vec<u8> {
     let mut packet = Packet::new_query(4711);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
     packet.questions.push(Question::new(Name::new_unchecked(name), kind.into(), CLASS::IN.into(), false));
@@ -55,7 +62,7 @@ fn ask_tcp(server: &str, question: &[u8]) -> io::Result<Vec<u8>> {
     Ok(reply)
 }
 
-fn told(reply: &[u8]) -> String {
+pub fn told(reply: &[u8]) -> String {
     let packet = Packet::parse(reply).unwrap();
     match (packet.rcode(), packet.answers.first().map(|answer| &answer.rdata)) {
         (RCODE::NoError, Some(RData::A(a))) => IpAddr::from(a.address.to_be_bytes()).to_string(),
@@ -65,14 +72,14 @@ fn told(reply: &[u8]) -> String {
     }
 }
 
-fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
 
 /// `host:port`, where a host that is no address is asked for first.
-fn find(target: &str) -> Result<SocketAddr, String> {
+pub fn find(target: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = target.parse() {
         return Ok(address);
     }
@@ -83,7 +90,7 @@ fn find(target: &str) -> Result<SocketAddr, String> {
 }
 
 /// How a connection broke. Whoever writes at that moment sees a reset under another name.
-fn end(error: &io::Error) -> String {
+pub fn end(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe => {
             "reset".to_owned()
@@ -93,7 +100,7 @@ fn end(error: &io::Error) -> String {
 }
 
 /// Sends bytes, ends its own direction and reads all there is.
-fn exchange(to: SocketAddr, bytes: &[u8]) -> String {
+pub fn exchange(to: SocketAddr, bytes: &[u8]) -> String {
     let mut received = Vec::new();
     let result = connect(to).and_then(|mut stream| {
         stream.write_all(bytes)?;
@@ -107,7 +114,29 @@ fn exchange(to: SocketAddr, bytes: &[u8]) -> String {
     }
 }
 
-/// One line each: `TARGET tls NAME`, `TARGET http HOST`, `TARGET raw TEXT`; answers line by line.
+/// A TLS hello, in as many records as it takes, that is larger than anyone's.
+fn huge_hello() -> Vec<u8> {
+    let message = [&[1, 0, 0xff, 0xff][..], &vec![0; 0xffff]].concat();
+    message.chunks(1 << 14).flat_map(|part| [&[22, 3, 1][..], &block(part)].concat()).collect()
+}
+
+/// Like [`exchange`], every byte in a segment of its own.
+fn exchange_split(to: SocketAddr, bytes: &[u8]) -> String {
+    let sent = connect(to).and_then(|mut stream| {
+        stream.set_nodelay(true)?;
+        bytes.iter().try_for_each(|byte| stream.write_all(&[*byte]))?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).map(|_| received)
+    });
+    match sent {
+        Ok(received) if received == bytes => "the same".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// One line each: `TARGET tls NAME`, `TARGET http HOST`, `TARGET raw TEXT`, TLS hellos `split NAME`, `huge -` and
+/// `unnamed -`; answers line by line.
 pub fn talk(_: &JobContext, input: &str) -> Result<String, String> {
     let mut output = Vec::new();
     for line in input.lines() {
@@ -116,6 +145,12 @@ pub fn talk(_: &JobContext, input: &str) -> Result<String, String> {
         };
         let bytes = match kind {
             "tls" => [client_hello(what), vec![23, 3, 3, 0, 4, 1, 2, 3, 4]].concat(),
+            "split" => {
+                output.push(exchange_split(find(target)?, &client_hello(what)));
+                continue;
+            }
+            "huge" => huge_hello(),
+            "unnamed" => hello_with(&[]),
             "http" => format!("GET /x HTTP/1.1\r\nHost: {what}\r\n\r\n").into_bytes(),
             _ => what.replace("\\n", "\r\n").into_bytes(),
         };

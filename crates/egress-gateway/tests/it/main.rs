@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "tests")]
 
 mod allowed;
+mod attack;
+mod attacker;
 mod client;
 mod refused;
 mod servers;
@@ -22,6 +24,12 @@ const JOBS: &[Job] = &[
     Job { name: "parallel", run: client::parallel },
     Job { name: "bulk", run: client::bulk },
     Job { name: "hold", run: client::hold },
+    Job { name: "trickle", run: attacker::trickle },
+    Job { name: "silent_crowd", run: attacker::silent_crowd },
+    Job { name: "greeted_crowd", run: attacker::greeted_crowd },
+    Job { name: "pipelined", run: attacker::pipelined },
+    Job { name: "question_flood", run: attacker::question_flood },
+    Job { name: "malformed_questions", run: attacker::malformed_questions },
 ];
 
 type TestResult = Result<(), Failed>;
@@ -50,6 +58,14 @@ fn main() {
         ("everything_goes_through_the_upstream_proxy", settings::upstream_proxy),
         ("a_mirror_takes_the_place_of_an_archive", settings::mirror),
         ("one_connection_too_many_is_refused_and_recorded", settings::too_many),
+        ("a_message_that_is_trickled_ends_by_the_gateways_deadline", attack::trickled_messages),
+        ("two_thousand_silent_connections_are_ended_and_counted", attack::silent_crowd),
+        ("two_thousand_open_connections_cost_bounded_memory", attack::open_crowd),
+        ("a_pipelined_request_to_another_host_is_refused", attack::pipelining),
+        ("hellos_that_are_split_huge_or_without_a_name", attack::hellos),
+        ("a_flood_of_questions_is_refused_and_recorded", attack::question_flood),
+        ("malformed_questions_do_no_harm", attack::malformed_questions),
+        ("forbidden_addresses_in_answers_are_never_dialled", attack::rebinding),
     ];
     let trials = tests.iter().map(|(name, test)| Trial::test(*name, *test)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -103,7 +103,7 @@ pub fn out_of_reach() -> TestResult {
     // Even a policy that allows everything does not open the way to this machine.
     let config = config(Arc::new(Always(Verdict::Allowed)), &[]);
     let mut targets: Vec<SocketAddr> =
-        ["168.63.129.16:80", "169.254.169.254:80", "10.0.0.5:15001", "10.0.0.4:80"]
+        ["168.63.129.16:80", "169.254.169.254:80", "10.0.0.5:15001", "10.0.0.4:80", "127.0.0.1:15001"]
             .iter()
             .map(|text| text.parse().unwrap())
             .collect();

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 /// Serves every connection on a thread of its own, for as long as the test's process lives.
@@ -15,6 +16,40 @@ pub fn serve(handle: fn(TcpStream) -> io::Result<()>) -> SocketAddr {
         }
     });
     address
+}
+
+/// A server that only listens, and what it heard on each connection, as soon as that ends.
+pub fn listening() -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, heard) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut bytes = Vec::new();
+            // A reset ends a connection as well as anything.
+            let _ = stream.read_to_end(&mut bytes);
+            let _ = tell.send(bytes);
+        }
+    });
+    (address, heard)
+}
+
+/// Greets that many connections without a thread for each, then looks, tells what it saw, and closes all.
+pub fn crowd<T: Send + 'static>(
+    size: usize,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> (SocketAddr, Receiver<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, seen) = channel();
+    thread::spawn(move || {
+        let mut held: Vec<TcpStream> = listener.incoming().flatten().take(size).collect();
+        for stream in &mut held {
+            stream.write_all(b"welcome\n").unwrap();
+        }
+        let _ = tell.send(look());
+    });
+    (address, seen)
 }
 
 /// An address on which nothing listens.

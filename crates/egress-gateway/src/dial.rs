@@ -201,6 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_addresses_only_the_first_are_tried() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let end = runtime.block_on(async {
+            let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut targets = vec![closed; limits::ADDRESSES];
+            targets.push(listener.local_addr().unwrap());
+            direct(&targets, Duration::from_secs(10)).await.map(|dialled| dialled.address)
+        });
+        assert!(matches!(end, Err(DialError::Failed { address: Some(_), .. })), "{end:?}");
+    }
+
+    #[test]
     fn a_name_with_only_forbidden_addresses_is_forbidden() {
         let (left, out) = permit(&["224.0.0.1", "::1"]);
         assert!(matches!(left, Err(DialError::Forbidden { why: "loopback", .. })), "{left:?}");

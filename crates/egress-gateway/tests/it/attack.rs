@@ -102,6 +102,17 @@ pub fn pipelining() -> TestResult {
     Ok(())
 }
 
+pub fn http_2() -> TestResult {
+    let (server, heard) = listening();
+    let config = config(allow(&["allowed.example.com:80"]), &[(NAME, server)]);
+    let input = "allowed.example.com:80 raw PRI * HTTP/2.0\\n\\nSM\\n\\n";
+    let (output, record) = run(config, "talk", input)?;
+    assert_eq!(output, RESET);
+    assert_eq!(only(&record, |row| row.refused).name.as_deref(), Some(NAME));
+    assert!(heard.try_recv().is_err(), "nothing was dialled");
+    Ok(())
+}
+
 pub fn hellos() -> TestResult {
     let config = config(allow(&["allowed.example.com:443"]), &[(NAME, serve(repeat))]);
     let input = "allowed.example.com:443 split allowed.example.com\n\

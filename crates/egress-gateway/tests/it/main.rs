@@ -5,10 +5,12 @@
 mod allowed;
 mod attack;
 mod attacker;
+mod capture;
 mod client;
 mod refused;
 mod servers;
 mod settings;
+mod wire;
 mod world;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -65,6 +67,8 @@ fn main() {
         ("hellos_that_are_split_huge_or_without_a_name", attack::hellos),
         ("a_flood_of_questions_is_refused_and_recorded", attack::question_flood),
         ("malformed_questions_do_no_harm", attack::malformed_questions),
+        ("a_preface_of_http_2_is_no_http_request_to_an_allowed_host", attack::http_2),
+        ("only_what_is_allowed_is_seen_on_this_machines_interfaces", wire::nothing_but_what_is_allowed),
         ("forbidden_addresses_in_answers_are_never_dialled", attack::rebinding),
     ];
     let trials = tests.iter().map(|(name, test)| Trial::test(*name, *test)).collect();

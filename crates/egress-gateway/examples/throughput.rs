@@ -25,9 +25,11 @@ use std::time::{Duration, Instant};
 use egress_gateway::{Config, Decide, Gateway};
 use network_policy::{Decision, Flow, Layer, Verdict};
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use sandbox::{Entry, Exit, Job, JobContext, Spec};
 
-/// The name that the server has inside; the gateway knows its address, outside nobody looks up anything.
+/// The name of the server: from this machine's resolver (by a hosts file, so that no server's delay counts for us) or
+/// from the gateway.
 const NAME: &str = "bench.example.com";
 /// Bytes of a transfer from memory to memory.
 const BULK: u64 = 4 << 30;
@@ -77,16 +79,20 @@ impl Decide for Everything {
 
 fn main() {
     sandbox::enter_if_requested(&[Job { name: "measure", run: measure_inside }]);
-    let server = start_server();
     let folder = std::env::temp_dir().join(format!("egress-gateway-throughput-{}", std::process::id()));
     fs::create_dir(&folder).unwrap();
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    replace("/etc/hosts", &folder, &format!("127.0.0.1 {NAME}\n"));
+    let server = start_server();
+    let outside = format!("{NAME}:{}", server.port());
     let mut config = Config::new(Arc::new(Everything), Ipv4Addr::new(10, 0, 0, 4));
     config.test_names.insert(NAME.to_owned(), server);
     let gateway = Gateway::start(config).unwrap();
     for (index, (name, _)) in SCENARIOS.iter().enumerate() {
         let (mut direct, mut through) = (String::new(), String::new());
         for _ in 0..ROUNDS {
-            let _ = write!(direct, " {:.6}", measure(index, &server.to_string(), &folder));
+            let _ = write!(direct, " {:.6}", measure(index, &outside, &folder));
             let _ = write!(through, " {}", measure_through(&gateway, index, &folder));
         }
         println!("{name}\t{}\t{}", direct.trim_start(), through.trim_start());
@@ -123,17 +129,23 @@ fn measure_inside(_: &JobContext, input: &str) -> Result<String, String> {
     let (scenario, folder) = input.split_once(' ').unwrap();
     let folder = PathBuf::from(folder);
     // The job sees the host's files; the host's name server may be on loopback, which is the sandbox's own here.
-    let servers = folder.join("resolv.conf");
-    fs::write(&servers, "nameserver 192.0.2.53\n").unwrap();
-    mount(Some(&servers), "/etc/resolv.conf", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    replace("/etc/resolv.conf", &folder, "nameserver 192.0.2.53\n");
+    replace("/etc/hosts", &folder, "");
     Ok(format!("{:.6}", measure(scenario.parse().unwrap(), &format!("{NAME}:80"), &folder)))
+}
+
+/// Gives a file of this process's mount namespace another content.
+fn replace(file: &str, folder: &Path, content: &str) {
+    let source = folder.join(format!("{}-{}", file.replace('/', "-"), content.len()));
+    fs::write(&source, content).unwrap();
+    mount(Some(&source), file, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
 }
 
 /// Downloads `bytes` from below `path`; a hundred times when `options` ask for parallel transfers.
 fn curl(server: &str, path: &str, bytes: u64, to: &Path, options: &[&str]) {
     let times = if options.is_empty() { "" } else { "?[1-100]" };
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*"]).args(options).arg("--output").arg(to);
+    curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--ipv4"]).args(options).arg("--output").arg(to);
     let status = curl.arg(format!("http://{server}{path}{bytes}{times}")).status().unwrap();
     assert!(status.success(), "{curl:?}: {status}");
 }

@@ -145,7 +145,10 @@ fn replace(file: &str, folder: &Path, content: &str) {
 fn curl(server: &str, path: &str, bytes: u64, to: &Path, options: &[&str]) {
     let times = if options.is_empty() { "" } else { "?[1-100]" };
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--ipv4"]).args(options).arg("--output").arg(to);
+    curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--ipv4"])
+        .args(options)
+        .arg("--output")
+        .arg(to);
     let status = curl.arg(format!("http://{server}{path}{bytes}{times}")).status().unwrap();
     assert!(status.success(), "{curl:?}: {status}");
 }

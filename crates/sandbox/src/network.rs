@@ -97,7 +97,8 @@ fn proxy_listener() -> nix::Result<OwnedFd> {
     setsockopt(&tcp, sockopt::IpTransparent, &true)?;
     setsockopt(&tcp, sockopt::TcpCongestion, &CONGESTION_CONTROL.into())?;
     bind(tcp.as_raw_fd(), &address(Ipv4Addr::LOCALHOST, PROXY_PORT))?;
-    listen(&tcp, Backlog::new(1024)?)?;
+    // As many as the kernel lets wait: a client of a connection that did not fit would wait for ever, in silence.
+    listen(&tcp, Backlog::MAXCONN)?;
     Ok(tcp)
 }
 

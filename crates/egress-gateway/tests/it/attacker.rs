@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sandbox::JobContext;
 use simple_dns::TYPE;
 
@@ -41,26 +42,27 @@ fn dawdle(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Opens a crowd of connections that say nothing and waits until the gateway has ended every one.
 pub fn silent_crowd(_: &JobContext, input: &str) -> Result<String, String> {
-    let held = open_crowd(input)?;
+    let held = open_crowd(input, |_| Ok(()))?;
     let ended = held.into_iter().map(|mut stream| stream.read(&mut [0]));
     Ok(ended.filter(|read| matches!(read, Err(error) if end(error) == "reset")).count().to_string())
 }
 
-/// Opens a crowd of connections that are greeted, and holds them until the server closes one.
+/// Opens a crowd of connections, each once the one before was greeted, and holds them until the server closes one.
 pub fn greeted_crowd(_: &JobContext, input: &str) -> Result<String, String> {
-    let mut held = open_crowd(input)?;
-    for stream in &mut held {
-        stream.read_exact(&mut [0; 8]).map_err(|error| error.to_string())?;
-    }
+    let mut held = open_crowd(input, |stream| stream.read_exact(&mut [0; 8]))?;
     let _ = held[0].read(&mut [0]);
     Ok(held.len().to_string())
 }
 
-fn open_crowd(target: &str) -> Result<Vec<TcpStream>, String> {
-    let (_, most) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most).unwrap();
+fn open_crowd(target: &str, begin: fn(&mut TcpStream) -> io::Result<()>) -> Result<Vec<TcpStream>, String> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let to = find(target)?;
-    (0..CROWD).map(|_| connect(to).map_err(|error| error.to_string())).collect()
+    let open = |_| {
+        let mut stream = connect(to)?;
+        begin(&mut stream).map(|()| stream)
+    };
+    (0..CROWD).map(open).collect::<io::Result<_>>().map_err(|error| error.to_string())
 }
 
 /// A request for the first host and, in the same packet, one for the second.

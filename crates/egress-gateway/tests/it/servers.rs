@@ -43,11 +43,10 @@ pub fn crowd<T: Send + 'static>(
     let address = listener.local_addr().unwrap();
     let (tell, seen) = channel();
     thread::spawn(move || {
-        let mut held: Vec<TcpStream> = listener.incoming().flatten().take(size).collect();
-        for stream in &mut held {
-            stream.write_all(b"welcome\n").unwrap();
-        }
+        let greeted = |mut stream: TcpStream| stream.write_all(b"welcome\n").map(|()| stream).ok();
+        let held: Vec<TcpStream> = listener.incoming().flatten().filter_map(greeted).take(size).collect();
         let _ = tell.send(look());
+        drop(held);
     });
     (address, seen)
 }

@@ -176,10 +176,8 @@ impl Machine {
     /// # Errors
     /// A tool's error or [`BootError::Cancelled`].
     pub fn interactive(&self) -> Result<(), BootError> {
-        self.client.terminal(&|| match self.cancel.load(Ordering::Relaxed) {
-            true => Err(BootError::Cancelled),
-            false => Ok(()),
-        })
+        let watch = || if self.cancel.load(Ordering::Relaxed) { Err(BootError::Cancelled) } else { Ok(()) };
+        self.client.terminal(&watch)
     }
 
     /// Asks the guest for its machine-id and host keys.

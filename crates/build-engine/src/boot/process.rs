@@ -127,11 +127,13 @@ pub(super) fn run_watched(
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
     let begun = Instant::now();
-    let outcome = wait_watched(&mut child, &|| match begun.elapsed() > limit {
-        true => Err(BootError::Unfinished { command: what.to_owned(), limit }),
-        false => watch(),
-    })
-    .map_err(could_not_run)?;
+    let in_time = || {
+        if begun.elapsed() > limit {
+            return Err(BootError::Unfinished { command: what.to_owned(), limit });
+        }
+        watch()
+    };
+    let outcome = wait_watched(&mut child, &in_time).map_err(could_not_run)?;
     let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
     let (stdout, stderr) = (text(stdout), text(stderr));
     Ok(Finished { status: outcome?, stdout, stderr })

@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod settings;
 mod summary;
+mod timings;
 mod trial;
 
 use std::ffi::OsString;

@@ -25,9 +25,11 @@ use crate::manifest::{BaseNote, Manifest, Output, Seal, Stage};
 use crate::network::{self, BuildOnly};
 use crate::output;
 use crate::packages;
+use crate::read_ahead::ReadAhead;
 use crate::request::{BuildReport, BuildRequest};
 use crate::run::Context;
 use crate::step::{Fetch, Machine, Task};
+use crate::timeline::Timeline;
 use crate::user;
 use crate::validate;
 
@@ -47,6 +49,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let mut work = cache.work()?;
     let log_path = request.output.join("customization.log");
     let log = RefCell::new(PackerLog::create(&log_path, &uuid::Uuid::new_v4().to_string())?);
+    let timeline = Timeline::new(started);
     let own_connections = RefCell::new(Vec::new());
     let earlier_connections = RefCell::new(Vec::new());
     let session = Build {
@@ -71,6 +74,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         own_connections: &own_connections,
         earlier_connections: &earlier_connections,
         deadline: started + Duration::from_secs(u64::from(minutes) * 60),
+        timeline: &timeline,
     };
     for text in &warnings {
         observer(&Event::Warning { text: text.clone() });
@@ -132,17 +136,16 @@ impl Build<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Made> {
         // As the service does at submission: what cannot be fetched is known before anything runs.
-        let (tasks, validators) = self.tasks(context)?;
-        let base = base::ensure(context, distribution, self.request.options.refresh)?;
+        let (tasks, validators) = context.timeline.part("sources", || self.tasks(context))?;
+        let base = context
+            .timeline
+            .part("base", || base::ensure(context, distribution, self.request.options.refresh))?;
         self.manifest.borrow_mut().base = Some(base_note(&base));
         let policy = self.policy(&base);
         let mode = if self.request.options.learn { Mode::Learn } else { Mode::Enforce };
         let gateway = self.request.outbound.gateway(mode, Some(&policy))?;
-        let build_only = BuildOnly::prepare(
-            &context.work.folder("only")?,
-            &base.root,
-            &self.request.outbound.authorities,
-        )?;
+        let build_only =
+            BuildOnly::prepare(&context.work.folder("only")?, &base, &self.request.outbound.authorities)?;
         let machine = Machine {
             gateway: &gateway,
             policy: &policy,
@@ -150,9 +153,12 @@ impl Build<'_> {
             packages: packages::store(context, &base)?,
         };
         let environment = self.environment(&policy, &build_only);
+        let (selected, all) = self.selected(&tasks)?;
+        let read_ahead = ReadAhead::of(base.root.clone());
         let customizing = Customizing {
             machine: &machine,
             base: &base,
+            read_ahead: all.then_some(&read_ahead),
             environment: &environment,
             freshness: Freshness {
                 no_cache: self.request.options.no_cache,
@@ -161,11 +167,12 @@ impl Build<'_> {
             previous: self.previous.as_ref(),
             notes: &self.notes,
         };
-        let (selected, all) = self.selected(&tasks)?;
-        let result = Stack::new(context, &base).and_then(|stack| {
-            customizing
-                .run(context, stack, selected)
-                .map_err(|failed| self.after_failure(context, &machine, *failed))
+        let result = context.timeline.part("customize", || {
+            Stack::new(context, &base).and_then(|stack| {
+                customizing
+                    .run(context, stack, selected)
+                    .map_err(|failed| self.after_failure(context, &machine, *failed))
+            })
         });
         let result = result.and_then(|stack| {
             if all { self.image(context, &machine, &stack, &validators, warnings) } else { Ok(nothing()) }
@@ -264,7 +271,7 @@ impl Build<'_> {
             // Why it failed is what counts; what could not be removed now is removed by the next build.
             let _ = output::remove_unfinished(&self.request.output, &self.request.name);
         })?;
-        self.note_image(context, &file, &path, &finished, &key)?;
+        context.timeline.part("distribute", || self.note_image(context, &file, &path, &finished, &key))?;
         match failure {
             Some(failure) => {
                 // Without a seal, the next build makes the image anew and validates it again.
@@ -293,12 +300,17 @@ impl Build<'_> {
         (context.observer)(&Event::Phase { name: Phase::Disk });
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
         let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
-        let finished = finish::run(context, &Order { size_gib, vhd }, &stack.lowers)?;
+        let order = Order { size_gib, vhd };
+        let finish = || finish::run(context, &order, &stack.lowers);
+        let (finished, mut stages) = context.timeline.part("disk", finish)?;
         for line in &finished.generalised {
             context.log.borrow_mut().say(line)?;
         }
         context.log.borrow_mut().telemetry("ending", "shell")?;
         let failure = self.validated(context, machine, &fresh, validators, warnings)?;
+        let mut manifest = self.manifest.borrow_mut();
+        stages.append(&mut manifest.stages);
+        manifest.stages = stages;
         (context.observer)(&Event::Phase { name: Phase::Distribute });
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
         Ok((finished, failure))
@@ -319,7 +331,9 @@ impl Build<'_> {
         }
         (context.observer)(&Event::Phase { name: Phase::Validate });
         let log = self.request.output.join("validation.log");
-        match validate::run(context, machine, disk, validators, &log, self.request.template.customize.len()) {
+        let steps_before = self.request.template.customize.len();
+        let run = || validate::run(context, machine, disk, validators, &log, steps_before);
+        match context.timeline.part("validate", run) {
             Err(error @ BuildError::Step(_)) => {
                 let validate = self.request.template.validate.as_ref();
                 if !validate.is_some_and(|validate| validate.continue_distribute_on_failure) {
@@ -393,8 +407,6 @@ impl Build<'_> {
                 file: file.into(),
             });
         }
-        let before: Vec<_> = finished.stages.clone();
-        manifest.stages.splice(0..0, before);
         manifest.image = Some(file.to_owned());
         manifest.content_sha256 = Some(finished.content_sha256.clone());
         manifest.bytes = Some(finished.bytes);
@@ -419,6 +431,8 @@ impl Build<'_> {
         crate::manifest::replace(&self.request.output.join("egress.json"), &text)?;
         let mut manifest = self.manifest.borrow_mut();
         manifest.steps.clone_from(&self.notes.borrow());
+        manifest.timeline = context.timeline.parts();
+        (context.observer)(&Event::Timings { parts: manifest.timeline.clone() });
         if let Err(error) = made {
             manifest.error = Some(error.to_string());
             let mut log = context.log.borrow_mut();

@@ -13,6 +13,7 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Phase, StepState};
 use crate::manifest::{Manifest, StepNote};
 use crate::packages;
+use crate::read_ahead::ReadAhead;
 use crate::run::Context;
 use crate::step::{Machine, Task};
 use crate::user;
@@ -82,6 +83,8 @@ pub struct Customizing<'a> {
     pub machine: &'a Machine<'a>,
     /// The base.
     pub base: &'a Base,
+    /// Reads the base while the first step runs, for whoever writes the disk; none when no disk is wanted.
+    pub read_ahead: Option<&'a ReadAhead>,
     /// Digest of what steps run in: user, variables, network policy in force.
     pub environment: &'a str,
     /// Which cached layers count.
@@ -132,10 +135,12 @@ impl Customizing<'_> {
         match self.usable(context.cache, &step) {
             Ok(layer) => self.reuse(context, stack, &step, layer),
             Err(why) => {
+                self.read_ahead.iter().for_each(|ahead| ahead.start());
                 (context.observer)(&step.event(StepState::Started, None, Some(why), None));
                 let scratch = context.work.overlay("step")?;
                 *scratch_out.borrow_mut() = Some(scratch.clone());
-                self.execute(context, stack, &step, &scratch)
+                let name = format!("step {}: {}", task.index, task.name);
+                context.timeline.part(name, || self.execute(context, stack, &step, &scratch))
             }
         }
     }
@@ -177,7 +182,9 @@ impl Customizing<'_> {
             self.notes.borrow_mut().push(step.note("failed", None, seconds, self.environment));
         })?;
         logged?;
-        self.share_packages(context, stack, scratch, &outcome.added_packages)?;
+        context
+            .timeline
+            .part("packages", || self.share_packages(context, stack, scratch, &outcome.added_packages))?;
         let record = LayerRecord {
             key: step.key.clone(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -187,7 +194,9 @@ impl Customizing<'_> {
             seconds: outcome.seconds,
             connections: outcome.connections,
         };
-        context.cache.seal_layer(&scratch.join("upper"), &record, context.work)?;
+        context
+            .timeline
+            .part("seal", || context.cache.seal_layer(&scratch.join("upper"), &record, context.work))?;
         (context.observer)(&step.event(StepState::Succeeded, Some(outcome.seconds), None, None));
         self.notes.borrow_mut().push(step.note("succeeded", None, outcome.seconds, self.environment));
         stack.push(&record);

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 pub use egress_gateway::Connection;
 
+use crate::timeline::Part;
+
 /// Receives events, from any thread, in the order in which they happened.
 pub type Observer<'a> = dyn Fn(&Event) + Send + Sync + 'a;
 
@@ -59,6 +61,11 @@ pub enum Event {
     Warning {
         /// One sentence.
         text: String,
+    },
+    /// Where the time went, however the build ended; the engine's last event.
+    Timings {
+        /// The build's parts, as in the manifest's `timeline`.
+        parts: Vec<Part>,
     },
     /// The build ended well; the last event.
     Done(Done),

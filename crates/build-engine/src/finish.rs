@@ -2,6 +2,7 @@
 //! because all of it needs the merged view of the layers.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use sandbox::{Job, JobContext};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::disk::{self, DiskError, DiskIds, DiskSpec};
 use crate::error::{BuildError, Result, full_text};
 use crate::generalise;
 use crate::manifest::Stage;
+use crate::read_ahead::ReadAhead;
 use crate::rooted::Rooted;
 use crate::run::Context;
 use crate::sbom;
@@ -39,41 +41,44 @@ pub struct Finished {
     pub generalised: Vec<String>,
     /// The bill of materials, `CycloneDX` JSON.
     pub sbom: String,
-    /// Seconds of each stage.
-    pub stages: Vec<Stage>,
 }
 
-/// Generalises a scratch copy of the stack and writes it as a disk.
+/// Generalises a scratch copy of the stack and writes it as a disk. Returns what was made and what each stage took.
 ///
 /// # Errors
 /// When the image is not bootable or does not fit, or the disk cannot be written; a job that was stopped leaves what
 /// it had begun.
-pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<Finished> {
+pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<(Finished, Vec<Stage>)> {
     let scratch = context.work.overlay("finish")?;
     let input = serde_json::to_string(order).unwrap_or_default();
     let output = context.run_job(&JOB, &input, lowers, &scratch)?;
-    let report: Report = serde_json::from_str(&output)
+    let Report { stages, result } = serde_json::from_str(&output)
         .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
-    match report {
-        Report::Made(finished) => Ok(*finished),
-        Report::NotMade { message, hint, template: true } => Err(BuildError::Input { message, hint }),
-        Report::NotMade { message, hint, template: false } => Err(BuildError::Host { message, hint }),
+    context.timeline.stages_until_now(&stages);
+    match result {
+        Ok(finished) => Ok((finished, stages)),
+        Err(NotMade { message, hint, template: true }) => Err(BuildError::Input { message, hint }),
+        Err(NotMade { message, hint, template: false }) => Err(BuildError::Host { message, hint }),
     }
 }
 
 /// What comes out of the sandbox.
 #[derive(Debug, Serialize, Deserialize)]
-enum Report {
-    Made(Box<Finished>),
-    /// `template`: it asks for a disk that cannot be, rather than that this machine failed.
-    NotMade {
-        message: String,
-        hint: Option<String>,
-        template: bool,
-    },
+struct Report {
+    stages: Vec<Stage>,
+    result: std::result::Result<Finished, NotMade>,
 }
 
-impl Report {
+/// Why there is no disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct NotMade {
+    message: String,
+    hint: Option<String>,
+    /// The template asks for a disk that cannot be, rather than that this machine failed.
+    template: bool,
+}
+
+impl NotMade {
     fn of_failure(error: &(dyn std::error::Error + 'static)) -> Self {
         use DiskError::{BadSize, NotBootable, TooLarge, TooSmall};
         let template = matches!(
@@ -83,9 +88,9 @@ impl Report {
         let text = full_text(error);
         match text.split_once("\nhint: ") {
             Some((message, hint)) => {
-                Self::NotMade { message: message.to_owned(), hint: Some(hint.to_owned()), template }
+                Self { message: message.to_owned(), hint: Some(hint.to_owned()), template }
             }
-            None => Self::NotMade { message: text, hint: None, template },
+            None => Self { message: text, hint: None, template },
         }
     }
 }
@@ -93,52 +98,54 @@ impl Report {
 fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
     let order: Order = serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
-    let report = match finish(root, &order) {
-        Ok(finished) => Report::Made(Box::new(finished)),
-        Err(error) => Report::of_failure(error.as_ref()),
-    };
-    serde_json::to_string(&report).map_err(|error| error.to_string())
+    let mut clock = Clock::start("generalise");
+    let result = finish(root, &order, &mut clock).map_err(|error| NotMade::of_failure(error.as_ref()));
+    serde_json::to_string(&Report { stages: clock.stop(), result }).map_err(|error| error.to_string())
 }
 
-fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
-    let mut clock = Clock::new();
+fn finish(
+    root: &Path,
+    order: &Order,
+    clock: &mut Clock,
+) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
     let rooted = Rooted::open(root)?;
+    ReadAhead::of(root.to_owned()).start();
     let generalised = generalise::apply(&rooted, &generalise::plan(&rooted, &[crate::user::NAME])?)?;
-    clock.lap("generalise");
+    clock.next("sbom");
     let ids = DiskIds::random();
     disk::install_boot_files(&rooted, &ids)?;
     let sbom = sbom::cyclonedx(&rooted)?;
-    clock.lap("sbom");
     let spec = DiskSpec { size_gib: order.size_gib, ids };
-    let disk = disk::write(&spec, root, &order.vhd, &mut |_| {})?;
-    clock.stages.extend(
-        disk.stages
-            .iter()
-            .map(|(stage, took)| Stage { name: stage.to_string(), seconds: took.as_secs_f64() }),
-    );
+    let disk = disk::write(&spec, root, &order.vhd, &mut |stage| clock.next(&stage.to_string()))?;
     Ok(Finished {
         content_sha256: disk.content_sha256,
         bytes: disk.virtual_bytes + disk::vhd::FOOTER_BYTES,
         allocated_bytes: disk.allocated_bytes,
         generalised,
         sbom,
-        stages: clock.stages,
     })
 }
 
-/// Seconds between one stage and the next.
+/// Measures stages that follow one another, the last one up to a failure.
 struct Clock {
-    last: std::time::Instant,
+    name: String,
+    since: Instant,
     stages: Vec<Stage>,
 }
 
 impl Clock {
-    fn new() -> Self {
-        Self { last: std::time::Instant::now(), stages: Vec::new() }
+    fn start(name: &str) -> Self {
+        Self { name: name.to_owned(), since: Instant::now(), stages: Vec::new() }
     }
 
-    fn lap(&mut self, name: &str) {
-        self.stages.push(Stage { name: name.to_owned(), seconds: self.last.elapsed().as_secs_f64() });
-        self.last = std::time::Instant::now();
+    fn next(&mut self, name: &str) {
+        let name = std::mem::replace(&mut self.name, name.to_owned());
+        self.stages.push(Stage { name, seconds: self.since.elapsed().as_secs_f64() });
+        self.since = Instant::now();
+    }
+
+    fn stop(mut self) -> Vec<Stage> {
+        self.next("");
+        self.stages
     }
 }

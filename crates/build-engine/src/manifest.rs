@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::write_synced;
 use crate::error::Result;
+use crate::timeline::Part;
 
 /// Name of the file.
 pub const FILE: &str = "manifest.json";
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// Seconds of each stage after the customizers.
     #[serde(default)]
     pub stages: Vec<Stage>,
+    /// Where the time went, from the build's begin on.
+    #[serde(default)]
+    pub timeline: Vec<Part>,
     /// Lets the next build see that nothing changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<Seal>,

@@ -10,7 +10,7 @@ use egress_gateway::{Config, Gateway, Mirror, Mode, UpstreamProxy};
 use network_policy::{Endpoint, NetworkPolicy};
 use sandbox::Bind;
 
-use crate::base::host_apt_options;
+use crate::base::{Base, host_apt_options, lists};
 use crate::digest::sha256;
 use crate::error::{BuildError, Result};
 
@@ -98,17 +98,25 @@ impl BuildOnly {
     ///
     /// # Errors
     /// When a certificate cannot be read or a file not written.
-    pub fn prepare(folder: &Path, base: &Path, authorities: &[PathBuf]) -> Result<Self> {
+    pub fn prepare(folder: &Path, base: &Base, authorities: &[PathBuf]) -> Result<Self> {
         let mut this = Self { binds: Vec::new(), env: Vec::new(), fingerprint: String::new() };
         let mut options = vec![
             "APT::Keep-Downloaded-Packages \"true\"".to_owned(),
             "Binary::apt::APT::Keep-Downloaded-Packages \"true\"".to_owned(),
         ];
         options.extend(host_apt_options());
+        options.extend(lists::apt_options());
+        this.add(folder, lists::SCRIPT_NAME, lists::SCRIPT.as_bytes(), &[])?;
+        this.binds.extend(base.lists().map(|host| Bind {
+            host,
+            inside: lists::FOLDER.into(),
+            read_only: true,
+            scratch: None,
+        }));
         let text = options.join(";\n") + ";\n";
         this.add(folder, "apt.conf", text.as_bytes(), &["APT_CONFIG"])?;
         if !authorities.is_empty() {
-            let own = base.join("etc/ssl/certs/ca-certificates.crt");
+            let own = base.root.join("etc/ssl/certs/ca-certificates.crt");
             let mut bundle = fs::read(&own).map_err(BuildError::io("read", &own))?;
             for path in authorities {
                 bundle.extend(fs::read(path).map_err(BuildError::io("read", path))?);

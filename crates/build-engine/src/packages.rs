@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -87,24 +88,17 @@ fn keyrings(base: &Path) -> Vec<PathBuf> {
 fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
     let input: Input = serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
-    let signed = signed_packages(root, &input).map_err(|error| error.to_string())?;
-    let mut admitted = 0;
-    for entry in fs::read_dir(&input.added).map_err(|error| error.to_string())?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if admit_one(&entry.path(), &name, &signed, &input.store).unwrap_or(false) {
-            admitted += 1;
-        }
-    }
-    Ok(admitted.to_string())
+    let added = fs::read_dir(&input.added).map_err(|error| error.to_string())?.flatten();
+    let mut signed: Digests =
+        added.map(|entry| (entry.file_name().to_string_lossy().into_owned(), HashSet::new())).collect();
+    find_digests(root, &input, &mut signed).map_err(|error| error.to_string())?;
+    let admit =
+        |name: &&String| admit_one(&input.added.join(name), name, &signed, &input.store).unwrap_or(false);
+    Ok(signed.keys().filter(admit).count().to_string())
 }
 
 /// Copies first and hashes the copy, so that nothing can change between check and use.
-fn admit_one(
-    path: &Path,
-    name: &str,
-    signed: &HashMap<String, HashSet<String>>,
-    store: &Path,
-) -> std::io::Result<bool> {
+fn admit_one(path: &Path, name: &str, signed: &Digests, store: &Path) -> std::io::Result<bool> {
     let Some(digests) = signed.get(name) else { return Ok(false) };
     if !fs::symlink_metadata(path)?.is_file() || store.join(name).exists() {
         return Ok(false);
@@ -119,11 +113,13 @@ fn admit_one(
     Ok(true)
 }
 
-/// File name in apt's cache -> digests that a signed index gives for it.
-fn signed_packages(root: &Path, input: &Input) -> std::io::Result<HashMap<String, HashSet<String>>> {
+/// File name in apt's cache -> digests that signed indexes give for it.
+type Digests = HashMap<String, HashSet<String>>;
+
+/// Adds what signed indexes say about the files named in `found`.
+fn find_digests(root: &Path, input: &Input, found: &mut Digests) -> std::io::Result<()> {
     let lists = root.join("var/lib/apt/lists");
-    let mut found: HashMap<String, HashSet<String>> = HashMap::new();
-    let Ok(entries) = fs::read_dir(&lists) else { return Ok(found) };
+    let Ok(entries) = fs::read_dir(&lists) else { return Ok(()) };
     let names: Vec<_> =
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     for release in names.iter().filter(|name| name.ends_with("_InRelease")) {
@@ -133,11 +129,11 @@ fn signed_packages(root: &Path, input: &Input) -> std::io::Result<HashMap<String
         for index in names.iter().filter(|name| name.starts_with(stem) && name.ends_with("_Packages")) {
             let path = lists.join(index);
             if fs::symlink_metadata(&path)?.is_file() && digests.contains(&sha256_of(File::open(&path)?)?) {
-                collect_packages(&fs::read_to_string(&path)?, &mut found);
+                collect_digests(BufReader::new(File::open(&path)?), found)?;
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The signed text of a release file, when a keyring of the base signed it.
@@ -164,26 +160,26 @@ fn release_digests(text: &str) -> HashSet<String> {
         .collect()
 }
 
-/// Adds every stanza of a package index under the name that apt gives the file in its cache.
-fn collect_packages(text: &str, found: &mut HashMap<String, HashSet<String>>) {
-    let (mut package, mut version, mut architecture, mut digest) = ("", "", "", "");
-    for line in text.lines().chain(std::iter::once("")) {
+/// Adds the digest of each stanza of a package index whose file, by the name that apt gives it in its cache, is
+/// wanted. An index is as large as all else this program holds in memory, so it is read line by line.
+fn collect_digests(index: impl BufRead, wanted: &mut Digests) -> std::io::Result<()> {
+    let mut stanza: [String; 4] = Default::default();
+    for line in index.lines().chain(std::iter::once(Ok(String::new()))) {
+        let line = line?;
         if line.is_empty() {
-            if !package.is_empty() && !digest.is_empty() {
-                let name = format!("{package}_{}_{architecture}.deb", version.replace(':', "%3a"));
-                found.entry(name).or_default().insert(digest.to_owned());
+            let [package, version, architecture, digest] = std::mem::take(&mut stanza);
+            let name = format!("{package}_{}_{architecture}.deb", version.replace(':', "%3a"));
+            if let Some(digests) = wanted.get_mut(&name).filter(|_| !digest.is_empty()) {
+                digests.insert(digest);
             }
-            (package, version, architecture, digest) = ("", "", "", "");
-        } else if let Some((field, value)) = line.split_once(": ") {
-            match field {
-                "Package" => package = value,
-                "Version" => version = value,
-                "Architecture" => architecture = value,
-                "SHA256" => digest = value,
-                _ => {}
-            }
+        } else if let Some((field, value)) = line.split_once(": ")
+            && let Some(at) =
+                ["Package", "Version", "Architecture", "SHA256"].iter().position(|&f| f == field)
+        {
+            value.clone_into(&mut stanza[at]);
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -193,13 +189,15 @@ mod tests {
 
     #[test]
     fn an_index_gives_names_as_apts_cache_has_them() {
-        let mut found = HashMap::new();
-        collect_packages(
-            "Package: jq\nVersion: 1:1.7-2\nArchitecture: amd64\nSHA256: aa\n\nPackage: x\nVersion: 1\n",
-            &mut found,
-        );
-        assert_eq!(found.len(), 1);
-        assert!(found["jq_1%3a1.7-2_amd64.deb"].contains("aa"));
+        let index = "Package: jq\nVersion: 1:1.7-2\nArchitecture: amd64\nSHA256: aa\n\n\
+                     Package: other\nVersion: 1\nArchitecture: all\nSHA256: bb\n\n\
+                     Package: without\nVersion: 1\nArchitecture: all\n";
+        let names = ["jq_1%3a1.7-2_amd64.deb", "without_1_all.deb"];
+        let mut found = Digests::from(names.map(|name| (name.to_owned(), HashSet::new())));
+        collect_digests(index.as_bytes(), &mut found).expect("reads");
+        assert_eq!(found.len(), 2, "nothing that was not asked for");
+        assert!(found[names[0]].contains("aa"));
+        assert!(found[names[1]].is_empty());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Stream};
 use crate::log::{PackerLog, printable};
 use crate::network::Outbound;
+use crate::timeline::Timeline;
 
 /// What every part of a build shares.
 #[allow(missing_debug_implementations, reason = "holds a callback")]
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub earlier_connections: &'a RefCell<Vec<Connection>>,
     /// When the build as a whole runs out of time.
     pub deadline: Instant,
+    /// Where the time goes.
+    pub timeline: &'a Timeline,
 }
 
 /// How driving a sandbox ended.

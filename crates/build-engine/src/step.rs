@@ -212,11 +212,16 @@ impl Machine<'_> {
         let added_packages = context.work.overlay("packages")?;
         let spec = self.spec(context, task, lowers, scratch, &added_packages)?;
         let mut last_lines = LastLines::default();
-        let mut running = sandbox::spawn(&spec)?;
-        let session = run::attach(self.gateway, step, &mut running)?;
-        let ended = context.drive(running, |stream, line| {
-            last_lines.push(line);
-            context.pass_on(step, stream, line);
+        let (running, session) = context.timeline.part("sandbox", || -> Result<_> {
+            let mut running = sandbox::spawn(&spec)?;
+            let session = run::attach(self.gateway, step, &mut running)?;
+            Ok((running, session))
+        })?;
+        let ended = context.timeline.part("run", || {
+            context.drive(running, |stream, line| {
+                last_lines.push(line);
+                context.pass_on(step, stream, line);
+            })
         });
         drop(session);
         let reason = match ended? {

@@ -27,7 +27,8 @@ pub fn run(
 ) -> Result<f64> {
     let started = Instant::now();
     let root = context.work.folder("read-back")?;
-    disk::read_back(disk, &root).map_err(|error| BuildError::host(error.to_string()))?;
+    let read_back = || disk::read_back(disk, &root).map_err(|error| BuildError::host(error.to_string()));
+    context.timeline.part("read-back", read_back)?;
     let log = RefCell::new(PackerLog::create(log, &uuid::Uuid::new_v4().to_string())?);
     let context = Context { log: &log, ..*context };
     let result = in_order(&context, machine, &root, validators, steps_before);
@@ -61,7 +62,9 @@ fn in_order(
         };
         (context.observer)(&event(StepState::Started, None, None));
         context.log.borrow_mut().telemetry("Starting provisioner", task.provisioner())?;
-        let outcome = machine.run(context, task, step, &lowers, &scratch);
+        let name = format!("validator {}: {}", task.index, task.name);
+        let run = || machine.run(context, task, step, &lowers, &scratch);
+        let outcome = context.timeline.part(name, run);
         let logged = context.log.borrow_mut().telemetry("ending", task.provisioner());
         match outcome {
             Ok(outcome) => (context.observer)(&event(StepState::Succeeded, Some(outcome.seconds), None)),

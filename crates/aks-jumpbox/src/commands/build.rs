@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use build_engine::cancel::Cancel;
 use build_engine::event::Event;
@@ -19,7 +19,7 @@ use crate::input::Input;
 use crate::output;
 use crate::output::Format;
 use crate::progress::{self, View};
-use crate::{network, summary, trial};
+use crate::{network, summary, timings, trial};
 
 /// Build the image on this machine, under its network rules
 ///
@@ -72,6 +72,9 @@ pub struct Arguments {
     /// Also compute the SHA-256 of the whole file, holes and all
     #[arg(long)]
     sha256: bool,
+    /// Show at the end where the time went, also when the build fails; manifest.json always has it
+    #[arg(long)]
+    timings: bool,
 }
 
 /// Where an image is built.
@@ -96,9 +99,19 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let request = request(args, &input, context, Arc::clone(&view))?;
     let cancel = stop_on_signals()?;
     input.warnings.iter().for_each(|warning| view.show(&Event::Warning { text: warning.clone() }));
-    let ended = build_engine::build(&request, &|event| view.show(event), &cancel)
+    let timeline = Mutex::new(Vec::new());
+    let observer = |event: &Event| {
+        if let Event::Timings { parts } = event {
+            timeline.lock().unwrap_or_else(PoisonError::into_inner).clone_from(parts);
+        }
+        view.show(event);
+    };
+    let ended = build_engine::build(&request, &observer, &cancel)
         .map_err(Failure::from)
         .and_then(|report| finish(args, report, &input, context, view.as_ref(), &cancel));
+    if args.timings && output.format == Format::Text {
+        eprint!("{}", timings::text(&timeline.into_inner().unwrap_or_else(PoisonError::into_inner)));
+    }
     // From the first event on, a stream of events has to end with one.
     match ended {
         Err(failure) if output.format == Format::Json => {

@@ -37,7 +37,7 @@ impl<W: Write + Send> Plain<W> {
                 .map(|text| format!("  {text}"))
                 .or_else(|| verbose.then(|| format!("  allowed {}", destination(connection)))),
             // The command prints its own end.
-            Event::Done(_) | Event::Failed { .. } => None,
+            Event::Timings { .. } | Event::Done(_) | Event::Failed { .. } => None,
         }
     }
 }

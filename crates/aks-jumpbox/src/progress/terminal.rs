@@ -88,7 +88,7 @@ impl View for Terminal {
             Event::Warning { text } => {
                 self.stay(&format!("{} {text}", paint(self.colour, YELLOW, "warning:")));
             }
-            Event::Done(_) | Event::Failed { .. } => self.replace(None),
+            Event::Timings { .. } | Event::Done(_) | Event::Failed { .. } => self.replace(None),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apt::host_apt_options;
 use super::catalogue::Distribution;
+use super::{LISTS, lists};
 use crate::error::{BuildError, Result};
 use crate::run::Context;
 use crate::tools::{self, Tool};
@@ -36,8 +37,18 @@ struct Input {
     packages: Vec<String>,
     apt_options: Vec<String>,
     root: PathBuf,
+    lists: PathBuf,
     temporary: PathBuf,
 }
+
+/// The initial RAM file system takes seconds to make, and every kernel hook and trigger makes it anew: made once, at
+/// the end. `$1` is the root.
+const WITHOUT_INITRAMFS: &str = "chroot \"$1\" dpkg-divert --quiet --local --rename --add /usr/sbin/update-initramfs \
+                                 && ln -s /bin/true \"$1/usr/sbin/update-initramfs\"";
+const WITH_INITRAMFS: &str = "rm \"$1/usr/sbin/update-initramfs\" && chroot \"$1\" dpkg-divert --quiet --local \
+                              --rename --remove /usr/sbin/update-initramfs && chroot \"$1\" update-initramfs -c -k all";
+/// Before mmdebstrap removes them.
+const KEEP_LISTS: &str = "cp --archive \"$1/var/lib/apt/lists\" \"$KEPT_LISTS\"";
 
 /// Makes `staging/root`.
 pub(super) fn run(context: &Context<'_>, distribution: &Distribution, staging: &Path) -> Result<()> {
@@ -48,6 +59,7 @@ pub(super) fn run(context: &Context<'_>, distribution: &Distribution, staging: &
         packages: distribution.packages().iter().map(|&name| name.to_owned()).collect(),
         apt_options: host_apt_options(),
         root: staging.join("root"),
+        lists: staging.join(LISTS),
         temporary,
     };
     let spec = Spec {
@@ -71,7 +83,13 @@ fn inside(_: &JobContext, input: &str) -> std::result::Result<String, String> {
     command
         .args(["--mode=root", "--format=directory", "--variant=minbase"])
         .arg(format!("--include={}", input.packages.join(",")))
-        .arg("--aptopt=APT::Install-Recommends \"false\"");
+        .arg("--aptopt=APT::Install-Recommends \"false\"")
+        // What a step's apt, without a locale, wants to have.
+        .arg("--aptopt=Acquire::Languages \"en\"")
+        .arg(format!("--essential-hook={WITHOUT_INITRAMFS}"))
+        .arg(format!("--customize-hook={WITH_INITRAMFS}"))
+        .arg(format!("--customize-hook={KEEP_LISTS}"))
+        .env("KEPT_LISTS", &input.lists);
     for option in &input.apt_options {
         command.arg(format!("--aptopt={option}"));
     }
@@ -80,7 +98,9 @@ fn inside(_: &JobContext, input: &str) -> std::result::Result<String, String> {
     let output = tools::run(&mut command).map_err(|error| error.to_string())?;
     // Progress of a long step belongs into the log even when it went well.
     let _ = std::io::stdout().write_all(&output.stderr);
-    finish(&input.root).map_err(|error| format!("failed to finish the base: {error}"))?;
+    finish(&input.root)
+        .and_then(|()| lists::keep(&input.lists))
+        .map_err(|error| format!("failed to finish the base: {error}"))?;
     Ok(String::new())
 }
 

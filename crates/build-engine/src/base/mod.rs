@@ -4,6 +4,7 @@
 mod apt;
 mod bootstrap;
 mod catalogue;
+pub(crate) mod lists;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ pub use apt::{archive_hosts, host_apt_options};
 pub use bootstrap::JOB;
 pub use catalogue::{Distribution, KNOWN, lookup};
 
-use crate::cache::{Cache, Work, now, write_synced};
+use crate::cache::{Cache, now, write_synced};
 use crate::digest::{KeyBuilder, sha256};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Phase};
@@ -23,6 +24,9 @@ use crate::run::Context;
 
 /// A base older than this is made anew; so is a layer whose step used the network. Seconds.
 pub const MAX_AGE: u64 = 7 * 24 * 3600;
+
+/// Folder beside a base's root: see [`lists`].
+const LISTS: &str = "lists";
 
 /// A base that is ready to build on.
 #[derive(Clone, Debug)]
@@ -62,6 +66,11 @@ impl Base {
     /// Its folder relative to the cache, as overlays name it.
     pub fn relative(&self) -> PathBuf {
         Path::new("bases").join(&self.record.id).join("root")
+    }
+
+    /// The package lists kept with it; none with a base that an older program made.
+    pub fn lists(&self) -> Option<PathBuf> {
+        Some(self.root.with_file_name(LISTS)).filter(|folder| folder.is_dir())
     }
 }
 
@@ -140,18 +149,23 @@ fn make(context: &Context<'_>, distribution: &Distribution, inputs: &str) -> Res
         connections: context.own_connections.borrow()[before..].to_vec(),
     };
     write_synced(&staging.join("base.json"), &serde_json::to_vec(&record).unwrap_or_default())?;
-    place(context.cache, context.work, &staging, &id)?;
+    place(context.cache, &staging, &id)?;
     let root = context.cache.root().join("bases").join(&id).join("root");
     Ok(Base { record, root, cached: false })
 }
 
-/// A base with the same packages keeps its folder, because layers may be mounted over it; only its age is new.
-fn place(cache: &Cache, work: &Work, staging: &Path, id: &str) -> Result<()> {
+/// A base with the same packages keeps its folder, because layers may be mounted over it; only its age and its
+/// package lists are new.
+fn place(cache: &Cache, staging: &Path, id: &str) -> Result<()> {
     let target = cache.root().join("bases").join(id);
     if !target.exists() {
         return fs::rename(staging, &target).map_err(BuildError::io("place", &target));
     }
-    let note = work.path().join("base.json");
-    fs::rename(staging.join("base.json"), &note).map_err(BuildError::io("move", &note))?;
-    fs::rename(&note, target.join("base.json")).map_err(BuildError::io("place", &target))
+    // Only apt reads the lists, each at once or not at all, and fetches those that it misses.
+    let (lists, older) = (target.join(LISTS), staging.join("older"));
+    if lists.exists() {
+        fs::rename(&lists, &older).map_err(BuildError::io("move", &lists))?;
+    }
+    fs::rename(staging.join(LISTS), &lists).map_err(BuildError::io("place", &lists))?;
+    fs::rename(staging.join("base.json"), target.join("base.json")).map_err(BuildError::io("place", &target))
 }

@@ -107,12 +107,8 @@ impl BuildOnly {
         options.extend(host_apt_options());
         options.extend(lists::apt_options());
         this.add(folder, lists::SCRIPT_NAME, lists::SCRIPT.as_bytes(), &[])?;
-        this.binds.extend(base.lists().map(|host| Bind {
-            host,
-            inside: lists::FOLDER.into(),
-            read_only: true,
-            scratch: None,
-        }));
+        let (host, inside) = (base.lists(), lists::FOLDER.into());
+        this.binds.push(Bind { host, inside, read_only: true, scratch: None });
         let text = options.join(";\n") + ";\n";
         this.add(folder, "apt.conf", text.as_bytes(), &["APT_CONFIG"])?;
         if !authorities.is_empty() {

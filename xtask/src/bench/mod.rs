@@ -4,6 +4,8 @@
 //! what is compared.
 
 mod gateway;
+mod jump_box;
+mod memory;
 mod ours;
 mod peers;
 mod table;
@@ -35,6 +37,50 @@ pub struct Row {
     pub promise: Option<f64>,
 }
 
+/// A measured figure that is no time.
+pub struct Figure {
+    /// What was measured.
+    pub what: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// The value of each run, or why there is none.
+    pub values: Result<Vec<f64>, String>,
+    /// The most that SPECIFICATION.md allows.
+    pub promise: Option<f64>,
+}
+
+impl Figure {
+    fn new(
+        what: impl Into<String>,
+        unit: &'static str,
+        values: Result<Vec<f64>, String>,
+        promise: Option<f64>,
+    ) -> Self {
+        Self { what: what.into(), unit, values, promise }
+    }
+
+    /// The middle of the runs.
+    pub fn median(&self) -> Option<f64> {
+        median(&self.values)
+    }
+
+    /// As for a row.
+    pub fn breaks_promise(&self) -> bool {
+        breaks(self.promise, self.median())
+    }
+}
+
+fn median(values: &Result<Vec<f64>, String>) -> Option<f64> {
+    let mut values = values.clone().ok()?;
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// What could not be measured keeps no promise.
+fn breaks(promise: Option<f64>, median: Option<f64>) -> bool {
+    promise.is_some_and(|most| median.is_none_or(|median| median > most))
+}
+
 /// Folders of one bench run, and our release binary.
 pub struct Bench {
     /// Throw-away folder.
@@ -56,12 +102,23 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     let bench = Bench { folder, program, runs: options.runs };
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| name.contains(only));
     let mut rows = ours::measure(&bench, &wanted);
+    let mut figures = Vec::new();
+    if wanted(jump_box::JUMP_BOX) {
+        let (more, found) = jump_box::measure(&bench);
+        rows.extend(more);
+        figures.extend(found);
+    }
     if options.peers {
         rows.extend(peers::measure(&bench, &wanted));
     }
     rows.extend(gateway::measure(&wanted));
     println!("\n{}", table::render(&rows));
-    let broken: Vec<_> = rows.iter().filter(|row| row.breaks_promise()).map(|row| row.scenario).collect();
+    if !figures.is_empty() {
+        println!("{}", table::figures(&figures));
+    }
+    let rows = rows.iter().filter(|row| row.breaks_promise()).map(|row| row.scenario);
+    let figures = figures.iter().filter(|figure| figure.breaks_promise()).map(|figure| figure.what.as_str());
+    let broken: Vec<_> = rows.chain(figures).collect();
     if broken.is_empty() {
         Ok(())
     } else {
@@ -93,14 +150,12 @@ fn parse(words: &[&str]) -> Result<Options, Stop> {
 impl Row {
     /// The middle of the runs.
     pub fn median(&self) -> Option<f64> {
-        let mut seconds = self.seconds.clone().ok()?;
-        seconds.sort_by(f64::total_cmp);
-        seconds.get(seconds.len() / 2).copied()
+        median(&self.seconds)
     }
 
     /// Whether a promise was made and is not kept: a scenario that could not run keeps none.
     pub fn breaks_promise(&self) -> bool {
-        self.promise.is_some_and(|most| self.median().is_none_or(|median| median > most))
+        breaks(self.promise, self.median())
     }
 }
 

@@ -25,20 +25,20 @@ pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Vec<Row> {
             rows.push(Row { scenario, by: "aks-jumpbox", seconds, promise });
         }
     };
-    add(JQ, Some(6.0), &|| {
+    add(JQ, Some(4.0), &|| {
         bench.time(|run| {
             let file = template(bench, "jq", &[jq_step(run)]).map_err(|stop| stop.message)?;
             build(bench, &file, "jq").map_err(|stop| stop.message)
         })
     });
-    add("nothing changed", Some(0.3), &|| {
+    add("nothing changed", Some(0.2), &|| {
         let file = template(bench, "jq", &[jq_step(0)]).map_err(|stop| stop.message)?;
         let again = || build(bench, &file, "jq").map_err(|stop| stop.message);
         checked(&mut again()?)?;
         bench.time(|_| again())
     });
-    // The step itself takes next to nothing, so the promise "the step plus 4 s" is 4 s.
-    add("last of ten steps changed", Some(4.0), &|| {
+    // The step itself takes next to nothing, so the promise "the step plus 2 s" is 2 s.
+    add("last of ten steps changed", Some(2.0), &|| {
         bench.time(|run| {
             let ten = |last: String| {
                 let mut steps: Vec<_> =

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Row;
+use super::{Figure, Row};
 
 /// One line for each row; other tools' times also as multiples of ours.
 pub fn render(rows: &[Row]) -> String {
@@ -29,9 +29,27 @@ pub fn render(rows: &[Row]) -> String {
     text
 }
 
+/// Figures that are no times, one line each.
+pub fn figures(figures: &[Figure]) -> String {
+    let mut text = String::from("| figure | median | promise |\n|---|---|---|\n");
+    for figure in figures {
+        let measured = match (&figure.values, figure.median()) {
+            (Err(reason), _) => reason.clone(),
+            (Ok(_), median) => format!("{:.2} {}", median.unwrap_or(f64::NAN), figure.unit),
+        };
+        let promise = kept(figure.promise, figure.breaks_promise());
+        let _ = writeln!(text, "| {} | {measured} | {promise} |", figure.what);
+    }
+    text
+}
+
 fn promise(row: &Row) -> String {
-    let kept = if row.breaks_promise() { "not kept" } else { "kept" };
-    row.promise.map_or_else(String::new, |most| format!("at most {most:.3}: {kept}"))
+    kept(row.promise, row.breaks_promise())
+}
+
+fn kept(promise: Option<f64>, broken: bool) -> String {
+    let kept = if broken { "not kept" } else { "kept" };
+    promise.map_or_else(String::new, |most| format!("at most {most:.3}: {kept}"))
 }
 
 fn ratio(rows: &[Row], row: &Row, median: f64) -> String {
@@ -64,6 +82,17 @@ mod tests {
         );
         assert!(text.contains("| jq | packer | 65.000 | 65.000-65.000 |  | 10.00 |"), "{text}");
         assert!(text.contains("| jq | mkosi | not installed |"), "{text}");
+    }
+
+    #[test]
+    fn figures_have_units_and_one_that_is_missing_keeps_no_promise() {
+        let all = [
+            Figure::new("memory", "MB", Ok(vec![90.0]), Some(200.0)),
+            Figure::new("ratio", "times", Err("needs root".into()), Some(1.25)),
+        ];
+        let text = figures(&all);
+        assert!(text.contains("| memory | 90.00 MB | at most 200.000: kept |"), "{text}");
+        assert!(text.contains("| ratio | needs root | at most 1.250: not kept |"), "{text}");
     }
 
     #[test]

@@ -136,7 +136,9 @@ impl World {
             let (shared, own) = (self.cache.join("bases").join(&id), private.join("bases").join(&id));
             fs::create_dir_all(&own).expect("made");
             fs::copy(shared.join("base.json"), own.join("base.json")).expect("copied");
-            symlink(shared.join("root"), own.join("root")).expect("linked");
+            for part in ["root", "lists"] {
+                symlink(shared.join(part), own.join(part)).expect("linked");
+            }
         }
         self.cache = private;
     }
@@ -269,6 +271,36 @@ pub fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos();
     format!("u{now}x{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A part of the manifest's timeline, by the names on the way to it.
+#[track_caller]
+pub fn part<'a>(manifest: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().zip(std::iter::once("timeline").chain(std::iter::repeat("parts"))).fold(
+        manifest,
+        |above, (name, list)| {
+            let parts = above[list].as_array().unwrap_or_else(|| panic!("{path:?}: {manifest}"));
+            parts.iter().find(|part| part["name"] == *name).unwrap_or_else(|| panic!("{path:?}: {manifest}"))
+        },
+    )
+}
+
+/// Parts of a timeline lie one behind the other, and their own parts within them.
+#[track_caller]
+pub fn assert_follow_one_another(parts: &Value) {
+    let mut before = 0.0;
+    for part in parts.as_array().into_iter().flatten() {
+        let seconds = |of: &Value, field: &str| of[field].as_f64().expect("seconds");
+        let start = seconds(part, "start_seconds");
+        assert!(start >= before, "{part} begins before {before}");
+        before = start + seconds(part, "seconds");
+        let inner = part["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if let (Some(first), Some(last)) = (inner.first(), inner.last()) {
+            let end = seconds(last, "start_seconds") + seconds(last, "seconds");
+            assert!(seconds(first, "start_seconds") >= start && end <= before, "{part}");
+            assert_follow_one_another(&part["parts"]);
+        }
+    }
 }
 
 /// Changes a JSON file.

@@ -68,9 +68,9 @@ impl Base {
         Path::new("bases").join(&self.record.id).join("root")
     }
 
-    /// The package lists kept with it; none with a base that an older program made.
-    pub fn lists(&self) -> Option<PathBuf> {
-        Some(self.root.with_file_name(LISTS)).filter(|folder| folder.is_dir())
+    /// The package lists kept with it.
+    pub fn lists(&self) -> PathBuf {
+        self.root.with_file_name(LISTS)
     }
 }
 
@@ -120,6 +120,7 @@ fn newest(cache: &Cache, inputs: &str) -> Option<Base> {
 fn inputs_key(distribution: &Distribution) -> String {
     let mut key = KeyBuilder::new("base")
         .part("suite", distribution.suite.as_bytes())
+        .part("kept beside it", LISTS.as_bytes())
         .part("packages", distribution.packages().join(",").as_bytes());
     for (path, content) in bootstrap::FILES {
         key = key.part(path, content.as_bytes());
@@ -163,9 +164,7 @@ fn place(cache: &Cache, staging: &Path, id: &str) -> Result<()> {
     }
     // Only apt reads the lists, each at once or not at all, and fetches those that it misses.
     let (lists, older) = (target.join(LISTS), staging.join("older"));
-    if lists.exists() {
-        fs::rename(&lists, &older).map_err(BuildError::io("move", &lists))?;
-    }
+    fs::rename(&lists, &older).map_err(BuildError::io("move", &lists))?;
     fs::rename(staging.join(LISTS), &lists).map_err(BuildError::io("place", &lists))?;
     fs::rename(staging.join("base.json"), target.join("base.json")).map_err(BuildError::io("place", &target))
 }

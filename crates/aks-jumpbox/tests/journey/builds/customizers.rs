@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{World, fresh, unique};
+use crate::world::{World, fresh, part, unique};
 
 /// SHA-256 of `hello` and a line end.
 const HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
@@ -100,12 +100,15 @@ fn any_exit_code_but_0_fails_the_build_in_the_services_words_and_leaves_the_reco
     assert_eq!(manifest["steps"][0]["state"], "failed");
     assert!(manifest["error"].as_str().is_some_and(|error| error.contains("status: 7")), "{manifest}");
     assert!(manifest["image"].is_null());
+    assert_eq!(part(&manifest, &["customize", "step 1: gives up"])["parts"][1]["name"], "run", "{manifest}");
     let log = world.read("out/customization.log");
     assert!(log.contains("ui error: ==> azure-arm: Build 'azure-arm' errored"), "{log}");
 
-    let text = world.command("build --template image.json").output().expect("the program runs");
+    let text = world.command("build --template image.json --timings").output().expect("the program runs");
     let text = String::from_utf8_lossy(&text.stderr).into_owned();
-    assert!(text.contains("| last words") && text.contains("exit status: 7"), "people see it too: {text}");
+    for told in ["| last words", "exit status: 7", "where the time went", "step 1: gives up"] {
+        assert!(text.contains(told), "people see it too: {told}: {text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::disk::Root;
-use crate::world::{World, fresh};
+use crate::world::{World, assert_follow_one_another, fresh, part};
 
 const INSTALL_JQ: &str = "sudo DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends jq";
 
@@ -137,6 +137,13 @@ fn the_records_have_the_contracts_fields(world: &World) {
     let outputs: Vec<_> =
         manifest["outputs"].as_array().expect("a list").iter().map(|o| &o["file"]).collect();
     assert_eq!(outputs, ["image.vhd", "sbom.cdx.json", "customization.log", "egress.json"]);
+
+    assert_follow_one_another(&manifest["timeline"]);
+    for path in
+        [&["base"][..], &["customize", "step 2: write a file", "seal"], &["disk", "digest"], &["distribute"]]
+    {
+        assert!(part(&manifest, path)["seconds"].is_number(), "{path:?}: {manifest}");
+    }
 
     let egress = world.json("out/egress.json");
     let rows = egress["connections"].as_array().expect("a list");

@@ -1,4 +1,4 @@
-//! The store of downloaded packages that builds share.
+//! Downloaded packages and package lists that builds share.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,4 +39,35 @@ fn packages_are_downloaded_once_and_only_signed_ones_are_shared() {
     let jq = shared.iter().find(|name| name.starts_with("jq_")).expect("jq is shared");
     let bytes = fs::read(store(&world).join(jq)).expect("read");
     assert!(bytes.starts_with(b"!<arch>\n"), "it is the package, not what a step wrote over it");
+}
+
+#[test]
+fn kept_package_lists_save_a_download_and_otherwise_change_nothing() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    let lists = "/var/lib/apt/lists";
+    let offline = "sudo apt-get -o Acquire::http::Proxy=http://127.0.0.1:9 -o Acquire::Retries=0 update";
+    world.steps(&json!([
+        fresh("without an update", &["if sudo apt-get install --yes jq; then exit 1; fi"]),
+        fresh("unreachable", &[offline, &format!("if ls {lists}/*_*; then exit 1; fi")]),
+        fresh("poison", &["if echo forged | sudo tee /run/aks-jumpbox/lists/*_Packages; then exit 1; fi"]),
+        fresh(
+            "update",
+            &["sudo apt-get update", "echo ---", &format!("grep -rl X-Kept {lists} || echo none")]
+        ),
+        fresh("forge", &[&format!("echo forged | sudo tee {lists}/*_Packages > /dev/null")]),
+    ]));
+    let built = world.build("--until forge", 0);
+    let update = built.output(4);
+    assert!(
+        update.iter().any(|line| line.ends_with("kB]") && line.contains("trixie InRelease")),
+        "{update:?}"
+    );
+    assert!(!update.iter().any(|line| line.contains("trixie/main amd64 Packages")), "{update:?}");
+    assert_eq!(update.last(), Some(&"none"), "the release files are the archive's");
+
+    let install = "sudo DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends jq";
+    world.steps(&json!([fresh("another build", &["sudo apt-get update", install])]));
+    let built = world.build("--until 1", 0);
+    assert!(!built.output(1).join("\n").contains("trixie/main amd64 Packages"), "{built}");
 }

@@ -300,14 +300,17 @@ impl Build<'_> {
         (context.observer)(&Event::Phase { name: Phase::Disk });
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
         let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
-        let order = Order { size_gib, vhd };
-        let finish = || finish::run(context, &order, &stack.lowers);
+        let order = Order { size_gib, vhd, compare: !validators.is_empty() };
+        let scratch = context.work.overlay("finish")?;
+        let finish = || finish::run(context, &order, &stack.lowers, &scratch);
         let (finished, mut stages) = context.timeline.part("disk", finish)?;
         for line in &finished.generalised {
             context.log.borrow_mut().say(line)?;
         }
         context.log.borrow_mut().telemetry("ending", "shell")?;
-        let failure = self.validated(context, machine, &fresh, validators, warnings)?;
+        let generalised =
+            std::iter::once(scratch.join("upper")).chain(stack.lowers.iter().cloned()).collect();
+        let failure = self.validated(context, machine, generalised, validators, warnings)?;
         let mut manifest = self.manifest.borrow_mut();
         stages.append(&mut manifest.stages);
         manifest.stages = stages;
@@ -316,13 +319,13 @@ impl Build<'_> {
         Ok((finished, failure))
     }
 
-    /// Runs the validators on what the finished disk holds. With `continueDistributeOnFailure` a failure is
+    /// Runs the validators on the layers that the finished disk was found to hold. With `continueDistributeOnFailure` a failure is
     /// returned, to be reported once the image is in place.
     fn validated(
         &self,
         context: &Context<'_>,
         machine: &Machine<'_>,
-        disk: &Path,
+        layers: Vec<PathBuf>,
         validators: &[Task],
         warnings: &mut Vec<String>,
     ) -> Result<Option<BuildError>> {
@@ -332,7 +335,7 @@ impl Build<'_> {
         (context.observer)(&Event::Phase { name: Phase::Validate });
         let log = self.request.output.join("validation.log");
         let steps_before = self.request.template.customize.len();
-        let run = || validate::run(context, machine, disk, validators, &log, steps_before);
+        let run = || validate::run(context, machine, layers, validators, &log, steps_before);
         match context.timeline.part("validate", run) {
             Err(error @ BuildError::Step(_)) => {
                 let validate = self.request.template.validate.as_ref();

@@ -26,6 +26,8 @@ pub struct Order {
     pub size_gib: Option<u32>,
     /// Where the VHD goes.
     pub vhd: PathBuf,
+    /// Whether the disk is then compared with what it was written from: validators run on that.
+    pub compare: bool,
 }
 
 /// What was made.
@@ -43,15 +45,20 @@ pub struct Finished {
     pub sbom: String,
 }
 
-/// Generalises a scratch copy of the stack and writes it as a disk. Returns what was made and what each stage took.
+/// Generalises a scratch copy of the stack, to be found in `upper` of `scratch`, and writes it as a disk. Returns
+/// what was made and what each stage took.
 ///
 /// # Errors
 /// When the image is not bootable or does not fit, or the disk cannot be written; a job that was stopped leaves what
 /// it had begun.
-pub fn run(context: &Context<'_>, order: &Order, lowers: &[PathBuf]) -> Result<(Finished, Vec<Stage>)> {
-    let scratch = context.work.overlay("finish")?;
+pub fn run(
+    context: &Context<'_>,
+    order: &Order,
+    lowers: &[PathBuf],
+    scratch: &Path,
+) -> Result<(Finished, Vec<Stage>)> {
     let input = serde_json::to_string(order).unwrap_or_default();
-    let output = context.run_job(&JOB, &input, lowers, &scratch)?;
+    let output = context.run_job(&JOB, &input, lowers, scratch)?;
     let Report { stages, result } = serde_json::from_str(&output)
         .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
     context.timeline.stages_until_now(&stages);
@@ -117,6 +124,10 @@ fn finish(
     let sbom = sbom::cyclonedx(&rooted)?;
     let spec = DiskSpec { size_gib: order.size_gib, ids };
     let disk = disk::write(&spec, root, &order.vhd, &mut |stage| clock.next(&stage.to_string()))?;
+    if order.compare {
+        clock.next("comparison");
+        disk::compare(&order.vhd, root)?;
+    }
     Ok(Finished {
         content_sha256: disk.content_sha256,
         bytes: disk.virtual_bytes + disk::vhd::FOOTER_BYTES,

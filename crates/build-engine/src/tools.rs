@@ -83,7 +83,7 @@ impl Tool {
             Self::Ip => "the addresses and routes of the build's network namespace",
             Self::Nft => "the rules of the build's network namespace",
             Self::Mke2fs => "writing the root file system",
-            Self::Debugfs => "reading the finished disk back",
+            Self::Debugfs => "comparing the finished disk with what it was written from",
             Self::Mformat | Self::Mcopy => "writing the EFI system partition",
             Self::Qemu => "booting the image",
             Self::Ssh | Self::SshKeygen => "running smoke tests in the booted image",

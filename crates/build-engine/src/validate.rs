@@ -1,37 +1,33 @@
-//! `inVMValidations`: run on what is read back from the finished disk, not on the layers it was written from, so
-//! that what is checked is what Azure would boot.
+//! `inVMValidations`: run on the generalised layers, once the finished disk was found to hold exactly these, so that
+//! what is checked is what Azure would boot.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::disk;
-use crate::error::{BuildError, Result};
+use crate::error::Result;
 use crate::event::{Event, StepState};
 use crate::log::PackerLog;
 use crate::run::Context;
 use crate::step::{Machine, Task};
 use crate::user;
 
-/// Runs the validators in order; the first failure ends them. Returns the seconds it took.
+/// Runs the validators in order on `layers`, topmost first; the first failure ends them. Returns the seconds it took.
 ///
 /// # Errors
 /// [`BuildError::Step`] when one fails.
 pub fn run(
     context: &Context<'_>,
     machine: &Machine<'_>,
-    disk: &Path,
+    layers: Vec<PathBuf>,
     validators: &[Task],
     log: &Path,
     steps_before: usize,
 ) -> Result<f64> {
     let started = Instant::now();
-    let root = context.work.folder("read-back")?;
-    let read_back = || disk::read_back(disk, &root).map_err(|error| BuildError::host(error.to_string()));
-    context.timeline.part("read-back", read_back)?;
     let log = RefCell::new(PackerLog::create(log, &uuid::Uuid::new_v4().to_string())?);
     let context = Context { log: &log, ..*context };
-    let result = in_order(&context, machine, &root, validators, steps_before);
+    let result = in_order(&context, machine, layers, validators, steps_before);
     let logged = log.borrow_mut().finish();
     result.and(logged).map(|()| started.elapsed().as_secs_f64())
 }
@@ -39,13 +35,12 @@ pub fn run(
 fn in_order(
     context: &Context<'_>,
     machine: &Machine<'_>,
-    root: &Path,
+    mut lowers: Vec<PathBuf>,
     validators: &[Task],
     steps_before: usize,
 ) -> Result<()> {
     // As on the service's validation machine, a user of the same kind is there again.
     let with_user = context.work.overlay("validation-user")?;
-    let mut lowers = vec![root.to_path_buf()];
     context.run_job(&user::JOB, "", &lowers, &with_user)?;
     lowers.insert(0, with_user.join("upper"));
     for task in validators {

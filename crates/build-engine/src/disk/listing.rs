@@ -1,4 +1,4 @@
-//! What `debugfs` prints, parsed: `ls -p` of folders and `ea_get -x` of files.
+//! What `debugfs` prints, parsed: `ls -p` of folders, `ea_get -x` and `ex -l` of files.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -85,6 +85,83 @@ pub(super) fn attributes(printed: &str, name: &str) -> HashMap<u32, Vec<u8>> {
     out
 }
 
+/// The output of `inode_dump -b <inode>` for many inodes: what stands in each in place of block numbers. After the
+/// request's echo come lines such as `0020  7573 722f 6269 6e00  usr/bin.`: an octal offset, 16 bytes, the same as
+/// text; `*` for lines like the one before. What cannot be read is left out.
+pub(super) fn inline(printed: &str) -> HashMap<u32, Vec<u8>> {
+    const LINE: usize = 16;
+    const LENGTH: usize = 60;
+    let mut out = HashMap::new();
+    let mut inode: Option<u32> = None;
+    for line in printed.lines() {
+        if let Some(request) = line.strip_prefix("debugfs: inode_dump -b <") {
+            inode = request.strip_suffix('>').and_then(|digits| digits.parse().ok());
+        } else if let Some(inode) = inode {
+            let bytes: &mut Vec<u8> = out.entry(inode).or_default();
+            if line == "*" && bytes.len() >= LINE {
+                while bytes.len() < LENGTH {
+                    bytes.extend_from_within(bytes.len() - LINE..);
+                }
+            } else if let Some((offset, rest)) = line.split_once("  ")
+                && let Ok(offset) = usize::from_str_radix(offset, 8)
+                && offset <= LENGTH
+            {
+                let digits = rest.split("  ").next().unwrap_or_default().split(' ');
+                let words = digits.filter_map(|word| u16::from_str_radix(word, 16).ok());
+                bytes.resize(offset, 0);
+                bytes.extend(words.flat_map(u16::to_be_bytes));
+            }
+        }
+    }
+    out
+}
+
+/// Neighbouring blocks of a file that are neighbours on the disk too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// First block in the file.
+    pub(super) logical: u64,
+    /// First block on the file system.
+    pub(super) physical: u64,
+    pub(super) blocks: u64,
+    /// Without data of its own, it reads as zeroes.
+    pub(super) written: bool,
+}
+
+/// The output of `ex -l <inode>` for many inodes: after the request's echo a heading, then lines such as
+/// ` 1/ 1   2/ 11   917 -   936   60761 -   61676     20 Uninit` (level, entry, logical, physical, blocks, flags).
+///
+/// # Errors
+/// What was not understood.
+pub(super) fn extents(printed: &str) -> Result<HashMap<u32, Vec<Extent>>, String> {
+    let mut out = HashMap::new();
+    let mut current: Option<&mut Vec<Extent>> = None;
+    for line in printed.lines() {
+        if let Some(request) = line.strip_prefix("debugfs: ex -l <") {
+            current = request.strip_suffix('>').and_then(|digits| digits.parse().ok()).map(|inode: u32| {
+                out.insert(inode, Vec::new());
+                out.entry(inode).or_default()
+            });
+        } else if let Some(extents) = current.as_mut().filter(|_| line.contains('/')) {
+            extents.push(extent(line).ok_or_else(|| format!("debugfs printed `{line}` for an extent"))?);
+        }
+    }
+    Ok(out)
+}
+
+fn extent(line: &str) -> Option<Extent> {
+    let mut words = line.split([' ', '/', '-']).filter(|word| !word.is_empty());
+    // Level, depth, entry, entries.
+    let mut number = |skipped: usize| words.nth(skipped)?.parse::<u64>().ok();
+    let (logical, physical, blocks) = (number(4)?, number(1)?, number(1)?);
+    let written = match words.next() {
+        None => true,
+        Some("Uninit") => false,
+        Some(_) => return None,
+    };
+    Some(Extent { logical, physical, blocks, written })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,12 +197,41 @@ mod tests {
         assert_eq!(attributes(printed, "security.capability"), HashMap::from([(13, vec![1, 0, 10, 255])]));
     }
 
+    #[test]
+    fn short_targets_are_read_from_the_inode() {
+        let printed = "debugfs: inode_dump -b <12>\n\
+            0000  7573 722f 6269 6e00 0000 0000 0000 0000  usr/bin.........\n\
+            0020  0000 0000 0000 0000 0000 0000 0000 0000  ................\n*\n\n\
+            debugfs: inode_dump -b <13>\n0000  6161 6161 6161 6161 6161 6161 6161 6161  aaaaaaaaaaaaaaaa\n*\n\
+            0060  6120 2a00 0000 0000 0000 0000            a *.........\n";
+        let found = inline(printed);
+        assert!(found[&12].starts_with(b"usr/bin\0\0"));
+        assert_eq!(found[&13][..52], [&[b'a'; 49][..], b" *\0"].concat());
+    }
+
+    #[test]
+    fn extents_belong_to_the_request_before_them() {
+        let printed = "debugfs: ex -l <12>\ndebugfs: ex -l <13>\n\
+            Level Entries       Logical          Physical Length Flags\n \
+            1/ 1   1/ 11     0 -   915   60761 -   61676    916 \n \
+            1/ 1   2/ 11   917 -   936   61677 -   61696     20 Uninit\n";
+        let found = extents(printed).unwrap();
+        let extent = |logical, physical, blocks, written| Extent { logical, physical, blocks, written };
+        assert_eq!(found[&12], []);
+        assert_eq!(found[&13], [extent(0, 60761, 916, true), extent(917, 61677, 20, false)]);
+        for line in [" 1/ 1", " 0/ 0   1/  1     0 -     0    8743 -    8743      1 Odd"] {
+            assert!(extents(&format!("debugfs: ex -l <1>\n{line}\n")).is_err(), "{line}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn arbitrary_output_never_panics(printed in proptest::collection::vec(0_u8..=255, 0..200)) {
             let whole = [b"debugfs: ls -p <2>\n/", &printed[..]].concat();
             let _ = parse(&whole, &[(2, PathBuf::new())]);
             let _ = attributes(&String::from_utf8_lossy(&printed), "a");
+            let _ = inline(&format!("debugfs: inode_dump -b <1>\n{}", String::from_utf8_lossy(&printed)));
+            let _ = extents(&format!("debugfs: ex -l <1>\n{}", String::from_utf8_lossy(&printed)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a finished root file system to the fixed VHD that Azure takes, and back again for validation.
+//! From a finished root file system to the fixed VHD that Azure takes, and compared with it for validation.
 //!
 //! The disk looks like Azure's Debian images: a GUID partition table, the root as partition 1 (ext4), the EFI system
 //! partition as 15. No loop device is used and nothing is mounted: the root file system is written by `mke2fs -d`
@@ -9,6 +9,7 @@
 //! [`Writer::start`], [`Writer::fill`] and [`Writer::finish`].
 
 mod boot_files;
+mod compare;
 mod content;
 mod error;
 mod esp;
@@ -16,15 +17,14 @@ pub mod gpt;
 mod inspect;
 mod listing;
 mod plan;
-mod read_back;
 pub mod vhd;
 mod write;
 
 pub use boot_files::{BootFile, KERNEL_ARGUMENTS, boot_files, install_boot_files};
+pub use compare::compare;
 pub use content::{content_sha256, full_sha256};
 pub use error::DiskError;
 pub use esp::{EfiFile, efi_files};
 pub use inspect::{Layout, inspect};
 pub use plan::{DiskIds, DiskSpec, EFI_OFFSET, MAX_SIZE_GIB, Plan, ROOT_OFFSET, TreeSize};
-pub use read_back::{ReadBack, read_back};
 pub use write::{Disk, Stage, Writer, write};

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -136,44 +136,57 @@ fn other_tools_find_a_sound_disk() {
 }
 
 #[test]
-fn the_disk_reads_back_as_it_was_written() {
+fn a_disk_holds_what_it_was_written_from_and_any_difference_is_named() {
     let tree = Tree::new();
+    let sparse = tree.root().join("srv/sparse");
+    let file = fs::File::create(&sparse).unwrap();
+    file.set_len(3 << 20).unwrap();
+    file.write_all_at(b"in the middle", 1 << 20).unwrap();
+    tree.put("srv/long file", &vec![7; (2 << 20) + 5]);
     let disk = tree.write();
-    let into = tempfile::tempdir().unwrap();
-    let result = disk::read_back(&disk.path, into.path()).unwrap();
-    assert_eq!(result.left_out, Vec::<PathBuf>::new());
-    assert_eq!(picture(&tree.root()), picture(into.path()));
-    let inode = |path: &str| fs::metadata(into.path().join(path)).unwrap().ino();
-    assert_eq!(inode("usr/bin/su"), inode("usr/bin/another"), "one file with two names");
+    let names = disk::compare(&disk.path, &tree.root()).unwrap();
+    assert!(names > 30, "{names}");
+
+    let root = tree.root();
+    let su = root.join("usr/bin/su");
+    let content = fs::read(&su).unwrap();
+    assert_differs(&disk, &root, "/usr/bin/", "content", || fs::write(&su, vec![b'x'; content.len()]));
+    fs::write(&su, content).unwrap();
+    assert_differs(&disk, &root, "/usr/bin/", "permissions", || {
+        fs::set_permissions(&su, fs::Permissions::from_mode(0o755))
+    });
+    fs::set_permissions(&su, fs::Permissions::from_mode(0o4755)).unwrap();
+    disk::compare(&disk.path, &root).expect("as it was");
+    assert_differs(&disk, &root, "/srv/sparse", "content", || file.write_all_at(b"x", 2 << 20));
+    file.write_all_at(&[0], 2 << 20).unwrap();
+    assert_differs(&disk, &root, "/srv/more", "missing", || fs::write(root.join("srv/more"), "more"));
+    fs::remove_file(root.join("srv/more")).unwrap();
+    assert_differs(&disk, &root, "/srv/long", "content", || {
+        fs::remove_file(root.join("srv/long")).and_then(|()| symlink("y".repeat(200), root.join("srv/long")))
+    });
+    fs::remove_file(root.join("srv/long"))
+        .and_then(|()| symlink("x".repeat(200), root.join("srv/long")))
+        .unwrap();
+    assert_differs(&disk, &root, "/srv/short", "content", || {
+        fs::remove_file(root.join("srv/short")).and_then(|()| symlink("with spice", root.join("srv/short")))
+    });
+    fs::remove_file(root.join("srv/short"))
+        .and_then(|()| symlink("with space", root.join("srv/short")))
+        .unwrap();
+    assert_differs(&disk, &root, "/srv/pipe", "", || fs::remove_file(root.join("srv/pipe")));
 }
 
-/// Everything that a validator could tell apart.
-fn picture(root: &Path) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let meta = fs::symlink_metadata(&path).unwrap();
-            let name = path.strip_prefix(root).unwrap().to_owned();
-            if name == Path::new("lost+found") {
-                continue;
-            }
-            let content = if meta.is_file() {
-                format!("{:?} {} {}", fs::read(&path).unwrap(), meta.mtime(), meta.nlink())
-            } else if meta.is_symlink() {
-                format!("{}", fs::read_link(&path).unwrap().display())
-            } else {
-                format!("pipe: {}", meta.file_type().is_fifo())
-            };
-            out.push(format!("{} {:o} {}:{} {content}", name.display(), meta.mode(), meta.uid(), meta.gid()));
-            if meta.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    out.sort();
-    out
+#[track_caller]
+fn assert_differs(
+    disk: &Disk,
+    root: &Path,
+    path: &str,
+    what: &str,
+    change: impl FnOnce() -> std::io::Result<()>,
+) {
+    change().unwrap();
+    let error = disk::compare(&disk.path, root).unwrap_err().to_string();
+    assert!(error.contains(path) && error.contains(what), "{error}");
 }
 
 #[test]
@@ -184,8 +197,7 @@ fn a_disk_cut_short_while_it_was_copied_is_refused() {
     file.set_len((1 << 30) - 4096).unwrap();
     let error = disk::inspect(&disk.path).unwrap_err();
     assert!(error.to_string().ends_with("is not a fixed VHD"), "{error}");
-    let into = tempfile::tempdir().unwrap();
-    assert!(disk::read_back(&disk.path, into.path()).is_err());
+    assert!(disk::compare(&disk.path, &tree.root()).is_err());
 }
 
 #[test]

@@ -114,7 +114,8 @@ fn newest(cache: &Cache, inputs: &str) -> Option<Base> {
         let record: BaseRecord = serde_json::from_slice(&text).ok()?;
         Some(Base { record, root: entry.path().join("root"), cached: true })
     });
-    records.filter(|base| base.record.inputs == inputs).max_by_key(|base| base.record.created)
+    let whole = records.filter(|base| base.record.inputs == inputs && base.lists().is_dir());
+    whole.max_by_key(|base| base.record.created)
 }
 
 fn inputs_key(distribution: &Distribution) -> String {
@@ -164,7 +165,36 @@ fn place(cache: &Cache, staging: &Path, id: &str) -> Result<()> {
     }
     // Only apt reads the lists, each at once or not at all, and fetches those that it misses.
     let (lists, older) = (target.join(LISTS), staging.join("older"));
-    fs::rename(&lists, &older).map_err(BuildError::io("move", &lists))?;
+    if lists.exists() {
+        fs::rename(&lists, &older).map_err(BuildError::io("move", &lists))?;
+    }
     fs::rename(staging.join(LISTS), &lists).map_err(BuildError::io("place", &lists))?;
     fs::rename(staging.join("base.json"), target.join("base.json")).map_err(BuildError::io("place", &target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_made_again_keeps_its_root_and_gets_the_newer_record_and_lists() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("opens");
+        for age in ["older", "newer"] {
+            let staging = folder.path().join(age);
+            for part in ["root", LISTS] {
+                fs::create_dir_all(staging.join(part)).expect("made");
+                fs::write(staging.join(part).join("file"), age).expect("written");
+            }
+            fs::write(staging.join("base.json"), age).expect("written");
+            place(&cache, &staging, "id").expect("places");
+        }
+        let content =
+            |file: &str| fs::read_to_string(folder.path().join("bases/id").join(file)).expect("read");
+        assert_eq!(
+            ["root/file", "lists/file", "base.json"].map(content),
+            ["older", "newer", "newer"],
+            "layers may be mounted over the root"
+        );
+    }
 }

@@ -103,6 +103,8 @@ impl BuildOnly {
         let mut options = vec![
             "APT::Keep-Downloaded-Packages \"true\"".to_owned(),
             "Binary::apt::APT::Keep-Downloaded-Packages \"true\"".to_owned(),
+            // A layer counts only when its step has ended: nobody needs each of its files on the disk before that.
+            "DPkg::Options { \"--force-unsafe-io\"; }".to_owned(),
         ];
         options.extend(host_apt_options());
         options.extend(lists::apt_options());

@@ -78,7 +78,7 @@ mod tests {
     fn assert_within(parts: &[Part], mut from: f64, to: f64) {
         for part in parts {
             let end = part.start_seconds + part.seconds;
-            assert!(from <= part.start_seconds && end <= to + 1e-9, "{part:?} in {from} to {to}");
+            assert!(from <= part.start_seconds + 1e-9 && end <= to + 1e-9, "{part:?} in {from} to {to}");
             assert_within(&part.parts, part.start_seconds, end);
             from = end;
         }

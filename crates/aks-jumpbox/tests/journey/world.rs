@@ -288,16 +288,21 @@ pub fn part<'a>(manifest: &'a Value, path: &[&str]) -> &'a Value {
 /// Parts of a timeline lie one behind the other, and their own parts within them.
 #[track_caller]
 pub fn assert_follow_one_another(parts: &Value) {
+    // What sums of fractions are off by.
+    const ROUNDING: f64 = 1e-6;
     let mut before = 0.0;
     for part in parts.as_array().into_iter().flatten() {
         let seconds = |of: &Value, field: &str| of[field].as_f64().expect("seconds");
         let start = seconds(part, "start_seconds");
-        assert!(start >= before, "{part} begins before {before}");
+        assert!(start >= before - ROUNDING, "{part} begins before {before}");
         before = start + seconds(part, "seconds");
         let inner = part["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
         if let (Some(first), Some(last)) = (inner.first(), inner.last()) {
             let end = seconds(last, "start_seconds") + seconds(last, "seconds");
-            assert!(seconds(first, "start_seconds") >= start && end <= before, "{part}");
+            assert!(
+                seconds(first, "start_seconds") >= start - ROUNDING && end <= before + ROUNDING,
+                "{part}"
+            );
             assert_follow_one_another(&part["parts"]);
         }
     }

@@ -1,5 +1,7 @@
 //! A build from start to end: sources, base, customizers, disk, validators, results.
 
+mod validation;
+
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +12,7 @@ use egress_gateway::{Connection, Gateway, Mode};
 use network_policy::NetworkPolicy;
 
 use crate::base::{self, Base, Distribution};
+use crate::boot_arguments;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::customize::{Customizing, Failed, Freshness, Stack};
@@ -17,19 +20,19 @@ use crate::digest::{KeyBuilder, sha256};
 use crate::disk;
 use crate::distribute;
 use crate::error::{BuildError, Result};
-use crate::event::{Event, Observer, Phase};
+use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
 use crate::log::PackerLog;
-use crate::manifest::{BaseNote, Manifest, Output, Seal, Stage};
+use crate::manifest::{BaseNote, LastRunStatus, Manifest, Output, Seal};
 use crate::network::{self, BuildOnly};
 use crate::output;
 use crate::packages;
 use crate::request::{BuildReport, BuildRequest};
 use crate::run::Context;
-use crate::step::{Fetch, Machine, Task};
+use crate::step::Machine;
+use crate::task::{DEPROVISIONING_SCRIPT, Fetch, Task};
 use crate::user;
-use crate::validate;
 
 /// Minutes of a build whose template states 0 (azure-image-builder.md 1.3).
 const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
@@ -41,7 +44,7 @@ const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 /// [`BuildError`], after everything that was started has been stopped and removed.
 pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -> Result<BuildReport> {
     let started = Instant::now();
-    let (distribution, mut warnings) = base::lookup(&request.template.source)?;
+    let (distribution, warnings) = base::lookup(&request.template.source)?;
     let _lock = output::take(&request.output, &request.name)?;
     let cache = Cache::open(&request.cache)?;
     let mut work = cache.work()?;
@@ -57,10 +60,6 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         gateway: RefCell::new(None),
         keep_work: RefCell::new(false),
     };
-    let minutes = match request.template.build_timeout_minutes {
-        0 => DEFAULT_TIMEOUT_MINUTES,
-        minutes => minutes,
-    };
     let context = Context {
         cache: &cache,
         work: &work,
@@ -70,12 +69,12 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         outbound: &request.outbound,
         own_connections: &own_connections,
         earlier_connections: &earlier_connections,
-        deadline: started + Duration::from_secs(u64::from(minutes) * 60),
+        deadline: started + time_limit(request),
     };
-    for text in &warnings {
-        observer(&Event::Warning { text: text.clone() });
-    }
-    let made = session.run(&context, distribution, &mut warnings);
+    let only_in_azure = session.manifest.borrow().only_in_azure.clone().into_iter();
+    let only_in_azure = only_in_azure.map(|what| format!("{what}: only a build in Azure does that"));
+    warnings.into_iter().chain(only_in_azure).for_each(|text| session.warn(&context, text));
+    let made = session.run(&context, distribution);
     // A terminal's Ctrl-C also ends the programs that run: that they failed is not what happened.
     let made = made.map_err(|error| cancel.check().err().unwrap_or(error));
     let ended = session.close(&context, &made);
@@ -92,14 +91,26 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         image: made.image,
         allocated_bytes: made.allocated_bytes,
         connections,
-        warnings,
         seconds: started.elapsed().as_secs_f64(),
         unchanged: made.unchanged,
     })
 }
 
+fn time_limit(request: &BuildRequest) -> Duration {
+    let minutes = match request.template.build_timeout_minutes {
+        0 => DEFAULT_TIMEOUT_MINUTES,
+        minutes => minutes,
+    };
+    request.options.time_limit.unwrap_or(Duration::from_secs(u64::from(minutes) * 60))
+}
+
 fn first_manifest(request: &BuildRequest) -> Manifest {
     Manifest {
+        last_run_status: LastRunStatus {
+            start_time: jiff::Timestamp::now().to_string(),
+            ..Default::default()
+        },
+        only_in_azure: crate::differences::only_in_azure(&request.template),
         template_sha256: sha256(request.template.to_json().as_bytes()),
         smoke_tests: request.smoke_tests.iter().map(Into::into).collect(),
         id_map: "identity".to_owned(),
@@ -125,14 +136,26 @@ struct Made {
 }
 
 impl Build<'_> {
-    fn run(
-        &self,
-        context: &Context<'_>,
-        distribution: &Distribution,
-        warnings: &mut Vec<String>,
-    ) -> Result<Made> {
+    /// A part of the build begins.
+    fn enter(&self, context: &Context<'_>, phase: Phase) {
+        self.manifest.borrow_mut().last_run_status.run_sub_state = phase.run_sub_state();
+        (context.observer)(&Event::phase(phase));
+    }
+
+    /// Tells something that a careful user would act on, now and in the manifest.
+    fn warn(&self, context: &Context<'_>, text: String) {
+        self.manifest.borrow_mut().warnings.push(text.clone());
+        (context.observer)(&Event::Warning { text });
+    }
+
+    fn run(&self, context: &Context<'_>, distribution: &Distribution) -> Result<Made> {
         // As the service does at submission: what cannot be fetched is known before anything runs.
         let (tasks, validators) = self.tasks(context)?;
+        let (selected, all) = self.selected(&tasks)?;
+        for text in selected.iter().chain(&validators).flat_map(|task| &task.warnings) {
+            self.warn(context, text.clone());
+        }
+        self.enter(context, Phase::Base);
         let base = base::ensure(context, distribution, self.request.options.refresh)?;
         self.manifest.borrow_mut().base = Some(base_note(&base));
         let policy = self.policy(&base);
@@ -161,14 +184,17 @@ impl Build<'_> {
             previous: self.previous.as_ref(),
             notes: &self.notes,
         };
-        let (selected, all) = self.selected(&tasks)?;
         let result = Stack::new(context, &base).and_then(|stack| {
-            customizing
-                .run(context, stack, selected)
-                .map_err(|failed| self.after_failure(context, &machine, *failed))
-        });
-        let result = result.and_then(|stack| {
-            if all { self.image(context, &machine, &stack, &validators, warnings) } else { Ok(nothing()) }
+            let validate = self.request.template.validate.as_ref();
+            if validate.is_some_and(|validate| validate.source_validation_only) {
+                return self.validate_source(context, &machine, &stack, &validators);
+            }
+            self.enter(context, Phase::Customize);
+            let ran = customizing.run(context, stack, selected).and_then(|stack| {
+                if all { customizing.deprovision(context, stack, number(selected.len())) } else { Ok(stack) }
+            });
+            let stack = ran.map_err(|failed| self.after_failure(context, &machine, *failed))?;
+            if all { self.image(context, &machine, &stack, &validators) } else { Ok(nothing()) }
         });
         *self.gateway.borrow_mut() = Some(gateway);
         result
@@ -184,7 +210,6 @@ impl Build<'_> {
             context.cancel,
         )?;
         let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
-        let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);
         let tasks = template.customize.iter().enumerate();
         let tasks = tasks.map(|(index, step)| Task::of_customizer(number(index), step, &fetch));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
@@ -251,7 +276,6 @@ impl Build<'_> {
         machine: &Machine<'_>,
         stack: &Stack,
         validators: &[Task],
-        warnings: &mut Vec<String>,
     ) -> Result<Made> {
         let file = format!("{}.vhd", self.request.name);
         let path = self.request.output.join(&file);
@@ -259,7 +283,7 @@ impl Build<'_> {
         if let Some(made) = self.unchanged(&path, &key)? {
             return Ok(made);
         }
-        let placed = self.placed(context, machine, stack, validators, warnings, &path);
+        let placed = self.placed(context, machine, stack, validators, &path);
         let (finished, failure) = placed.inspect_err(|_| {
             // Why it failed is what counts; what could not be removed now is removed by the next build.
             let _ = output::remove_unfinished(&self.request.output, &self.request.name);
@@ -284,59 +308,35 @@ impl Build<'_> {
         machine: &Machine<'_>,
         stack: &Stack,
         validators: &[Task],
-        warnings: &mut Vec<String>,
         path: &Path,
     ) -> Result<(Finished, Option<BuildError>)> {
-        (context.observer)(&Event::Phase { name: Phase::Generalise });
+        self.enter(context, Phase::Generalise);
         let fresh = self.request.output.join(output::unfinished(&self.request.name));
         let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
-        (context.observer)(&Event::Phase { name: Phase::Disk });
+        self.enter(context, Phase::Disk);
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
         let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
-        let finished = finish::run(context, &Order { size_gib, vhd }, &stack.lowers)?;
+        let order = Order {
+            size_gib,
+            vhd,
+            kernel_arguments: boot_arguments::read(context, stack)?,
+            deprovisioned: stack.deprovisioned,
+        };
+        let finished = finish::run(context, &order, &stack.lowers)?;
         for line in &finished.generalised {
             context.log.borrow_mut().say(line)?;
         }
+        if !finished.identities_left.is_empty() {
+            let left = finished.identities_left.join(", ");
+            let text =
+                format!("{DEPROVISIONING_SCRIPT} left {left}: every machine of this image has the same");
+            self.warn(context, text);
+        }
         context.log.borrow_mut().telemetry("ending", "shell")?;
-        let failure = self.validated(context, machine, &fresh, validators, warnings)?;
-        (context.observer)(&Event::Phase { name: Phase::Distribute });
+        let failure = self.validated(context, machine, &fresh, validators)?;
+        self.enter(context, Phase::Distribute);
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
         Ok((finished, failure))
-    }
-
-    /// Runs the validators on what the finished disk holds. With `continueDistributeOnFailure` a failure is
-    /// returned, to be reported once the image is in place.
-    fn validated(
-        &self,
-        context: &Context<'_>,
-        machine: &Machine<'_>,
-        disk: &Path,
-        validators: &[Task],
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<BuildError>> {
-        if validators.is_empty() {
-            return Ok(None);
-        }
-        (context.observer)(&Event::Phase { name: Phase::Validate });
-        let log = self.request.output.join("validation.log");
-        match validate::run(context, machine, disk, validators, &log, self.request.template.customize.len()) {
-            Err(error @ BuildError::Step(_)) => {
-                let validate = self.request.template.validate.as_ref();
-                if !validate.is_some_and(|validate| validate.continue_distribute_on_failure) {
-                    return Err(error);
-                }
-                warnings.push(
-                    "a validator failed; the image is placed all the same (continueDistributeOnFailure)"
-                        .into(),
-                );
-                Ok(Some(error))
-            }
-            Err(error) => Err(error),
-            Ok(seconds) => {
-                self.manifest.borrow_mut().stages.push(Stage { name: "validate".into(), seconds });
-                Ok(None)
-            }
-        }
     }
 
     fn image_key(&self, stack: &Stack, validators: &[Task]) -> String {
@@ -418,6 +418,11 @@ impl Build<'_> {
         text.push(b'\n');
         crate::manifest::replace(&self.request.output.join("egress.json"), &text)?;
         let mut manifest = self.manifest.borrow_mut();
+        manifest.last_run_status.end_time = jiff::Timestamp::now().to_string();
+        manifest.last_run_status.run_state = match made {
+            Ok(_) => RunState::Succeeded,
+            Err(error) => error.run_state(),
+        };
         manifest.steps.clone_from(&self.notes.borrow());
         if let Err(error) = made {
             manifest.error = Some(error.to_string());
@@ -439,6 +444,11 @@ fn base_note(base: &Base) -> BaseNote {
         cached: base.cached,
         packages: base.record.packages,
     }
+}
+
+/// A step's number from its place in the list.
+fn number(index: usize) -> u32 {
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
 }
 
 fn nothing() -> Made {

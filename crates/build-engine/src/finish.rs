@@ -24,6 +24,10 @@ pub struct Order {
     pub size_gib: Option<u32>,
     /// Where the VHD goes.
     pub vhd: PathBuf,
+    /// Arguments of the kernel that customizers have added.
+    pub kernel_arguments: String,
+    /// A script of the image's author has run instead of the service's deprovisioning.
+    pub deprovisioned: bool,
 }
 
 /// What was made.
@@ -37,6 +41,8 @@ pub struct Finished {
     pub allocated_bytes: u64,
     /// What generalising did, a line each.
     pub generalised: Vec<String>,
+    /// Identities that the author's own script has left in the image.
+    pub identities_left: Vec<String>,
     /// The bill of materials, `CycloneDX` JSON.
     pub sbom: String,
     /// Seconds of each stage.
@@ -103,10 +109,13 @@ fn inside(context: &JobContext, input: &str) -> std::result::Result<String, Stri
 fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
     let mut clock = Clock::new();
     let rooted = Rooted::open(root)?;
-    let generalised = generalise::apply(&rooted, &generalise::plan(&rooted, &[crate::user::NAME])?)?;
+    let users = [crate::user::NAME];
+    let plan = if order.deprovisioned { generalise::plan_own } else { generalise::plan };
+    let generalised = generalise::apply(&rooted, &plan(&rooted, &users)?)?;
+    let identities_left = generalise::identities_left(&rooted)?.into_iter().map(str::to_owned).collect();
     clock.lap("generalise");
     let ids = DiskIds::random();
-    disk::install_boot_files(&rooted, &ids)?;
+    disk::install_boot_files(&rooted, &ids, &order.kernel_arguments)?;
     let sbom = sbom::cyclonedx(&rooted)?;
     clock.lap("sbom");
     let spec = DiskSpec { size_gib: order.size_gib, ids };
@@ -121,6 +130,7 @@ fn finish(root: &Path, order: &Order) -> std::result::Result<Finished, Box<dyn s
         bytes: disk.virtual_bytes + disk::vhd::FOOTER_BYTES,
         allocated_bytes: disk.allocated_bytes,
         generalised,
+        identities_left,
         sbom,
         stages: clock.stages,
     })

@@ -16,6 +16,9 @@ use crate::event::{Event, Observer, Stream};
 use crate::log::{PackerLog, printable};
 use crate::network::Outbound;
 
+/// Said when the service would end a build for its length.
+pub const OUT_OF_TIME: &str = "the build's total time (buildTimeoutInMinutes, or --timeout) is over";
+
 /// What every part of a build shares.
 #[allow(missing_debug_implementations, reason = "holds a callback")]
 pub struct Context<'a> {
@@ -62,7 +65,7 @@ impl Context<'_> {
         self.own_connections.borrow_mut().extend(gateway.record().connections);
         match ended? {
             Ended::Exit(exit) => Ok(exit),
-            Ended::TimedOut => Err(BuildError::host("the build ran out of time")),
+            Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
         }
     }
 
@@ -172,7 +175,7 @@ impl Context<'_> {
             Ended::Exit(other) => {
                 Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))
             }
-            Ended::TimedOut => Err(BuildError::host("the build ran out of time")),
+            Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
         }
     }
 }

@@ -104,11 +104,11 @@ fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
 
 /// Does something with the file rights of a user, who owns what it makes.
 fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> T {
-    let own_gid = setfsgid(Gid::from_raw(gid));
-    let own_uid = setfsuid(Uid::from_raw(uid));
+    let own_group = setfsgid(Gid::from_raw(gid));
+    let own_user = setfsuid(Uid::from_raw(uid));
     let done = work();
-    setfsuid(own_uid);
-    setfsgid(own_gid);
+    setfsuid(own_user);
+    setfsgid(own_group);
     done
 }
 

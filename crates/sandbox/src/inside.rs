@@ -89,11 +89,9 @@ fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         return Err(std::io::Error::other("what is there is no regular file"));
     }
-    let mut file = as_user(upload.uid, upload.gid, || {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(upload.mode).custom_flags(libc::O_NOFOLLOW);
-        options.open(&upload.path)
-    })?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(upload.mode).custom_flags(libc::O_NOFOLLOW);
+    let mut file = open_as(upload.uid, upload.gid, &options, &upload.path)?;
     std::io::copy(&mut source, &mut file)?;
     if there.is_none() {
         // The mode it was made with went through the umask.
@@ -102,14 +100,17 @@ fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Does something with the file rights of a user, who owns what it makes.
-fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> T {
-    let own_group = setfsgid(Gid::from_raw(gid));
-    let own_user = setfsuid(Uid::from_raw(uid));
-    let done = work();
-    setfsuid(own_user);
-    setfsgid(own_group);
-    done
+/// Opens with the file rights of a user, who owns what is made. In a thread of its own: with a change of rights the
+/// kernel forgets to end whoever made it with its parent (prctl(2), `PR_SET_PDEATHSIG`), and pid 1 has to end so.
+fn open_as(uid: u32, gid: u32, options: &OpenOptions, path: &Path) -> std::io::Result<File> {
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            setfsgid(Gid::from_raw(gid));
+            setfsuid(Uid::from_raw(uid));
+            options.open(path)
+        });
+        opening.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that opens it panicked")))
+    })
 }
 
 fn start(program: &Program, interactive: bool) -> Result<Pid, String> {

@@ -269,7 +269,13 @@ fn refused_udp() -> TestResult {
 
 fn kill() -> TestResult {
     let world = World::new();
-    let mut running = sandbox::spawn(&world.shell("echo ready; sleep 1000"))?;
+    let mut spec = world.shell("echo ready; sleep 1000");
+    // Written as another user, which must not undo what ends pid 1.
+    fs::set_permissions(world.path("base/tmp"), fs::Permissions::from_mode(0o1777))?;
+    fs::write(world.path("up"), "sent")?;
+    let source = world.path("up");
+    spec.uploads.push(Upload { path: "/tmp/up".into(), source, mode: 0o644, uid: 1000, gid: 1000 });
+    let mut running = sandbox::spawn(&spec)?;
     let mut byte = [0; 6];
     running.take_stdout().ok_or("no output")?.read_exact(&mut byte)?;
     let processes = descendants(running.id());

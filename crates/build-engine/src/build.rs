@@ -281,6 +281,9 @@ impl Build<'_> {
         let path = self.request.output.join(&file);
         let key = self.image_key(stack, validators);
         if let Some(made) = self.unchanged(&path, &key)? {
+            let left = self.previous.iter().flat_map(|manifest| manifest.identities_left.clone());
+            self.note_identities(context, &left.collect::<Vec<_>>());
+            self.enter(context, Phase::Distribute);
             return Ok(made);
         }
         let placed = self.placed(context, machine, stack, validators, &path);
@@ -298,6 +301,17 @@ impl Build<'_> {
             None => {
                 Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false })
             }
+        }
+    }
+
+    /// Warns of what an author's own script did not remove, each time the image is handed over.
+    fn note_identities(&self, context: &Context<'_>, left: &[String]) {
+        if !left.is_empty() {
+            self.manifest.borrow_mut().identities_left = left.to_vec();
+            let left = left.join(", ");
+            let text =
+                format!("{DEPROVISIONING_SCRIPT} left {left}: every machine of this image has the same");
+            self.warn(context, text);
         }
     }
 
@@ -326,12 +340,7 @@ impl Build<'_> {
         for line in &finished.generalised {
             context.log.borrow_mut().say(line)?;
         }
-        if !finished.identities_left.is_empty() {
-            let left = finished.identities_left.join(", ");
-            let text =
-                format!("{DEPROVISIONING_SCRIPT} left {left}: every machine of this image has the same");
-            self.warn(context, text);
-        }
+        self.note_identities(context, &finished.identities_left);
         context.log.borrow_mut().telemetry("ending", "shell")?;
         let failure = self.validated(context, machine, &fresh, validators)?;
         self.enter(context, Phase::Distribute);

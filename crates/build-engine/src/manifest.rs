@@ -46,6 +46,9 @@ pub struct Manifest {
     /// What the template asks for and only a build in Azure does.
     #[serde(default)]
     pub only_in_azure: Vec<String>,
+    /// Identities that a deprovisioning script of the author's own has left in the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities_left: Vec<String>,
     /// What went wrong, when the build failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -31,7 +31,9 @@ impl Place {
     /// The same place, on a machine that has files of these names for programs.
     pub fn with_only_these_programs(names: &[&str]) -> Self {
         let place = Self::new();
-        names.iter().for_each(|name| place.write(&format!("bin/{name}"), ""));
+        for name in names {
+            place.write(&format!("bin/{name}"), "");
+        }
         let path = place.path().join("bin").display().to_string();
         Self { path: Some(path), ..place }
     }

@@ -115,8 +115,7 @@ fn mkosi(bench: &Bench) -> Result<Vec<f64>, String> {
         "linux-image-cloud-amd64,systemd,systemd-sysv,udev,dbus,jq,openssh-server,cloud-init,sudo";
     let folder = bench.folder("mkosi").map_err(|stop| stop.message)?;
     let answer = checked(&mut command("mkosi", &["--version"]))?;
-    let version =
-        answer.split_whitespace().filter_map(|word| word.split('.').next()?.parse::<u32>().ok()).next();
+    let version = answer.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
     let (output, content) = match version {
         Some(..=14) => ("Format=gpt_ext4\nBootable=yes\n", ""),
         _ => ("Format=disk\n", "Bootable=yes\n"),
@@ -126,9 +125,15 @@ fn mkosi(bench: &Bench) -> Result<Vec<f64>, String> {
          [Content]\n{content}Packages={PACKAGES}\n"
     );
     write(&folder.join("mkosi.conf"), &settings).map_err(|stop| stop.message)?;
-    bench.time(|_| {
+    let ran = bench.time(|_| {
         let mut build: Command = command("mkosi", &["--force", "build"]);
         build.current_dir(&folder);
         Ok(build)
+    });
+    ran.map_err(|why| match version {
+        Some(old @ ..=14) => {
+            format!("mkosi {old} wants partition nodes of loop devices and a kernel that mounts vfat: {why}")
+        }
+        _ => why,
     })
 }

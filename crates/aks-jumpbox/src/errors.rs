@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use build_engine::boot::BootError;
 use build_engine::egress::sentence;
 use build_engine::error::BuildError;
-use build_engine::event::{Connection, Event};
+use build_engine::event::{Connection, Event, Phase, RunState};
 use document::{Diagnostic, SourceText};
 use serde::Serialize;
 use serde_json::json;
@@ -67,6 +67,9 @@ pub struct Problem {
     /// What is allowed there.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
+    /// Whether the step that failed is a customizer or a validator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<Phase>,
     /// The step that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<u32>,
@@ -93,6 +96,7 @@ impl Problem {
             causes: Vec::new(),
             path: None,
             expected: None,
+            phase: None,
             step: None,
             last_lines: Vec::new(),
             refused: Vec::new(),
@@ -155,6 +159,7 @@ impl From<BuildError> for Problem {
         problem.hint = error.hint();
         if let BuildError::Step(failure) = &error {
             problem.step = Some(failure.index);
+            problem.phase = Some(failure.phase);
             problem.last_lines.clone_from(&failure.last_lines);
             problem.refused.clone_from(&failure.refused);
         }
@@ -273,7 +278,10 @@ impl Failure {
     pub fn to_event(&self) -> Event {
         let first = self.problems.first();
         let messages: Vec<_> = self.problems.iter().map(Problem::with_causes).collect();
+        let interrupted = self.status == ExitStatus::Interrupted;
         Event::Failed {
+            run_state: if interrupted { RunState::Canceled } else { RunState::Failed },
+            phase: first.and_then(|problem| problem.phase),
             step: first.and_then(|problem| problem.step),
             message: messages.join("; "),
             hint: first.and_then(|problem| problem.hint.clone()),

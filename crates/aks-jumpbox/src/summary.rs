@@ -56,6 +56,12 @@ pub fn text(report: &BuildReport, folder: &Path, lacks: &[Lack], output: Output)
     if refused.len() > SHOWN {
         row("", &format!("and {} more", refused.len() - SHOWN));
     }
+    for (index, what) in manifest.only_in_azure.iter().enumerate() {
+        row(
+            if index == 0 { "not done" } else { "" },
+            &output.paint(YELLOW, &format!("{what}: only in Azure")),
+        );
+    }
     row("files in", &folder.display().to_string());
     for (index, lack) in lacks.iter().enumerate() {
         row(if index == 0 { "lacks" } else { "" }, &format!("{}: {}", lack.tool, lack.why));

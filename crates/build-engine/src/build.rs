@@ -1,5 +1,7 @@
 //! A build from start to end: sources, base, customizers, disk, validators, results.
 
+mod validation;
+
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +12,7 @@ use egress_gateway::{Connection, Gateway, Mode};
 use network_policy::NetworkPolicy;
 
 use crate::base::{self, Base, Distribution};
+use crate::boot_arguments;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::customize::{Customizing, Failed, Freshness, Stack};
@@ -17,21 +20,21 @@ use crate::digest::{KeyBuilder, sha256};
 use crate::disk;
 use crate::distribute;
 use crate::error::{BuildError, Result};
-use crate::event::{Event, Observer, Phase};
+use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
 use crate::log::PackerLog;
-use crate::manifest::{BaseNote, Manifest, Output, Seal, Stage};
+use crate::manifest::{BaseNote, LastRunStatus, Manifest, Output, Seal};
 use crate::network::{self, BuildOnly};
 use crate::output;
 use crate::packages;
 use crate::read_ahead::ReadAhead;
 use crate::request::{BuildReport, BuildRequest};
 use crate::run::Context;
-use crate::step::{Fetch, Machine, Task};
+use crate::step::Machine;
+use crate::task::{DEPROVISIONING_SCRIPT, Fetch, Task};
 use crate::timeline::Timeline;
 use crate::user;
-use crate::validate;
 
 /// Minutes of a build whose template states 0 (azure-image-builder.md 1.3).
 const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
@@ -43,7 +46,7 @@ const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 /// [`BuildError`], after everything that was started has been stopped and removed.
 pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -> Result<BuildReport> {
     let started = Instant::now();
-    let (distribution, mut warnings) = base::lookup(&request.template.source)?;
+    let (distribution, warnings) = base::lookup(&request.template.source)?;
     let _lock = output::take(&request.output, &request.name)?;
     let cache = Cache::open(&request.cache)?;
     let mut work = cache.work()?;
@@ -60,10 +63,6 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         gateway: RefCell::new(None),
         keep_work: RefCell::new(false),
     };
-    let minutes = match request.template.build_timeout_minutes {
-        0 => DEFAULT_TIMEOUT_MINUTES,
-        minutes => minutes,
-    };
     let context = Context {
         cache: &cache,
         work: &work,
@@ -73,13 +72,13 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         outbound: &request.outbound,
         own_connections: &own_connections,
         earlier_connections: &earlier_connections,
-        deadline: started + Duration::from_secs(u64::from(minutes) * 60),
+        deadline: started + time_limit(request),
         timeline: &timeline,
     };
-    for text in &warnings {
-        observer(&Event::Warning { text: text.clone() });
-    }
-    let made = session.run(&context, distribution, &mut warnings);
+    let only_in_azure = session.manifest.borrow().only_in_azure.clone().into_iter();
+    let only_in_azure = only_in_azure.map(|what| format!("{what}: only a build in Azure does that"));
+    warnings.into_iter().chain(only_in_azure).for_each(|text| session.warn(&context, text));
+    let made = session.run(&context, distribution);
     // A terminal's Ctrl-C also ends the programs that run: that they failed is not what happened.
     let made = made.map_err(|error| cancel.check().err().unwrap_or(error));
     let ended = session.close(&context, &made);
@@ -96,14 +95,26 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         image: made.image,
         allocated_bytes: made.allocated_bytes,
         connections,
-        warnings,
         seconds: started.elapsed().as_secs_f64(),
         unchanged: made.unchanged,
     })
 }
 
+fn time_limit(request: &BuildRequest) -> Duration {
+    let minutes = match request.template.build_timeout_minutes {
+        0 => DEFAULT_TIMEOUT_MINUTES,
+        minutes => minutes,
+    };
+    request.options.time_limit.unwrap_or(Duration::from_secs(u64::from(minutes) * 60))
+}
+
 fn first_manifest(request: &BuildRequest) -> Manifest {
     Manifest {
+        last_run_status: LastRunStatus {
+            start_time: jiff::Timestamp::now().to_string(),
+            ..Default::default()
+        },
+        only_in_azure: crate::differences::only_in_azure(&request.template),
         template_sha256: sha256(request.template.to_json().as_bytes()),
         smoke_tests: request.smoke_tests.iter().map(Into::into).collect(),
         id_map: "identity".to_owned(),
@@ -129,14 +140,26 @@ struct Made {
 }
 
 impl Build<'_> {
-    fn run(
-        &self,
-        context: &Context<'_>,
-        distribution: &Distribution,
-        warnings: &mut Vec<String>,
-    ) -> Result<Made> {
+    /// A part of the build begins.
+    fn enter(&self, context: &Context<'_>, phase: Phase) {
+        self.manifest.borrow_mut().last_run_status.run_sub_state = phase.run_sub_state();
+        (context.observer)(&Event::phase(phase));
+    }
+
+    /// Tells something that a careful user would act on, now and in the manifest.
+    fn warn(&self, context: &Context<'_>, text: String) {
+        self.manifest.borrow_mut().warnings.push(text.clone());
+        (context.observer)(&Event::Warning { text });
+    }
+
+    fn run(&self, context: &Context<'_>, distribution: &Distribution) -> Result<Made> {
         // As the service does at submission: what cannot be fetched is known before anything runs.
         let (tasks, validators) = context.timeline.part("sources", || self.tasks(context))?;
+        let (selected, all) = self.selected(&tasks)?;
+        for text in selected.iter().chain(&validators).flat_map(|task| &task.warnings) {
+            self.warn(context, text.clone());
+        }
+        self.enter(context, Phase::Base);
         let base = context
             .timeline
             .part("base", || base::ensure(context, distribution, self.request.options.refresh))?;
@@ -153,7 +176,6 @@ impl Build<'_> {
             packages: packages::store(context, &base)?,
         };
         let environment = self.environment(&policy, &build_only);
-        let (selected, all) = self.selected(&tasks)?;
         let read_ahead = ReadAhead::of(base.root.clone());
         let customizing = Customizing {
             machine: &machine,
@@ -167,15 +189,23 @@ impl Build<'_> {
             previous: self.previous.as_ref(),
             notes: &self.notes,
         };
-        let result = context.timeline.part("customize", || {
-            Stack::new(context, &base).and_then(|stack| {
-                customizing
-                    .run(context, stack, selected)
-                    .map_err(|failed| self.after_failure(context, &machine, *failed))
-            })
-        });
-        let result = result.and_then(|stack| {
-            if all { self.image(context, &machine, &stack, &validators, warnings) } else { Ok(nothing()) }
+        let result = context.timeline.part("build user", || Stack::new(context, &base)).and_then(|stack| {
+            let validate = self.request.template.validate.as_ref();
+            if validate.is_some_and(|validate| validate.source_validation_only) {
+                return self.validate_source(context, &machine, &stack, &validators);
+            }
+            self.enter(context, Phase::Customize);
+            let ran = context.timeline.part("customize", || {
+                customizing.run(context, stack, selected).and_then(|stack| {
+                    if all {
+                        customizing.deprovision(context, stack, number(selected.len()))
+                    } else {
+                        Ok(stack)
+                    }
+                })
+            });
+            let stack = ran.map_err(|failed| self.after_failure(context, &machine, *failed))?;
+            if all { self.image(context, &machine, &stack, &validators) } else { Ok(nothing()) }
         });
         *self.gateway.borrow_mut() = Some(gateway);
         result
@@ -191,7 +221,6 @@ impl Build<'_> {
             context.cancel,
         )?;
         let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
-        let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);
         let tasks = template.customize.iter().enumerate();
         let tasks = tasks.map(|(index, step)| Task::of_customizer(number(index), step, &fetch));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
@@ -258,15 +287,17 @@ impl Build<'_> {
         machine: &Machine<'_>,
         stack: &Stack,
         validators: &[Task],
-        warnings: &mut Vec<String>,
     ) -> Result<Made> {
         let file = format!("{}.vhd", self.request.name);
         let path = self.request.output.join(&file);
         let key = self.image_key(stack, validators);
         if let Some(made) = self.unchanged(&path, &key)? {
+            let left = self.previous.iter().flat_map(|manifest| manifest.identities_left.clone());
+            self.note_identities(context, &left.collect::<Vec<_>>());
+            self.enter(context, Phase::Distribute);
             return Ok(made);
         }
-        let placed = self.placed(context, machine, stack, validators, warnings, &path);
+        let placed = self.placed(context, machine, stack, validators, &path);
         let (finished, failure) = placed.inspect_err(|_| {
             // Why it failed is what counts; what could not be removed now is removed by the next build.
             let _ = output::remove_unfinished(&self.request.output, &self.request.name);
@@ -284,6 +315,17 @@ impl Build<'_> {
         }
     }
 
+    /// Warns of what an author's own script did not remove, each time the image is handed over.
+    fn note_identities(&self, context: &Context<'_>, left: &[String]) {
+        if !left.is_empty() {
+            self.manifest.borrow_mut().identities_left = left.to_vec();
+            let left = left.join(", ");
+            let text =
+                format!("{DEPROVISIONING_SCRIPT} left {left}: every machine of this image has the same");
+            self.warn(context, text);
+        }
+    }
+
     /// Writes the disk, validates it and gives it its name.
     fn placed(
         &self,
@@ -291,69 +333,39 @@ impl Build<'_> {
         machine: &Machine<'_>,
         stack: &Stack,
         validators: &[Task],
-        warnings: &mut Vec<String>,
         path: &Path,
     ) -> Result<(Finished, Option<BuildError>)> {
-        (context.observer)(&Event::Phase { name: Phase::Generalise });
+        self.enter(context, Phase::Generalise);
         let fresh = self.request.output.join(output::unfinished(&self.request.name));
         let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
-        (context.observer)(&Event::Phase { name: Phase::Disk });
+        self.enter(context, Phase::Disk);
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
         let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
-        let order = Order { size_gib, vhd, compare: !validators.is_empty() };
+        let order = Order {
+            size_gib,
+            vhd,
+            compare: !validators.is_empty(),
+            kernel_arguments: boot_arguments::read(context, stack)?,
+            deprovisioned: stack.deprovisioned,
+        };
         let scratch = context.work.overlay("finish")?;
         let finish = || finish::run(context, &order, &stack.lowers, &scratch);
         let (finished, mut stages) = context.timeline.part("disk", finish)?;
         for line in &finished.generalised {
             context.log.borrow_mut().say(line)?;
         }
+        self.note_identities(context, &finished.identities_left);
         context.log.borrow_mut().telemetry("ending", "shell")?;
         let generalised =
             std::iter::once(scratch.join("upper")).chain(stack.lowers.iter().cloned()).collect();
-        let failure = self.validated(context, machine, generalised, validators, warnings)?;
+        let failure = self.validated(context, machine, generalised, validators)?;
         let mut manifest = self.manifest.borrow_mut();
         stages.append(&mut manifest.stages);
         manifest.stages = stages;
-        (context.observer)(&Event::Phase { name: Phase::Distribute });
+        drop(manifest);
+        self.enter(context, Phase::Distribute);
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
         Ok((finished, failure))
-    }
-
-    /// Runs the validators on the layers that the finished disk was found to hold. With `continueDistributeOnFailure` a failure is
-    /// returned, to be reported once the image is in place.
-    fn validated(
-        &self,
-        context: &Context<'_>,
-        machine: &Machine<'_>,
-        layers: Vec<PathBuf>,
-        validators: &[Task],
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<BuildError>> {
-        if validators.is_empty() {
-            return Ok(None);
-        }
-        (context.observer)(&Event::Phase { name: Phase::Validate });
-        let log = self.request.output.join("validation.log");
-        let steps_before = self.request.template.customize.len();
-        let run = || validate::run(context, machine, layers, validators, &log, steps_before);
-        match context.timeline.part("validate", run) {
-            Err(error @ BuildError::Step(_)) => {
-                let validate = self.request.template.validate.as_ref();
-                if !validate.is_some_and(|validate| validate.continue_distribute_on_failure) {
-                    return Err(error);
-                }
-                warnings.push(
-                    "a validator failed; the image is placed all the same (continueDistributeOnFailure)"
-                        .into(),
-                );
-                Ok(Some(error))
-            }
-            Err(error) => Err(error),
-            Ok(seconds) => {
-                self.manifest.borrow_mut().stages.push(Stage { name: "validate".into(), seconds });
-                Ok(None)
-            }
-        }
     }
 
     fn image_key(&self, stack: &Stack, validators: &[Task]) -> String {
@@ -433,6 +445,11 @@ impl Build<'_> {
         text.push(b'\n');
         crate::manifest::replace(&self.request.output.join("egress.json"), &text)?;
         let mut manifest = self.manifest.borrow_mut();
+        manifest.last_run_status.end_time = jiff::Timestamp::now().to_string();
+        manifest.last_run_status.run_state = match made {
+            Ok(_) => RunState::Succeeded,
+            Err(error) => error.run_state(),
+        };
         manifest.steps.clone_from(&self.notes.borrow());
         manifest.timeline = context.timeline.parts();
         (context.observer)(&Event::Timings { parts: manifest.timeline.clone() });
@@ -456,6 +473,11 @@ fn base_note(base: &Base) -> BaseNote {
         cached: base.cached,
         packages: base.record.packages,
     }
+}
+
+/// A step's number from its place in the list.
+fn number(index: usize) -> u32 {
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
 }
 
 fn nothing() -> Made {

@@ -15,7 +15,8 @@ use crate::manifest::{Manifest, StepNote};
 use crate::packages;
 use crate::read_ahead::ReadAhead;
 use crate::run::Context;
-use crate::step::{Machine, Task};
+use crate::step::Machine;
+use crate::task::{DEPROVISIONING_SCRIPT, Task};
 use crate::user;
 
 /// A stack of layers under construction.
@@ -25,6 +26,8 @@ pub struct Stack {
     pub lowers: Vec<PathBuf>,
     /// Identity of the stack: the topmost layer's instance.
     pub identity: String,
+    /// A script of the image's author has run instead of the service's deprovisioning.
+    pub deprovisioned: bool,
 }
 
 /// Which cached layers count.
@@ -42,7 +45,8 @@ impl Stack {
     /// # Errors
     /// When the user cannot be added.
     pub fn new(context: &Context<'_>, base: &Base) -> Result<Self> {
-        let mut stack = Self { lowers: vec![base.relative()], identity: base.record.id.clone() };
+        let mut stack =
+            Self { lowers: vec![base.relative()], identity: base.record.id.clone(), deprovisioned: false };
         let key = KeyBuilder::new("user")
             .part("parent", stack.identity.as_bytes())
             .part("user", user::fingerprint().as_bytes())
@@ -68,6 +72,24 @@ impl Stack {
         };
         stack.push(&layer);
         Ok(stack)
+    }
+
+    /// Whether the topmost layer that says anything about a file has it. A layer that removes one has a device in its
+    /// place.
+    fn has(&self, cache: &Cache, path: &str) -> bool {
+        let kinds = self.lowers.iter().filter_map(|lower| {
+            let file = cache.root().join(lower).join(path.trim_start_matches('/'));
+            std::fs::symlink_metadata(file).ok()
+        });
+        kinds.map(|meta| meta.is_file()).next().unwrap_or_default()
+    }
+
+    /// Whether a layer above the base has one of these paths, which are relative to the root.
+    pub fn customized(&self, cache: &Cache, paths: &[&str]) -> bool {
+        let above_base = self.lowers.split_last().map(|(_, above)| above).unwrap_or_default();
+        let is_in =
+            |lower: &PathBuf, path| std::fs::symlink_metadata(cache.root().join(lower).join(path)).is_ok();
+        above_base.iter().any(|lower| paths.iter().any(|path| is_in(lower, path)))
     }
 
     fn push(&mut self, layer: &LayerRecord) {
@@ -106,14 +128,31 @@ impl Customizing<'_> {
         mut stack: Stack,
         tasks: &[Task],
     ) -> std::result::Result<Stack, Box<Failed>> {
-        (context.observer)(&Event::Phase { name: Phase::Customize });
         for task in tasks {
+            let of = u32_of(tasks.len()).max(task.index);
             let scratch = RefCell::new(None);
-            if let Err(error) = self.one(context, &mut stack, task, u32_of(tasks.len()), &scratch) {
+            if let Err(error) = self.one(context, &mut stack, task, of, &scratch) {
                 return Err(Box::new(Failed { error, stack, scratch: scratch.into_inner() }));
             }
         }
         Ok(stack)
+    }
+
+    /// Runs the script that a customizer has left for the service's last step, when there is one.
+    ///
+    /// # Errors
+    /// As [`Customizing::run`].
+    pub fn deprovision(
+        &self,
+        context: &Context<'_>,
+        stack: Stack,
+        index: u32,
+    ) -> std::result::Result<Stack, Box<Failed>> {
+        if !stack.has(context.cache, DEPROVISIONING_SCRIPT) {
+            return Ok(stack);
+        }
+        let stack = self.run(context, stack, &[Task::deprovision(index)])?;
+        Ok(Stack { deprovisioned: true, ..stack })
     }
 
     fn one(
@@ -265,7 +304,16 @@ impl Step<'_> {
         age_seconds: Option<u64>,
     ) -> Event {
         let name = self.task.name.clone();
-        Event::Step { index: self.task.index, of: self.of, name, state, seconds, why, age_seconds }
+        Event::Step {
+            phase: Phase::Customize,
+            index: self.task.index,
+            of: self.of,
+            name,
+            state,
+            seconds,
+            why,
+            age_seconds,
+        }
     }
 
     /// A row of the manifest; `age` when the layer was in the cache.

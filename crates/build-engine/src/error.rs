@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::event::{Phase, RunState};
 use crate::tools::ToolError;
 
 /// Why a build, or a part of it, did not succeed.
@@ -62,8 +63,8 @@ pub struct StepFailure {
     pub index: u32,
     /// Its name, or what it does.
     pub name: String,
-    /// `customizer` or `validator`.
-    pub kind: &'static str,
+    /// [`Phase::Customize`] or [`Phase::Validate`].
+    pub phase: Phase,
     /// What happened, in AIB's words where AIB has some.
     pub reason: String,
     /// The end of what it printed.
@@ -77,8 +78,7 @@ pub struct StepFailure {
 impl std::fmt::Display for StepFailure {
     /// Refused connections come first: they are what AIB's own message does not tell.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = if self.kind == "customizer" { "step" } else { self.kind };
-        write!(formatter, "{kind} {} '{}' failed: ", self.index, self.name)?;
+        write!(formatter, "{} {} '{}' failed: ", crate::task::noun(self.phase), self.index, self.name)?;
         if let Some(first) = self.refused.first() {
             write!(formatter, "{}", crate::egress::sentence(first))?;
             match self.refused.len() - 1 {
@@ -100,6 +100,14 @@ impl BuildError {
     /// A [`BuildError::Host`] without a hint.
     pub fn host(message: impl Into<String>) -> Self {
         Self::Host { message: message.into(), hint: None }
+    }
+
+    /// The service's word for a run that ended so.
+    pub const fn run_state(&self) -> RunState {
+        match self {
+            Self::Interrupted => RunState::Canceled,
+            _ => RunState::Failed,
+        }
     }
 
     /// The error with its causes in one text.

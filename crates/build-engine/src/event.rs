@@ -3,7 +3,7 @@
 //! The engine reports facts; terminal, plain lines and JSON lines are views of them in the command line. The
 //! serialised form is the one that `build --format json` streams.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use egress_gateway::Connection;
 
@@ -20,14 +20,18 @@ pub enum Event {
     Phase {
         /// Which one.
         name: Phase,
+        /// Where Azure Image Builder's `lastRunStatus` would be.
+        run_sub_state: RunSubState,
     },
-    /// A customizer changes its state.
+    /// A customizer or validator changes its state.
     Step {
-        /// Position in the template's `customize`, from 1.
+        /// [`Phase::Customize`] or [`Phase::Validate`].
+        phase: Phase,
+        /// Position in the template's `customize` or `inVMValidations`, from 1.
         index: u32,
-        /// How many customizers there are.
+        /// How many there are.
         of: u32,
-        /// The customizer's name, or what it does where it has none.
+        /// Its name, or what it does where it has none; a validator's follows `validate: `.
         name: String,
         /// What became of it.
         state: StepState,
@@ -43,7 +47,8 @@ pub enum Event {
     },
     /// A line that a customizer, or the program that makes the base, printed.
     Output {
-        /// The customizer's position; 0 for what the engine itself runs.
+        /// The customizer's position; 0 for what the engine itself runs. Validators are counted on from the last
+        /// customizer.
         index: u32,
         /// Where it was printed.
         stream: Stream,
@@ -67,11 +72,16 @@ pub enum Event {
         /// The build's parts, as in the manifest's `timeline`.
         parts: Vec<Part>,
     },
-    /// The build ended well; the last event.
+    /// The build ended well; the last event. The service's `runState` is then `Succeeded`.
     Done(Done),
     /// The build ended badly; the last event, made from the engine's error by whoever called the engine.
     Failed {
-        /// The customizer that failed, where one did.
+        /// Which of the service's words for it applies.
+        run_state: RunState,
+        /// [`Phase::Customize`] or [`Phase::Validate`] when a step of it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<Phase>,
+        /// The customizer or validator that failed, where one did.
         #[serde(skip_serializing_if = "Option::is_none")]
         step: Option<u32>,
         /// What failed, with its causes.
@@ -85,6 +95,13 @@ pub enum Event {
         /// Every connection that was refused during that step.
         refused: Vec<Connection>,
     },
+}
+
+impl Event {
+    /// A part of the build begins.
+    pub const fn phase(name: Phase) -> Self {
+        Self::Phase { name, run_sub_state: name.run_sub_state() }
+    }
 }
 
 /// The parts of a build, in their order.
@@ -106,6 +123,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Where the service would be.
+    pub const fn run_sub_state(self) -> RunSubState {
+        match self {
+            Self::Base => RunSubState::Building,
+            Self::Customize | Self::Generalise | Self::Disk => RunSubState::Customizing,
+            Self::Validate => RunSubState::Validating,
+            Self::Distribute => RunSubState::Distributing,
+        }
+    }
+
     /// Its name as events carry it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -117,6 +144,36 @@ impl Phase {
             Self::Distribute => "distribute",
         }
     }
+}
+
+/// Azure Image Builder's `lastRunStatus.runState` (azure-image-builder.md 2.3), as far as a local build knows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RunState {
+    /// The build has not ended.
+    #[default]
+    Running,
+    /// Everything was done.
+    Succeeded,
+    /// Something failed, also when the image was distributed all the same.
+    Failed,
+    /// The user asked to stop.
+    Canceled,
+}
+
+/// Azure Image Builder's `lastRunStatus.runSubState`, in its order; `Optimizing` is never reached here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RunSubState {
+    /// Sources are fetched.
+    #[default]
+    Queued,
+    /// The machine to build on is made: here, the base.
+    Building,
+    /// Customizers run, then the image is generalised and its disk written.
+    Customizing,
+    /// Validators run.
+    Validating,
+    /// Results are placed.
+    Distributing,
 }
 
 /// What became of a customizer.
@@ -167,6 +224,7 @@ mod tests {
     #[test]
     fn a_step_has_the_fields_that_scripts_read() {
         let event = Event::Step {
+            phase: Phase::Customize,
             index: 3,
             of: 11,
             name: "Install kubectl".into(),
@@ -177,7 +235,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&event).expect("serialises"),
-            r#"{"event":"step","index":3,"of":11,"name":"Install kubectl","state":"succeeded","seconds":4.2}"#
+            r#"{"event":"step","phase":"customize","index":3,"of":11,"name":"Install kubectl","state":"succeeded","seconds":4.2}"#
         );
     }
 }

@@ -28,6 +28,10 @@ pub struct Order {
     pub vhd: PathBuf,
     /// Whether the disk is then compared with what it was written from: validators run on that.
     pub compare: bool,
+    /// Arguments of the kernel that customizers have added.
+    pub kernel_arguments: String,
+    /// A script of the image's author has run instead of the service's deprovisioning.
+    pub deprovisioned: bool,
 }
 
 /// What was made.
@@ -41,6 +45,8 @@ pub struct Finished {
     pub allocated_bytes: u64,
     /// What generalising did, a line each.
     pub generalised: Vec<String>,
+    /// Identities that the author's own script has left in the image.
+    pub identities_left: Vec<String>,
     /// The bill of materials, `CycloneDX` JSON.
     pub sbom: String,
 }
@@ -117,10 +123,13 @@ fn finish(
 ) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
     let rooted = Rooted::open(root)?;
     ReadAhead::of(root.to_owned()).start();
-    let generalised = generalise::apply(&rooted, &generalise::plan(&rooted, &[crate::user::NAME])?)?;
+    let users = [crate::user::NAME];
+    let plan = if order.deprovisioned { generalise::plan_own } else { generalise::plan };
+    let generalised = generalise::apply(&rooted, &plan(&rooted, &users)?)?;
+    let identities_left = generalise::identities_left(&rooted)?.into_iter().map(str::to_owned).collect();
     clock.next("sbom");
     let ids = DiskIds::random();
-    disk::install_boot_files(&rooted, &ids)?;
+    disk::install_boot_files(&rooted, &ids, &order.kernel_arguments)?;
     let sbom = sbom::cyclonedx(&rooted)?;
     let spec = DiskSpec { size_gib: order.size_gib, ids };
     let disk = disk::write(&spec, root, &order.vhd, &mut |stage| clock.next(&stage.to_string()))?;
@@ -133,6 +142,7 @@ fn finish(
         bytes: disk.virtual_bytes + disk::vhd::FOOTER_BYTES,
         allocated_bytes: disk.allocated_bytes,
         generalised,
+        identities_left,
         sbom,
     })
 }

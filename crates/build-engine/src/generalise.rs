@@ -77,10 +77,42 @@ pub fn plan(root: &Rooted, build_users: &[&str]) -> Result<Vec<Operation>, Roote
     for home in accounts::homes(&passwd) {
         out.extend(list::traces_in_home(&home));
     }
-    for user in build_users {
-        out.extend(list::build_user(user, accounts::home_to_remove(&passwd, user)));
-    }
+    out.extend(plan_own(root, build_users)?);
     Ok(out)
+}
+
+/// The part of [`plan`] that concerns the build alone: its accounts and its temporary files. The rest is left to the
+/// script that the image's author runs instead, as in Azure.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_own(root: &Rooted, build_users: &[&str]) -> Result<Vec<Operation>, RootedError> {
+    let passwd = root.read(accounts::PASSWD, LARGEST_FILE)?.unwrap_or_default();
+    let users = build_users.iter();
+    let accounts = users
+        .flat_map(|user| list::build_user(user, accounts::home_to_remove(&passwd, user)))
+        .collect::<Vec<_>>();
+    Ok(list::temporary().chain(accounts).collect())
+}
+
+/// What makes machines of this image the same machine, a phrase each; nothing when it is generalised.
+///
+/// # Errors
+/// [`RootedError`] when the image cannot be read.
+pub fn identities_left(root: &Rooted) -> Result<Vec<&'static str>, RootedError> {
+    let host_key = |(name, _): &(std::ffi::OsString, Kind)| {
+        let name = name.to_string_lossy();
+        name.starts_with("ssh_host_") && name.ends_with("_key")
+    };
+    let left = [
+        ("SSH host keys", root.list("/etc/ssh")?.iter().any(host_key)),
+        (
+            "a machine id",
+            root.read("/etc/machine-id", LARGEST_FILE)?.is_some_and(|id| id.trim_ascii().len() >= 32),
+        ),
+        ("cloud-init's state", root.kind("/var/lib/cloud/instance")?.is_some()),
+    ];
+    Ok(left.into_iter().filter(|(_, is_there)| *is_there).map(|(what, _)| what).collect())
 }
 
 /// Does it. Returns a line for each operation that changed something or that a link or a mount forbade.

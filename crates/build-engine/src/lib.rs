@@ -2,10 +2,12 @@
 
 pub mod base;
 pub mod boot;
+mod boot_arguments;
 mod build;
 pub mod cache;
 pub mod cancel;
 mod customize;
+mod differences;
 pub mod digest;
 pub mod disk;
 mod distribute;
@@ -26,6 +28,7 @@ pub mod rooted;
 mod run;
 pub mod sbom;
 mod step;
+mod task;
 pub mod timeline;
 pub mod tools;
 mod user;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::write_synced;
 use crate::error::Result;
+use crate::event::{RunState, RunSubState};
 use crate::timeline::Part;
 
 /// Name of the file.
@@ -37,6 +38,18 @@ pub struct Manifest {
     pub smoke_tests: Vec<TestNote>,
     /// How the sandbox maps ids: `identity` means that root inside is root outside, without its powers.
     pub id_map: String,
+    /// Where the build is in the service's words, as `lastRunStatus` of a template in Azure.
+    #[serde(default)]
+    pub last_run_status: LastRunStatus,
+    /// What a careful user would act on, as it was told while the build ran.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// What the template asks for and only a build in Azure does.
+    #[serde(default)]
+    pub only_in_azure: Vec<String>,
+    /// Identities that a deprovisioning script of the author's own has left in the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities_left: Vec<String>,
     /// What went wrong, when the build failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -49,6 +62,19 @@ pub struct Manifest {
     /// Lets the next build see that nothing changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<Seal>,
+}
+
+/// Azure Image Builder's `lastRunStatus` (azure-image-builder.md 2.3); the message is the manifest's `error`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRunStatus {
+    /// When the build began, RFC 3339.
+    pub start_time: String,
+    /// When it ended, RFC 3339.
+    pub end_time: String,
+    /// How it ended.
+    pub run_state: RunState,
+    /// How far it came.
+    pub run_sub_state: RunSubState,
 }
 
 /// The base, as the manifest names it.

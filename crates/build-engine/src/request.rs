@@ -51,6 +51,8 @@ pub struct BuildOptions {
     pub until: Option<String>,
     /// Compute the SHA-256 of the whole image file too.
     pub sha256: bool,
+    /// End the build after this long; none for the template's `buildTimeoutInMinutes`.
+    pub time_limit: Option<std::time::Duration>,
 }
 
 /// What a build that ended well made.
@@ -64,8 +66,6 @@ pub struct BuildReport {
     pub allocated_bytes: u64,
     /// Every connection.
     pub connections: Vec<egress_gateway::Connection>,
-    /// What is to be said about it.
-    pub warnings: Vec<String>,
     /// Seconds from start to end.
     pub seconds: f64,
     /// The image was there already and nothing had changed.

@@ -17,6 +17,9 @@ use crate::log::{PackerLog, printable};
 use crate::network::Outbound;
 use crate::timeline::Timeline;
 
+/// Said when the service would end a build for its length.
+pub const OUT_OF_TIME: &str = "the build's total time (buildTimeoutInMinutes, or --timeout) is over";
+
 /// What every part of a build shares.
 #[allow(missing_debug_implementations, reason = "holds a callback")]
 pub struct Context<'a> {
@@ -65,7 +68,7 @@ impl Context<'_> {
         self.own_connections.borrow_mut().extend(gateway.record().connections);
         match ended? {
             Ended::Exit(exit) => Ok(exit),
-            Ended::TimedOut => Err(BuildError::host("the build ran out of time")),
+            Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
         }
     }
 
@@ -175,7 +178,7 @@ impl Context<'_> {
             Ended::Exit(other) => {
                 Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))
             }
-            Ended::TimedOut => Err(BuildError::host("the build ran out of time")),
+            Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
         }
     }
 }

@@ -6,167 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use egress_gateway::{Connection, Gateway};
-use image_template::{Customizer, FileStep, Script, ShellStep, Validator};
 use network_policy::NetworkPolicy;
-use sandbox::{Bind, Entry, Exit, Overlay, Program, Spec, Upload};
+use sandbox::{Bind, Entry, Exit, Overlay, Program, SandboxError, Spec, Upload};
 
-use crate::digest::KeyBuilder;
 use crate::error::{BuildError, Result, StepFailure};
-use crate::fetch::Fetcher;
 use crate::network::BuildOnly;
 use crate::run::{self, Context, Ended};
+use crate::task::{Action, Task};
 use crate::user;
-
-/// One customizer or validator, with everything it needs at hand.
-#[derive(Debug)]
-pub struct Task {
-    /// Its position, from 1.
-    pub index: u32,
-    /// Its name, or what it does.
-    pub name: String,
-    /// `customizer` or `validator`.
-    pub kind: &'static str,
-    /// `Shell` or `File`.
-    pub type_name: &'static str,
-    action: Action,
-}
-
-#[derive(Debug)]
-enum Action {
-    Script { bytes: Vec<u8> },
-    File { destination: String, bytes: Vec<u8> },
-}
-
-impl Task {
-    /// Reads what a customizer points to.
-    ///
-    /// # Errors
-    /// For customizers of Windows, and when a source cannot be had or does not match its checksum.
-    pub fn of_customizer(index: u32, customizer: &Customizer, fetch: &Fetch<'_>) -> Result<Self> {
-        match customizer {
-            Customizer::Shell(step) => Self::shell(index, "customizer", step, fetch),
-            Customizer::File(step) => Self::file(index, "customizer", step, fetch),
-            other => Err(windows(index, other.type_name())),
-        }
-    }
-
-    /// Reads what a validator points to.
-    ///
-    /// # Errors
-    /// As for a customizer.
-    pub fn of_validator(index: u32, validator: &Validator, fetch: &Fetch<'_>) -> Result<Self> {
-        match validator {
-            Validator::Shell(step) => Self::shell(index, "validator", step, fetch),
-            Validator::File(step) => Self::file(index, "validator", step, fetch),
-            Validator::PowerShell(_) => Err(windows(index, "PowerShell")),
-        }
-    }
-
-    fn shell(index: u32, kind: &'static str, step: &ShellStep, fetch: &Fetch<'_>) -> Result<Self> {
-        let (bytes, what) = match &step.script {
-            Script::Inline(lines) => (inline_script(lines), first_line(lines)),
-            Script::Uri { uri, sha256 } => {
-                let sha256 = sha256.as_ref().and_then(image_template::Text::known);
-                (without_carriage_returns(fetch.get(uri, sha256)?), uri.to_string())
-            }
-        };
-        let name = step.name.clone().unwrap_or(what);
-        Ok(Self { index, name, kind, type_name: "Shell", action: Action::Script { bytes } })
-    }
-
-    fn file(index: u32, kind: &'static str, step: &FileStep, fetch: &Fetch<'_>) -> Result<Self> {
-        let destination = step.destination.to_string();
-        if !destination.starts_with("/tmp/") || destination.split('/').any(|part| part == "..") {
-            return Err(BuildError::Input {
-                message: format!("{kind} {index}: the destination {destination} is not below /tmp"),
-                hint: Some("put the file below /tmp and move it with a Shell customizer and sudo".to_owned()),
-            });
-        }
-        let sha256 = step.sha256.as_ref().and_then(image_template::Text::known);
-        let bytes = fetch.get(&step.source_uri, sha256)?;
-        let name = step.name.clone().unwrap_or_else(|| format!("{} to {destination}", step.source_uri));
-        Ok(Self { index, name, kind, type_name: "File", action: Action::File { destination, bytes } })
-    }
-
-    /// Digest of what the task does: its type, its script or its file and where that goes.
-    pub fn content(&self) -> String {
-        let key = KeyBuilder::new("task").part("type", self.type_name.as_bytes());
-        match &self.action {
-            Action::Script { bytes } => key.part("script", bytes).finish(),
-            Action::File { destination, bytes } => {
-                key.part("destination", destination.as_bytes()).part("file", bytes).finish()
-            }
-        }
-    }
-
-    /// The provisioner's name in Packer's log.
-    pub fn provisioner(&self) -> &'static str {
-        if self.type_name == "File" { "file" } else { "shell" }
-    }
-}
-
-fn windows(index: u32, type_name: &str) -> BuildError {
-    BuildError::Input {
-        message: format!("step {index} is of type {type_name}, which needs Windows and so needs Azure"),
-        hint: Some("a local build runs Shell and File on Linux sources".to_owned()),
-    }
-}
-
-/// All lines joined into one script (Packer's shell provisioner): `/bin/sh -e` unless they bring their own `#!`.
-fn inline_script(lines: &[String]) -> Vec<u8> {
-    let text = lines.join("\n");
-    let head = if text.starts_with("#!") { "" } else { "#!/bin/sh -e\n" };
-    without_carriage_returns(format!("{head}{text}\n").into_bytes())
-}
-
-/// Packer turns CRLF into LF on upload.
-fn without_carriage_returns(bytes: Vec<u8>) -> Vec<u8> {
-    if !bytes.contains(&b'\r') {
-        return bytes;
-    }
-    let mut clean = Vec::with_capacity(bytes.len());
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
-            clean.push(byte);
-        }
-    }
-    clean
-}
-
-fn first_line(lines: &[String]) -> String {
-    let line = lines.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or("empty script");
-    let mut short: String = line.chars().take(60).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
-}
-
-/// Gets sources and notes what was fetched.
-#[derive(Clone, Copy, Debug)]
-pub struct Fetch<'a> {
-    /// Does the fetching.
-    pub fetcher: &'a Fetcher,
-    /// Where remote sources are noted: step 0 of the egress record.
-    pub note: &'a std::cell::RefCell<Vec<Connection>>,
-}
-
-impl Fetch<'_> {
-    fn get(&self, uri: &image_template::Text, sha256: Option<&str>) -> Result<Vec<u8>> {
-        let Some(known) = uri.known() else {
-            return Err(BuildError::Input {
-                message: format!("the source {uri} holds a placeholder or an expression"),
-                hint: Some("give it a value to build with".to_owned()),
-            });
-        };
-        let fetched = self.fetcher.fetch(known, sha256)?;
-        if let Some((name, port)) = fetched.remote {
-            let bytes_in = fetched.bytes.len() as u64;
-            self.note.borrow_mut().push(crate::egress::own_download(&name, port, bytes_in));
-        }
-        Ok(fetched.bytes)
-    }
-}
 
 /// Where tasks run: a stack of layers and the means to reach the outside.
 #[derive(Debug)]
@@ -212,11 +59,19 @@ impl Machine<'_> {
         let added_packages = context.work.overlay("packages")?;
         let spec = self.spec(context, task, lowers, scratch, &added_packages)?;
         let mut last_lines = LastLines::default();
-        let (running, session) = context.timeline.part("sandbox", || -> Result<_> {
+        let spawned = context.timeline.part("sandbox", || -> Result<_> {
             let mut running = sandbox::spawn(&spec)?;
             let session = run::attach(self.gateway, step, &mut running)?;
             Ok((running, session))
-        })?;
+        });
+        let (running, session) = match spawned {
+            // What an earlier step left is in the way: the template's fault, not this machine's.
+            Err(BuildError::Sandbox(SandboxError::Upload(why))) => {
+                let reason = format!("Upload failed: {why}");
+                return Err(BuildError::Step(Box::new(self.failure(task, reason, last_lines, &[]))));
+            }
+            spawned => spawned?,
+        };
         let ended = context.timeline.part("run", || {
             context.drive(running, |stream, line| {
                 last_lines.push(line);
@@ -231,7 +86,7 @@ impl Machine<'_> {
             }
             Ended::Exit(Exit::Signal(signal)) => Some(format!("ended by signal {signal}")),
             Ended::Exit(Exit::Job(_)) => Some("ended unexpectedly".to_owned()),
-            Ended::TimedOut => Some("the build's total time (buildTimeoutInMinutes) is over".to_owned()),
+            Ended::TimedOut => Some(run::OUT_OF_TIME.to_owned()),
         };
         let connections = self.connections_of(step);
         match reason {
@@ -258,10 +113,10 @@ impl Machine<'_> {
         StepFailure {
             index: task.index,
             name: task.name.clone(),
-            kind: task.kind,
+            phase: task.phase,
             reason,
             last_lines: lines.0.into(),
-            hint: crate::egress::suggestions(self.policy, &refused),
+            hint: crate::egress::suggestions(self.policy, &refused).or_else(|| task.differences()),
             refused,
         }
     }
@@ -391,19 +246,6 @@ impl LastLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn inline_lines_become_one_script_under_sh_e() {
-        let lines = ["cd /tmp".to_owned(), "echo a\r\nb".to_owned()];
-        assert_eq!(inline_script(&lines), b"#!/bin/sh -e\ncd /tmp\necho a\nb\n");
-        let own = ["#!/bin/bash".to_owned(), "x".to_owned()];
-        assert_eq!(inline_script(&own), b"#!/bin/bash\nx\n");
-    }
-
-    #[test]
-    fn a_lone_carriage_return_stays() {
-        assert_eq!(without_carriage_returns(b"a\rb\r\n".to_vec()), b"a\rb\n");
-    }
 
     #[test]
     fn the_script_gets_packers_two_variables_in_packers_order() {

@@ -3,16 +3,28 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::error::Result;
-use crate::event::{Event, StepState};
+use crate::event::{Event, Phase, StepState};
 use crate::log::PackerLog;
 use crate::run::Context;
-use crate::step::{Machine, Task};
+use crate::step::Machine;
+use crate::task::Task;
 use crate::user;
 
-/// Runs the validators in order on `layers`, topmost first; the first failure ends them. Returns the seconds it took.
+/// Layers of a generalised image, topmost first, with a user of the same kind as on the service's validation machine.
+///
+/// # Errors
+/// When the user cannot be added.
+pub fn with_user(context: &Context<'_>, mut layers: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let added = context.work.overlay("validation-user")?;
+    context.run_job(&user::JOB, "", &layers, &added)?;
+    layers.insert(0, added.join("upper"));
+    Ok(layers)
+}
+
+/// Runs the validators in order on `layers`, topmost first; the first failure ends them. `steps_before` is what they
+/// are counted on from.
 ///
 /// # Errors
 /// [`BuildError::Step`] when one fails.
@@ -23,13 +35,12 @@ pub fn run(
     validators: &[Task],
     log: &Path,
     steps_before: usize,
-) -> Result<f64> {
-    let started = Instant::now();
+) -> Result<()> {
     let log = RefCell::new(PackerLog::create(log, &uuid::Uuid::new_v4().to_string())?);
     let context = Context { log: &log, ..*context };
     let result = in_order(&context, machine, layers, validators, steps_before);
     let logged = log.borrow_mut().finish();
-    result.and(logged).map(|()| started.elapsed().as_secs_f64())
+    result.and(logged)
 }
 
 fn in_order(
@@ -39,14 +50,11 @@ fn in_order(
     validators: &[Task],
     steps_before: usize,
 ) -> Result<()> {
-    // As on the service's validation machine, a user of the same kind is there again.
-    let with_user = context.work.overlay("validation-user")?;
-    context.run_job(&user::JOB, "", &lowers, &with_user)?;
-    lowers.insert(0, with_user.join("upper"));
     for task in validators {
         let step = u32::try_from(steps_before).unwrap_or(u32::MAX).saturating_add(task.index);
         let scratch = context.work.overlay("validator")?;
         let event = |state, seconds, why| Event::Step {
+            phase: Phase::Validate,
             index: task.index,
             of: u32::try_from(validators.len()).unwrap_or(u32::MAX),
             name: format!("validate: {}", task.name),

@@ -14,7 +14,7 @@ mod text;
 mod to_json;
 
 pub use api_version::ApiVersion;
-pub use lint::{Finding, script as lint_script};
+pub use lint::{Finding, local_script as lint_local_script, script as lint_script};
 pub use model::*;
 pub use parse::{Parsed, parse};
 pub use text::{Text, Unknown};

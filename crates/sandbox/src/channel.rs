@@ -23,6 +23,8 @@ pub enum Report {
     Started,
     /// Set-up failed.
     SetUpFailed(String),
+    /// A file could not be written inside: what is inside stands in its way.
+    UploadFailed(String),
     /// A job reported an error.
     JobFailed(String),
     /// The command ended.

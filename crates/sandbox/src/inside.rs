@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, wait};
-use nix::unistd::Pid;
+use nix::unistd::{Gid, Pid, Uid, setfsgid, setfsuid};
 
 use crate::channel::{Report, receive, send};
 use crate::mounts;
@@ -65,8 +65,9 @@ fn run(outer: &mut UnixStream, jobs: &[Job]) -> Result<Report, String> {
             let sources = spec.uploads.iter().map(open_source).collect::<Result<Vec<_>, _>>()?;
             mounts::enter(&root.ok_or("a program needs a root file system")?, &spec)?;
             for (upload, source) in spec.uploads.iter().zip(sources) {
-                write_upload(upload, source)
-                    .map_err(|error| format!("failed to write {}: {error}", upload.path.display()))?;
+                if let Err(error) = write_upload(upload, source) {
+                    return Ok(Report::UploadFailed(format!("{}: {error}", upload.path.display())));
+                }
             }
             let child = start(program, spec.interactive)?;
             send(outer, &Report::Started).map_err(text)?;
@@ -80,17 +81,36 @@ fn open_source(upload: &Upload) -> Result<File, String> {
     File::open(&upload.source).map_err(|error| format!("failed to open {}: {error}", upload.source.display()))
 }
 
+/// As the file's owner, as scp would: the kernel decides what that user may write, and what is there already keeps
+/// its mode. Nothing else runs in the sandbox yet, so what is looked at is what is opened.
 fn write_upload(upload: &Upload, mut source: File) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&upload.path)?;
+    // A pipe would wait for a reader, and a device is no place for a file.
+    let there = fs::symlink_metadata(&upload.path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        return Err(std::io::Error::other("what is there is no regular file"));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(upload.mode).custom_flags(libc::O_NOFOLLOW);
+    let mut file = open_as(upload.uid, upload.gid, &options, &upload.path)?;
     std::io::copy(&mut source, &mut file)?;
-    fchown(&file, Some(upload.uid), Some(upload.gid))?;
-    file.set_permissions(fs::Permissions::from_mode(upload.mode))
+    if there.is_none() {
+        // The mode it was made with went through the umask.
+        file.set_permissions(fs::Permissions::from_mode(upload.mode))?;
+    }
+    Ok(())
+}
+
+/// Opens with the file rights of a user, who owns what is made. In a thread of its own: with a change of rights the
+/// kernel forgets to end whoever made it with its parent (prctl(2), `PR_SET_PDEATHSIG`), and pid 1 has to end so.
+fn open_as(uid: u32, gid: u32, options: &OpenOptions, path: &Path) -> std::io::Result<File> {
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            setfsgid(Gid::from_raw(gid));
+            setfsuid(Uid::from_raw(uid));
+            options.open(path)
+        });
+        opening.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that opens it panicked")))
+    })
 }
 
 fn start(program: &Program, interactive: bool) -> Result<Pid, String> {

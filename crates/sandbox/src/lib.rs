@@ -80,6 +80,9 @@ pub enum SandboxError {
     /// A step of the set-up failed inside.
     #[error("could not set up the sandbox: {0}")]
     SetUp(String),
+    /// An [`Upload`] could not be written: its owner may not, or something that is no file is in its place.
+    #[error("could not write {0}")]
+    Upload(String),
     /// A job ran and reported an error.
     #[error("{0}")]
     Job(String),

@@ -57,6 +57,7 @@ impl Running {
                 }
                 Report::Started => return Ok(()),
                 Report::SetUpFailed(why) => return Err(SandboxError::SetUp(why)),
+                Report::UploadFailed(why) => return Err(SandboxError::Upload(why)),
                 other => return Err(SandboxError::Lost(format!("unexpected report {other:?}"))),
             }
         }

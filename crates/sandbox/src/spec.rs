@@ -47,14 +47,14 @@ pub struct Bind {
     pub scratch: Option<PathBuf>,
 }
 
-/// A file written inside before the command starts.
+/// A file written inside before the command starts, with the rights of the user who then owns it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Upload {
-    /// Absolute path inside; links are not followed in its last component.
+    /// Absolute path inside, in a folder that exists; links are not followed in its last component.
     pub path: PathBuf,
     /// Host file that holds the content.
     pub source: PathBuf,
-    /// Permission bits.
+    /// Permission bits of a new file; one that is there already keeps its own.
     pub mode: u32,
     /// Owner.
     pub uid: u32,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -27,9 +27,10 @@ type TestResult = Result<(), Failed>;
 
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: [(&str, fn() -> TestResult); 12] = [
+    let tests: [(&str, fn() -> TestResult); 13] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
+        ("an_upload_writes_what_its_owner_may_and_waits_for_nobody", uploads),
         ("the_command_runs_as_the_given_user_without_groups", user),
         ("no_descriptor_and_no_host_file_is_inherited", nothing_inherited),
         ("kernel_settings_are_read_only", kernel_settings),
@@ -121,13 +122,54 @@ fn upper() -> TestResult {
         path: "/tmp/up".into(),
         source: world.path("up"),
         mode: 0o644,
-        uid: 5,
-        gid: 5,
+        uid: 0,
+        gid: 0,
     });
     let (exit, text) = run(&spec)?;
     assert_eq!((exit, text.as_str()), (Exit::Code(0), "sent\n"));
     assert_eq!(fs::read_to_string(world.path("scratch/upper/etc/new")).unwrap(), "new\n");
     assert_eq!(fs::read_to_string(world.path("base/etc/base")).unwrap(), "from the base");
+    Ok(())
+}
+
+fn uploads() -> TestResult {
+    let world = World::new();
+    fs::write(world.path("up"), "sent\n").unwrap();
+    let upload = |path: &str| {
+        let mut spec = world.shell("stat -c '%a %u:%g' /tmp/new /tmp/own | tr '\\n' ' '");
+        spec.uploads = ["/tmp/new", path]
+            .map(|path| Upload {
+                path: path.into(),
+                source: world.path("up"),
+                mode: 0o644,
+                uid: 1000,
+                gid: 1001,
+            })
+            .into();
+        run(&spec)
+    };
+    let tmp = world.path("base/tmp");
+    fs::set_permissions(&tmp, fs::Permissions::from_mode(0o1777))?;
+    fs::write(tmp.join("own"), "a longer content")?;
+    fs::set_permissions(tmp.join("own"), fs::Permissions::from_mode(0o600))?;
+    chown(tmp.join("own"), Some(1000), Some(1000))?;
+    fs::write(tmp.join("of-root"), "")?;
+    fs::create_dir(tmp.join("folder"))?;
+    symlink("/etc/base", tmp.join("link"))?;
+    assert!(std::process::Command::new("mkfifo").arg(tmp.join("pipe")).status()?.success());
+    assert_eq!(upload("/tmp/own")?.1, "644 1000:1001 600 1000:1000 ", "what is there keeps owner and mode");
+    assert_eq!(fs::read_to_string(world.path("scratch/upper/tmp/own"))?, "sent\n");
+    for (path, why) in [
+        ("/tmp/pipe", "no regular file"),
+        ("/tmp/folder", "no regular file"),
+        ("/tmp/link", "no regular file"),
+        ("/tmp/of-root", "Permission denied"),
+        ("/etc/new", "Permission denied"),
+        ("/tmp/none/new", "No such file"),
+    ] {
+        let Err(SandboxError::Upload(error)) = upload(path) else { return Err(path.into()) };
+        assert!(error.starts_with(path) && error.contains(why), "{error}");
+    }
     Ok(())
 }
 
@@ -227,7 +269,13 @@ fn refused_udp() -> TestResult {
 
 fn kill() -> TestResult {
     let world = World::new();
-    let mut running = sandbox::spawn(&world.shell("echo ready; sleep 1000"))?;
+    let mut spec = world.shell("echo ready; sleep 1000");
+    // Written as another user, which must not undo what ends pid 1.
+    fs::set_permissions(world.path("base/tmp"), fs::Permissions::from_mode(0o1777))?;
+    fs::write(world.path("up"), "sent")?;
+    let source = world.path("up");
+    spec.uploads.push(Upload { path: "/tmp/up".into(), source, mode: 0o644, uid: 1000, gid: 1000 });
+    let mut running = sandbox::spawn(&spec)?;
     let mut byte = [0; 6];
     running.take_stdout().ok_or("no output")?.read_exact(&mut byte)?;
     let processes = descendants(running.id());

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use build_engine::cancel::Cancel;
 use build_engine::event::Event;
@@ -66,6 +67,9 @@ pub struct Arguments {
     /// Stop after this step, by its name or number, and make no disk
     #[arg(long, value_name = "STEP")]
     until: Option<String>,
+    /// End the build after this long, such as 90s or 30m [default: the template's buildTimeoutInMinutes]
+    #[arg(long, value_name = "DURATION", value_parser = time_limit)]
+    timeout: Option<Duration>,
     /// Boot the result and run its smoke tests
     #[arg(long)]
     smoke_test: bool,
@@ -83,6 +87,12 @@ enum Target {
     /// On this machine
     #[default]
     Local,
+}
+
+/// `90s`, `30m`, `1h 30m`.
+fn time_limit(text: &str) -> Result<Duration, String> {
+    let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
+    duration.try_into().map_err(|_| "it must not be negative".to_owned())
 }
 
 /// Builds, and says how it went.
@@ -150,6 +160,7 @@ fn request(
             shell_on_error: args.shell_on_error,
             until: args.until.clone(),
             sha256: args.sha256,
+            time_limit: args.timeout,
         },
     })
 }

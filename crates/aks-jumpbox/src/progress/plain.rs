@@ -30,7 +30,7 @@ impl<W: Write + Send> Plain<W> {
             Event::Step { state: StepState::Failed, .. } => step(event),
             _ if quiet => None,
             Event::Step { .. } => step(event),
-            Event::Phase { name } => Some(name.name().to_owned()),
+            Event::Phase { name, .. } => Some(name.name().to_owned()),
             Event::Note { text } => Some(text.clone()),
             Event::Output { index, line, .. } => verbose.then(|| format!("  {index} | {}", printable(line))),
             Event::Egress(connection) => refusal(connection)
@@ -43,7 +43,7 @@ impl<W: Write + Send> Plain<W> {
 }
 
 fn step(event: &Event) -> Option<String> {
-    let Event::Step { index, of, name, state, seconds, why, age_seconds } = event else { return None };
+    let Event::Step { index, of, name, state, seconds, why, age_seconds, .. } = event else { return None };
     let mut text = format!("step {index}/{of} {name}: {}", ending(*state, *seconds, *age_seconds));
     if let Some(why) = why {
         text = format!("{text} ({why})");

@@ -54,7 +54,7 @@ impl Terminal {
     }
 
     fn step(&self, event: &Event) {
-        let Event::Step { index, of, name, state, seconds, why, age_seconds } = event else { return };
+        let Event::Step { index, of, name, state, seconds, why, age_seconds, .. } = event else { return };
         let label = format!("[{index}/{of}] {name}");
         if *state == StepState::Started {
             if let Some(why) = why {
@@ -76,7 +76,7 @@ impl Terminal {
 impl View for Terminal {
     fn show(&self, event: &Event) {
         match event {
-            Event::Phase { name } => self.start(paint(self.colour, BOLD, name.name())),
+            Event::Phase { name, .. } => self.start(paint(self.colour, BOLD, name.name())),
             Event::Step { .. } => self.step(event),
             Event::Output { line, .. } => self.tail(line),
             Event::Egress(connection) => {

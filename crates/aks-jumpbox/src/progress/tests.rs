@@ -38,7 +38,7 @@ fn step(index: u32, name: &str, state: StepState) -> Event {
         _ => (Some(4.2), None),
     };
     let why = (state == StepState::Started).then(|| "its script changed".to_owned());
-    Event::Step { index, of: 3, name: name.into(), state, seconds, why, age_seconds }
+    Event::Step { phase: Phase::Customize, index, of: 3, name: name.into(), state, seconds, why, age_seconds }
 }
 
 fn refused() -> Event {
@@ -63,7 +63,7 @@ fn refused() -> Event {
 fn build() -> Vec<Event> {
     let line = |text: &str| Event::Output { index: 2, stream: Stream::Stdout, line: text.into() };
     vec![
-        Event::Phase { name: Phase::Customize },
+        Event::phase(Phase::Customize),
         step(1, "Configure sshd", StepState::Cached),
         step(2, "Install kubectl", StepState::Started),
         line("Setting up \u{1b}[32mkubectl\u{1b}[0m\r"),

@@ -55,3 +55,51 @@ fn colour_only_where_it_was_asked_for() {
     assert!(place.run("try --color always").stderr.contains("\u{1b}["));
     assert!(!place.run("try --color always --format json").stdout.contains('\u{1b}'));
 }
+
+/// What `doctor` looks for, and the package that brings it.
+const TOOLS: [(&str, &str); 12] = [
+    ("mmdebstrap", "mmdebstrap"),
+    ("gpgv", "gpgv"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("mke2fs", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("mformat", "mtools"),
+    ("mcopy", "mtools"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("setpriv", "util-linux"),
+];
+
+#[test]
+fn doctor_names_each_tool_that_alone_is_missing() {
+    let place = Place::with_only_these_programs(&TOOLS.map(|(program, _)| program));
+    let Some(all_there) = place.run_without_sbin("doctor --format json") else {
+        eprintln!("SKIPPED: no mount namespace can be made here, and so no folder be hidden");
+        return;
+    };
+    let missing = |answer: &crate::program::Answer| -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let json = answer.json();
+        let rows = json["missing"].as_array().expect("a list").iter();
+        let rows = rows.map(|row| (text(&row["what"]), text(&row["install"])));
+        rows.filter(|(what, _)| TOOLS.iter().any(|(program, _)| program == what)).collect()
+    };
+    assert_eq!(missing(&all_there), [], "{all_there}");
+    assert!(all_there.json()["notes"][0]["detail"].is_string(), "{all_there}");
+    for (program, package) in TOOLS {
+        std::fs::rename(place.path().join("bin").join(program), place.path().join("away")).expect("away");
+        let answer = place.run_without_sbin("doctor --format json").expect("as before");
+        assert_eq!(answer.code, Some(4), "{program}: {answer}");
+        let install = format!("apt-get install --yes {package}");
+        let found = missing(&answer);
+        assert!(
+            matches!(found.as_slice(), [(what, how)] if what == program && how.ends_with(&install)),
+            "{program}: {answer}"
+        );
+        let text = place.run_without_sbin("doctor").expect("as before").stdout;
+        assert!(text.contains(&format!("✗ {program}, for ")) && text.contains(&install), "{program}: {text}");
+        std::fs::rename(place.path().join("away"), place.path().join("bin").join(program)).expect("back");
+    }
+}

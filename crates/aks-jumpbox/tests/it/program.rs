@@ -28,6 +28,16 @@ impl Place {
         Self { path: Some("/nonexistent".to_owned()), ..Self::new() }
     }
 
+    /// The same place, on a machine that has files of these names for programs.
+    pub fn with_only_these_programs(names: &[&str]) -> Self {
+        let place = Self::new();
+        for name in names {
+            place.write(&format!("bin/{name}"), "");
+        }
+        let path = place.path().join("bin").display().to_string();
+        Self { path: Some(path), ..place }
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -45,9 +55,24 @@ impl Place {
     /// Runs the program with the words of `line`.
     pub fn run(&self, line: &str) -> Answer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
-        command.args(line.split_whitespace()).current_dir(self.path()).stdin(Stdio::null());
-        command.env_clear().env("HOME", self.path());
-        if let Some(path) = self.path.clone().or_else(|| std::env::var("PATH").ok()) {
+        self.answer(command.args(line.split_whitespace()), self.path.as_deref())
+    }
+
+    /// The same, where the administrator's folders are empty; none where they cannot be hidden.
+    pub fn run_without_sbin(&self, line: &str) -> Option<Answer> {
+        let hide = "for folder in /usr/sbin /usr/local/sbin; do mount -t tmpfs none $folder || exit 99; done; \
+                    exec env PATH=\"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "/bin/sh", "-c", hide]).arg(self.path.as_deref()?);
+        command.arg(env!("CARGO_BIN_EXE_aks-jumpbox")).args(line.split_whitespace());
+        let answer = self.answer(&mut command, None);
+        (answer.code != Some(99) && !answer.stderr.starts_with("unshare:")).then_some(answer)
+    }
+
+    /// `path`: where programs are looked for; none for where the test itself does.
+    fn answer(&self, command: &mut Command, path: Option<&str>) -> Answer {
+        command.current_dir(self.path()).stdin(Stdio::null()).env_clear().env("HOME", self.path());
+        if let Some(path) = path.map(str::to_owned).or_else(|| std::env::var("PATH").ok()) {
             command.env("PATH", path);
         }
         let output = command.output().expect("the program runs");

@@ -88,3 +88,21 @@ fn an_image_that_lets_passwords_in_boots_and_fails() {
     }
     assert!(!world.read("junit.xml").contains("failures=\"0\""));
 }
+
+#[test]
+fn a_build_boots_its_own_image_and_keeps_the_results() {
+    let Some(world) = World::ready() else { return };
+    let recipe = "[image]\nname = \"small\"\n[tools]\npackages = [\"jq\"]\n[[smoke_test]]\nname = \"jq counts\"\n\
+                  run = \"jq -n '40 + 2'\"\nexpect = \"42\"\n";
+    world.write("jumpbox.toml", recipe);
+    let output = world.command("build --smoke-test --format json").output().expect("the program runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let last: Value = serde_json::from_str(text.lines().last().expect("events")).expect("JSON");
+    assert_eq!((&last["event"], &last["image"]), (&json!("done"), &json!("out/small.vhd")));
+    let manifest = world.json("out/manifest.json");
+    let tests = manifest["smoke_tests"].as_array().expect("a list");
+    assert!(tests.iter().any(|test| test["name"] == "jq counts"), "{manifest:#}");
+    assert!(tests.iter().all(|test| test["status"] == "pass"), "{manifest:#}");
+    assert_eq!(manifest["warnings"], json!([]), "our own scripts do the same here and in Azure");
+}

@@ -5,4 +5,5 @@ mod boots;
 mod builds;
 mod disk;
 mod processes;
+mod terminal;
 mod world;

@@ -188,9 +188,15 @@ impl Built {
 
     /// What became of each customizer, in order: `cached`, `succeeded` or `failed`.
     pub fn states(&self) -> Vec<&str> {
-        let customizer =
-            |event: &&Value| !event["name"].as_str().is_some_and(|name| name.starts_with("validate: "));
-        let ends = self.all("step").filter(customizer).filter(|event| event["state"] != "started");
+        self.ends("customize")
+    }
+
+    /// What became of each step of a phase, in order.
+    pub fn ends(&self, phase: &str) -> Vec<&str> {
+        let ends = self
+            .all("step")
+            .filter(|event| event["phase"] == phase)
+            .filter(|event| event["state"] != "started");
         let by_index: BTreeMap<_, _> =
             ends.map(|event| (event["index"].as_u64(), event["state"].as_str().expect("a state"))).collect();
         by_index.into_values().collect()

@@ -26,6 +26,14 @@ pub const FILES: &[(&str, &str)] = &[
         "# Azure's own data source; NoCloud answers only where a seed disk is attached.\n\
          datasource_list: [ Azure, NoCloud, None ]\n",
     ),
+    (
+        "etc/default/grub",
+        "# Read by update-grub as shell, before the files of /etc/default/grub.d.\n\
+         GRUB_DEFAULT=0\n\
+         GRUB_TIMEOUT=5\n\
+         GRUB_CMDLINE_LINUX_DEFAULT=\"\"\n\
+         GRUB_CMDLINE_LINUX=\"\"\n",
+    ),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
     ("etc/hostname", "localhost\n"),
     ("etc/modprobe.d/blacklist-azure.conf", "# Azure's synthetic devices replace these.\nblacklist floppy\n"),

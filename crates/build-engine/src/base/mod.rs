@@ -19,7 +19,7 @@ pub use catalogue::{Distribution, KNOWN, lookup};
 use crate::cache::{Cache, now, write_synced};
 use crate::digest::{KeyBuilder, sha256};
 use crate::error::{BuildError, Result};
-use crate::event::{Event, Phase};
+use crate::event::Event;
 use crate::run::Context;
 
 /// A base older than this is made anew; so is a layer whose step used the network. Seconds.
@@ -79,7 +79,6 @@ impl Base {
 /// # Errors
 /// When it has to be made and cannot be.
 pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool) -> Result<Base> {
-    (context.observer)(&Event::Phase { name: Phase::Base });
     let inputs = inputs_key(distribution);
     let cached = newest(context.cache, &inputs);
     if let Some(base) = cached.as_ref().filter(|base| !refresh && age(base) <= MAX_AGE) {

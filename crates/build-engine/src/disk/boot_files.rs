@@ -29,10 +29,11 @@ pub struct BootFile {
 
 /// The boot files of the image in `root` for a disk with these identities: GRUB's menu, GRUB's settings for the
 /// next `update-grub`, and `/etc/fstab`, in which other lines than those of `/` and `/boot/efi` are kept.
+/// `arguments` is what the kernel is told besides [`KERNEL_ARGUMENTS`]; it stands in the menu as it is.
 ///
 /// # Errors
 /// [`DiskError::NotBootable`] when no kernel is installed, [`DiskError::Image`] when the image cannot be read.
-pub fn boot_files(root: &Rooted, ids: &DiskIds) -> Result<Vec<BootFile>, DiskError> {
+pub fn boot_files(root: &Rooted, ids: &DiskIds, arguments: &str) -> Result<Vec<BootFile>, DiskError> {
     let names: Vec<String> = root
         .list("/boot")?
         .into_iter()
@@ -49,7 +50,7 @@ pub fn boot_files(root: &Rooted, ids: &DiskIds) -> Result<Vec<BootFile>, DiskErr
     };
     let title = os_name(&text("/etc/os-release")?);
     Ok(vec![
-        BootFile { path: "/boot/grub/grub.cfg", content: grub_menu(&title, &kernels, ids) },
+        BootFile { path: "/boot/grub/grub.cfg", content: grub_menu(&title, &kernels, ids, arguments) },
         BootFile { path: "/etc/default/grub.d/10-azure-serial-console.cfg", content: grub_settings() },
         BootFile { path: FSTAB, content: fstab(&text(FSTAB)?, ids) },
     ])
@@ -60,8 +61,8 @@ pub fn boot_files(root: &Rooted, ids: &DiskIds) -> Result<Vec<BootFile>, DiskErr
 ///
 /// # Errors
 /// As [`boot_files`], and [`DiskError::Image`] when a file cannot be written.
-pub fn install_boot_files(root: &Rooted, ids: &DiskIds) -> Result<Vec<BootFile>, DiskError> {
-    let files = boot_files(root, ids)?;
+pub fn install_boot_files(root: &Rooted, ids: &DiskIds, arguments: &str) -> Result<Vec<BootFile>, DiskError> {
+    let files = boot_files(root, ids, arguments)?;
     for file in &files {
         root.write(file.path, file.content.as_bytes(), 0o644)?;
     }
@@ -112,8 +113,10 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len())
 }
 
-fn grub_menu(title: &str, kernels: &[Kernel<'_>], ids: &DiskIds) -> String {
+fn grub_menu(title: &str, kernels: &[Kernel<'_>], ids: &DiskIds, arguments: &str) -> String {
     let root = ids.root;
+    let arguments = format!("{KERNEL_ARGUMENTS} {arguments}");
+    let arguments = arguments.trim_end();
     let mut out = format!(
         "# Written when the image was made; update-grub writes it anew.\n\
          set default=0\n\
@@ -129,7 +132,7 @@ fn grub_menu(title: &str, kernels: &[Kernel<'_>], ids: &DiskIds) -> String {
         let _ = write!(
             out,
             "menuentry '{title}, Linux {version}' {{\n  \
-             linux /boot/vmlinuz-{version} root=UUID={root} ro {KERNEL_ARGUMENTS}\n{initrd}}}\n"
+             linux /boot/vmlinuz-{version} root=UUID={root} ro {arguments}\n{initrd}}}\n"
         );
     }
     out
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn the_menu_boots_each_kernel_by_the_root_file_systems_identity() {
         let kernels = [Kernel { version: "6.12", initrd: true }, Kernel { version: "6.1", initrd: false }];
-        insta::assert_snapshot!(grub_menu("Debian GNU/Linux 13 (trixie)", &kernels, &ids()), @r"
+        insta::assert_snapshot!(grub_menu("Debian GNU/Linux 13 (trixie)", &kernels, &ids(), "audit=1"), @r"
         # Written when the image was made; update-grub writes it anew.
         set default=0
         set timeout=1
@@ -209,11 +212,11 @@ mod tests {
         terminal_output console serial
         search --no-floppy --fs-uuid --set=root 00000000-0000-0000-0000-000000000abc
         menuentry 'Debian GNU/Linux 13 (trixie), Linux 6.12' {
-          linux /boot/vmlinuz-6.12 root=UUID=00000000-0000-0000-0000-000000000abc ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0 net.ifnames=0
+          linux /boot/vmlinuz-6.12 root=UUID=00000000-0000-0000-0000-000000000abc ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0 net.ifnames=0 audit=1
           initrd /boot/initrd.img-6.12
         }
         menuentry 'Debian GNU/Linux 13 (trixie), Linux 6.1' {
-          linux /boot/vmlinuz-6.1 root=UUID=00000000-0000-0000-0000-000000000abc ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0 net.ifnames=0
+          linux /boot/vmlinuz-6.1 root=UUID=00000000-0000-0000-0000-000000000abc ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0 net.ifnames=0 audit=1
         }
         ");
     }

@@ -80,9 +80,6 @@ pub(super) fn always() -> Vec<Operation> {
         (RemoveFiles("/var/lib/wtmpdb"), SESSIONS),
         (RemoveFiles("/var/lib/lastlog"), SESSIONS),
         (RemoveFiles("/var/lib/sudo"), SESSIONS),
-        (Empty("/tmp"), TEMPORARY),
-        (Empty("/var/tmp"), TEMPORARY),
-        (Empty("/run"), TEMPORARY),
         (RemoveFiles("/var/lib/apt/lists"), LISTS),
         (RemoveFiles("/var/cache/apt"), LISTS),
         (named("/var/lib/dpkg", "", "-old"), BACKUPS),
@@ -98,6 +95,13 @@ pub(super) fn always() -> Vec<Operation> {
     ]
     .map(|(action, why)| Operation { action, why })
     .into()
+}
+
+/// What lasts no longer than the build whoever deprovisions.
+pub(super) fn temporary() -> impl Iterator<Item = Operation> {
+    ["/tmp", "/var/tmp", "/run"]
+        .into_iter()
+        .map(|folder| Operation { action: Action::Empty(folder), why: TEMPORARY })
 }
 
 /// What goes from a home folder that stays.

@@ -224,3 +224,29 @@ fn rotated_logs_are_known_by_their_names() {
         assert!(!is_rotated(OsStr::new(name)), "{name}");
     }
 }
+
+#[test]
+fn what_the_authors_own_script_leaves_stays_and_identities_in_it_are_named() {
+    let files = [
+        ("/etc/passwd", "root:x:0:0::/root:/bin/bash\npacker:x:1000:1000::/home/packer:/bin/bash\n"),
+        ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+        ("/etc/ssh/ssh_host_rsa_key", "secret"),
+        ("/home/packer/notes", "x"),
+        ("/var/log/syslog", "line\n"),
+        ("/tmp/DeprovisioningScript.sh", "true\n"),
+    ];
+    let machine = Machine::new(&files);
+    let root = Rooted::open(&machine.path("/")).unwrap();
+    assert_eq!(identities_left(&root).unwrap(), ["SSH host keys", "a machine id"]);
+    apply(&root, &plan_own(&root, &["packer"]).unwrap()).unwrap();
+    assert_eq!(machine.text("/etc/passwd").as_deref(), Some("root:x:0:0::/root:/bin/bash\n"));
+    for gone in ["/home/packer", "/tmp/DeprovisioningScript.sh"] {
+        assert!(!machine.path(gone).exists(), "{gone}");
+    }
+    for (path, content) in &files[1..3] {
+        assert_eq!(machine.text(path).as_deref(), Some(*content), "{path}");
+    }
+    assert_eq!(machine.text("/var/log/syslog").as_deref(), Some("line\n"));
+    machine.generalise();
+    assert_eq!(identities_left(&root).unwrap(), [""; 0]);
+}

@@ -57,7 +57,7 @@ impl Tree {
     }
 
     fn write_to(&self, output: &Path, size_gib: Option<u32>) -> Result<Disk, DiskError> {
-        disk::install_boot_files(&Rooted::open(&self.root())?, &self.ids)?;
+        disk::install_boot_files(&Rooted::open(&self.root())?, &self.ids, "")?;
         disk::write(&self.spec(size_gib), &self.root(), output, &mut |_| {})
     }
 
@@ -203,7 +203,7 @@ fn a_disk_cut_short_while_it_was_copied_is_refused() {
 #[test]
 fn every_stage_is_announced_and_timed() {
     let tree = Tree::new();
-    disk::install_boot_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids).unwrap();
+    disk::install_boot_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids, "").unwrap();
     let mut heard = Vec::new();
     let output = tree.folder.path().join("image.vhd");
     let disk =

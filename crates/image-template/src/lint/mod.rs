@@ -1,5 +1,6 @@
 //! Warnings about scripts: what the service accepts and what then fails, or hides a failure, in the build.
 
+mod local;
 mod rules;
 mod shell;
 
@@ -21,8 +22,17 @@ pub struct Finding {
 
 /// Looks for mistakes in a shell script, in the order of the script.
 pub fn script(text: &str) -> Vec<Finding> {
+    findings(rules::check, text)
+}
+
+/// Looks for what a shell script needs and a build on this machine does not have, in the order of the script.
+pub fn local_script(text: &str) -> Vec<Finding> {
+    findings(local::check, text)
+}
+
+fn findings(check: fn(&str, usize, &mut rules::Report<'_>), text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    rules::check(text, 0, &mut |offset, code, message, hint| {
+    check(text, 0, &mut |offset, code, message, hint| {
         findings.push(Finding { offset, code, message, hint: hint.to_owned() });
     });
     findings.sort_by_key(|finding| finding.offset);

@@ -3,10 +3,10 @@
 use super::shell::{Command, commands};
 
 /// How deeply scripts inside `sh -c '...'` are followed.
-const MAX_DEPTH: usize = 4;
+pub(super) const MAX_DEPTH: usize = 4;
 
 /// Takes a finding: offset, code, message, hint.
-type Report<'a> = dyn FnMut(usize, &'static str, String, &'static str) + 'a;
+pub(super) type Report<'a> = dyn FnMut(usize, &'static str, String, &'static str) + 'a;
 
 const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
 const INTERPRETERS: [&str; 4] = ["python", "python3", "perl", "node"];
@@ -46,26 +46,26 @@ pub(super) fn check(text: &str, depth: usize, report: &mut Report<'_>) {
 }
 
 /// A program and its arguments, behind `sudo`, `env` and the like.
-struct Call<'a> {
-    program: &'a str,
+pub(super) struct Call<'a> {
+    pub program: &'a str,
     /// The program as it is written, with its folder.
-    path: &'a str,
-    args: &'a [String],
-    offset: usize,
+    pub path: &'a str,
+    pub args: &'a [String],
+    pub offset: usize,
 }
 
 impl Call<'_> {
     /// The first argument that is not an option.
-    fn verb(&self) -> Option<&str> {
+    pub fn verb(&self) -> Option<&str> {
         self.args.iter().map(String::as_str).find(|arg| !arg.starts_with('-'))
     }
 
-    fn has(&self, wanted: &[&str]) -> bool {
+    pub fn has(&self, wanted: &[&str]) -> bool {
         self.args.iter().any(|arg| wanted.contains(&arg.as_str()))
     }
 
     /// Whether a short option is given, alone or among others, as `r` in `-rf`.
-    fn has_short(&self, letter: char) -> bool {
+    pub fn has_short(&self, letter: char) -> bool {
         self.args.iter().any(|arg| arg.starts_with('-') && !arg.starts_with("--") && arg.contains(letter))
     }
 }
@@ -77,7 +77,7 @@ fn is_assignment(word: &str) -> bool {
 }
 
 /// Looks behind keywords, assignments and programs that run another one.
-fn call(command: &Command) -> Option<Call<'_>> {
+pub(super) fn call(command: &Command) -> Option<Call<'_>> {
     const KEYWORDS: [&str; 10] = ["if", "then", "else", "elif", "while", "until", "do", "{", "!", "time"];
     let mut words = command.words.as_slice();
     loop {
@@ -119,7 +119,7 @@ fn skip_options<'a>(mut words: &'a [String], with_value: &str) -> &'a [String] {
 }
 
 /// The script that `sh -c`, `su -c` or `eval` runs.
-fn inner_script(call: &Call<'_>) -> Option<String> {
+pub(super) fn inner_script(call: &Call<'_>) -> Option<String> {
     if call.program == "eval" {
         return Some(call.args.join(" "));
     }

@@ -173,3 +173,95 @@ fn a_finding_says_where_it_is() {
     let [finding] = script(text).try_into().expect("one finding");
     assert_eq!(&text[finding.offset..], "sudo reboot");
 }
+
+#[track_caller]
+fn differs(code: &'static str, scripts: &[&str]) {
+    for text in scripts {
+        let found: Vec<_> = super::local_script(text).iter().map(|finding| finding.code).collect();
+        assert_eq!(found, [code], "{text}");
+    }
+}
+
+#[track_caller]
+fn differs_in_nothing(scripts: &[&str]) {
+    for text in scripts {
+        assert_eq!(super::local_script(text), [], "{text}");
+    }
+}
+
+#[test]
+fn a_local_build_has_no_running_systemd() {
+    differs(
+        "service-manager",
+        &[
+            "sudo systemctl restart nginx",
+            "systemctl daemon-reload",
+            "sudo systemctl enable --now nginx",
+            "if systemctl is-active ssh; then true; fi",
+            "systemctl",
+            "service nginx start",
+            "/etc/init.d/nginx start",
+            "sudo bash -c 'systemctl start nginx'",
+            "sudo timedatectl set-timezone UTC",
+        ],
+    );
+    differs_in_nothing(&[
+        "sudo systemctl enable nginx",
+        "systemctl mask ufw",
+        "systemctl is-enabled ssh",
+        "systemctl --version",
+        "echo systemctl start nginx",
+        "[ -d /run/systemd/system ] && systemctl daemon-reload",
+        "timedatectl",
+    ]);
+}
+
+#[test]
+fn a_local_build_runs_on_this_machines_kernel() {
+    differs("kernel-module", &["sudo modprobe br_netfilter", "insmod x.ko"]);
+    differs(
+        "kernel-setting",
+        &[
+            "sysctl -w vm.swappiness=1",
+            "sysctl vm.swappiness=1",
+            "sudo sysctl --system",
+            "sysctl -p /etc/sysctl.d/x.conf",
+            "echo 1 > /proc/sys/net/ipv4/ip_forward",
+            "echo 1 | sudo tee /proc/sys/net/ipv4/ip_forward",
+        ],
+    );
+    differs("running-kernel", &["sudo apt-get install -y linux-headers-$(uname -r)", "uname -a"]);
+    differs_in_nothing(&[
+        "echo br_netfilter | sudo tee /etc/modules-load.d/k8s.conf",
+        "sysctl vm.swappiness",
+        "modprobe -n x",
+        "uname -m",
+        "cat /proc/sys/kernel/osrelease",
+    ]);
+}
+
+#[test]
+fn a_local_build_has_no_disk_no_first_boot_and_no_azure() {
+    differs("boot-menu", &["sudo update-grub", "grub-mkconfig -o /boot/grub/grub.cfg"]);
+    differs("first-boot", &["cloud-init status --wait"]);
+    differs(
+        "device",
+        &["sudo mount /dev/sdb1 /mnt", "mkfs.ext4 /dev/sdc", "dd if=/dev/zero of=/dev/sdb", "swapon -a"],
+    );
+    differs("container-engine", &["sudo docker run hello-world", "docker pull x"]);
+    differs("no-restart", &["sudo reboot", "shutdown -r now", "systemctl reboot"]);
+    differs(
+        "azure-address",
+        &[
+            "curl -H Metadata:true 'http://169.254.169.254/metadata/instance?api-version=2021-02-01'",
+            "x=$(curl -s http://168.63.129.16/?comp=versions)",
+        ],
+    );
+    differs_in_nothing(&[
+        "mount",
+        "docker --version",
+        "cloud-init clean",
+        "dd if=/dev/zero of=/swapfile",
+        "shutdown -c",
+    ]);
+}

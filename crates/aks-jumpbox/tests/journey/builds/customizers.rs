@@ -136,6 +136,37 @@ fn a_file_with_its_checksum_is_put_below_tmp_and_scripts_are_removed_after_they_
 }
 
 #[test]
+fn a_file_is_put_as_it_is_over_what_its_user_may_write_and_into_nothing_else() {
+    let Some(world) = World::ready() else { return };
+    world.write("lines.txt", "one\r\ntwo\r\n");
+    let put =
+        json!({"type": "File", "name": "put", "sourceUri": "lines.txt", "destination": "/tmp/lines.txt"});
+    let before = |line: &str| {
+        json!([
+            fresh("before", &[line]),
+            put,
+            fresh("look", &["od -c /tmp/lines.txt | head -1", "stat -c '%a %U:%G' /tmp/lines.txt"])
+        ])
+    };
+    world.steps(&before("install -m 600 /dev/null /tmp/lines.txt"));
+    let built = world.build("--until look", 0);
+    assert!(built.output(3)[0].ends_with("o   n   e  \\r  \\n   t   w   o  \\r  \\n"), "{built}");
+    assert_eq!(built.output(3)[1], "600 packer:packer", "what is there keeps its mode, as with scp");
+
+    for (line, why) in [
+        ("mkfifo /tmp/lines.txt", "what is there is no regular file"),
+        ("mkdir /tmp/lines.txt", "what is there is no regular file"),
+        ("ln -s /etc/passwd /tmp/lines.txt", "what is there is no regular file"),
+        ("sudo touch /tmp/lines.txt", "Permission denied"),
+    ] {
+        world.steps(&before(line));
+        let complaint = world.build("--until look", 1).complaint();
+        let wanted = format!("step 2 'put' failed: Upload failed: /tmp/lines.txt: {why}");
+        assert!(complaint.contains(&wanted), "{line}: {complaint}");
+    }
+}
+
+#[test]
 fn what_a_step_leaves_running_ends_with_it() {
     let Some(world) = World::ready() else { return };
     world.steps(&json!([

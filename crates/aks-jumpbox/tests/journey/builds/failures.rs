@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::terminal::Terminal;
 use crate::world::{World, fresh, names};
 
 /// Folders of builds in the cache.
@@ -33,6 +34,23 @@ fn abort_keeps_what_the_failed_step_left_until_the_cache_is_pruned() {
     let pruned = world.command("cache prune --yes").output().expect("the program runs");
     assert!(pruned.status.success(), "{pruned:?}");
     assert_eq!(work(&world), Vec::<String>::new(), "`cache prune` removes it");
+}
+
+#[test]
+fn a_shell_opens_where_a_step_failed_and_the_build_still_fails() {
+    let Some(world) = World::ready() else { return };
+    world.steps(&json!([fresh("fails", &["echo evidence | sudo tee /opt/evidence", "exit 3"])]));
+    let mut terminal = Terminal::start(&world.command("build --template image.json --shell-on-error"));
+    terminal.until("a shell in what the step left");
+    terminal.until("packer@pkrvm");
+    terminal.type_line("sudo cat /opt/evidence; echo answer $((40 + 2)) as $(id -un)");
+    terminal.until("answer 42 as packer");
+    terminal.type_line("exit");
+    let (seen, code) = terminal.end();
+    assert_eq!(code, Some(1), "{seen}");
+    assert!(seen.contains("evidence\r\nanswer 42"), "{seen}");
+    assert!(seen.contains("Allowed exit codes are: [0]"), "{seen}");
+    assert_eq!(work(&world), Vec::<String>::new());
 }
 
 fn find(folder: &PathBuf, name: &str) -> Option<PathBuf> {

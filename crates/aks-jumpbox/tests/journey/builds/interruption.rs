@@ -107,6 +107,24 @@ fn stopping_or_killing_the_program_while_it_makes_the_base_leaves_no_base() {
 }
 
 #[test]
+fn a_build_that_is_out_of_time_ends_with_everything_it_started() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    world.steps(&json!([fresh("waits", WAIT), fresh("never", &["true"])]));
+    let mut live = Live::start(world.build_command("--timeout 8s"));
+    live.until_printed("ready");
+    let family = live.below();
+    assert_eq!(live.end(), Some(1));
+    assert!(family.is_gone(), "a process was left");
+    assert_eq!(mounts_below(&world), Vec::<String>::new());
+    let manifest = world.json("out/manifest.json");
+    let error = manifest["error"].as_str().expect("an error");
+    assert!(error.contains("step 1 'waits' failed: the build's total time"), "{error}");
+    assert_eq!(manifest["last_run_status"]["run_state"], "Failed");
+    assert_eq!(manifest["last_run_status"]["run_sub_state"], "Customizing");
+}
+
+#[test]
 fn ctrl_c_while_the_disk_is_written_or_read_back_leaves_no_disk() {
     let Some(mut world) = World::ready() else { return };
     world.use_private_cache();

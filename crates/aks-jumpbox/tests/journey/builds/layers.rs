@@ -86,6 +86,21 @@ fn a_layer_that_used_the_network_ages_and_others_do_not() {
 }
 
 #[test]
+fn a_refresh_makes_the_base_anew_and_runs_what_used_the_network() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    world.steps(&json!([fresh("fetch", &["sudo apt-get update"])]));
+    world.build("--until 1", 0);
+    assert_eq!(world.build("--until 1", 0).states(), ["cached"]);
+    let built = world.build("--refresh --until 1", 0);
+    assert!(built.said("note").contains("a refresh was asked for"), "{built}");
+    assert_eq!(built.states(), ["succeeded"]);
+    let base = &world.json("out/manifest.json")["base"];
+    assert_eq!((&base["cached"], base["age_seconds"].as_u64() < Some(600)), (&json!(false), true), "{base}");
+    assert_eq!(world.build("--until 1", 0).states(), ["cached"], "from now on the new one is built on");
+}
+
+#[test]
 fn a_step_that_was_not_there_names_what_there_is() {
     let Some(world) = World::ready() else { return };
     world.steps(&json!(three()));

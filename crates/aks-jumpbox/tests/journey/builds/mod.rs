@@ -8,5 +8,6 @@ mod journey;
 mod layers;
 mod network;
 mod packages;
+mod service;
 mod sources;
 mod validation;

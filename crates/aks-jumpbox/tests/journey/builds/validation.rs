@@ -31,6 +31,8 @@ fn validators_see_the_disk_as_azure_would_boot_it() {
     );
     let built = world.build("", 0);
     assert_eq!(built.done()["image"], "out/image.vhd");
+    assert_eq!(built.ends("customize"), ["succeeded"]);
+    assert_eq!(built.ends("validate"), ["succeeded"; 4]);
     let log = world.read("out/validation.log");
     assert!(log.contains("ui:     azure-arm: mark") && log.contains("ui:     azure-arm: scratch"), "{log}");
     let root = crate::disk::Root::of(&world.path("out/image.vhd"));
@@ -65,7 +67,12 @@ fn with_continue_distribute_on_failure_the_image_is_placed_and_each_build_still_
         let built = world.build("", 1);
         assert!(built.complaint().contains("validator 1 'strict' failed"), "{run}: {built}");
         assert!(world.path("out/image.vhd").exists(), "{run}");
-        assert_eq!(world.json("out/manifest.json")["image"], "image.vhd", "{run}");
+        assert_eq!(built.failed()["phase"], "validate", "{run}");
+        let manifest = world.json("out/manifest.json");
+        assert_eq!(manifest["image"], "image.vhd", "{run}");
+        assert_eq!(manifest["outputs"][0]["run_output_name"], "image", "{run}");
+        assert_eq!(manifest["last_run_status"]["run_state"], "Failed", "as the service reports it: {run}");
+        assert!(built.said("warning").contains("continueDistributeOnFailure"), "{run}: {built}");
     }
 }
 

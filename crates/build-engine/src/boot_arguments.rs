@@ -1,0 +1,88 @@
+//! What customizers have put into `/etc/default/grub` and `/etc/default/grub.d`, as `grub-mkconfig` would read it: the
+//! boot menu is written with the disk, and takes it along.
+
+use std::path::PathBuf;
+
+use sandbox::{Entry, Exit, Overlay, Program, Spec};
+
+use crate::customize::Stack;
+use crate::error::{BuildError, Result};
+use crate::event::Stream;
+use crate::run::{Context, Ended};
+
+/// `grub-mkconfig` reads these files in this order, as shell.
+const READ: &str = "set -e; for file in /etc/default/grub /etc/default/grub.d/*.cfg; do \
+                    test ! -r \"$file\" || . \"$file\"; done; \
+                    echo $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT";
+
+/// Nobody's account, which may read the files and change nothing.
+const NOBODY: u32 = 65534;
+
+/// The kernel's arguments that customizers have added; empty when they have touched none of the files.
+///
+/// # Errors
+/// When the files are no shell script that ends well, or name what cannot be put into a boot menu.
+pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
+    if !stack.customized(context.cache, &["etc/default/grub", "etc/default/grub.d"]) {
+        return Ok(String::new());
+    }
+    let spec = Spec {
+        overlay: Some(Overlay {
+            store: context.cache.root().to_path_buf(),
+            lowers: stack.lowers.clone(),
+            scratch: context.work.overlay("boot-arguments")?,
+        }),
+        hostname: "build".into(),
+        network: false,
+        binds: Vec::new(),
+        uploads: Vec::new(),
+        entry: Entry::Program(Program {
+            argv: ["/bin/sh", "-c", READ].map(str::to_owned).to_vec(),
+            env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
+            cwd: PathBuf::from("/"),
+            uid: NOBODY,
+            gid: NOBODY,
+        }),
+        interactive: false,
+    };
+    let (mut arguments, mut complaint) = (String::new(), String::new());
+    let ended = context.drive(sandbox::spawn(&spec)?, |stream, line| match stream {
+        Stream::Stdout => line.clone_into(&mut arguments),
+        Stream::Stderr => line.clone_into(&mut complaint),
+    })?;
+    match ended {
+        Ended::Exit(Exit::Code(0)) => checked(arguments),
+        Ended::TimedOut => Err(BuildError::host(crate::run::OUT_OF_TIME)),
+        Ended::Exit(_) => Err(BuildError::Input {
+            message: format!("/etc/default/grub, as the customizers left it, cannot be read: {complaint}"),
+            hint: Some("it is a shell script that update-grub reads too".to_owned()),
+        }),
+    }
+}
+
+/// The arguments stand unquoted in the menu, which is a script of its own.
+fn checked(arguments: String) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " -_=.,:/+@%~".contains(c);
+    match arguments.chars().find(|&c| !plain(c)) {
+        None => Ok(arguments),
+        Some(odd) => Err(BuildError::Input {
+            message: format!(
+                "GRUB_CMDLINE_LINUX has the character {odd:?}, which a boot menu cannot take as it is"
+            ),
+            hint: Some("set such an argument at the first boot, with update-grub".to_owned()),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_cannot_leave_its_line_of_the_menu() {
+        assert_eq!(checked("audit=1 apparmor=0".into()).expect("plain"), "audit=1 apparmor=0");
+        for odd in ["x; reboot", "a\tb", "$(x)", "{", "'"] {
+            assert!(matches!(checked(odd.into()), Err(BuildError::Input { .. })), "{odd}");
+        }
+    }
+}

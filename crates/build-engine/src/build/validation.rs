@@ -1,0 +1,79 @@
+//! The validators' place in a build.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{Build, Made, nothing};
+use crate::customize::Stack;
+use crate::error::{BuildError, Result};
+use crate::event::{Event, Phase};
+use crate::manifest::Stage;
+use crate::run::Context;
+use crate::step::Machine;
+use crate::task::Task;
+use crate::validate;
+
+impl Build<'_> {
+    /// Runs the validators on the layers that the finished disk was found to hold. With `continueDistributeOnFailure` a failure is
+    /// returned, to be reported once the image is in place.
+    pub(super) fn validated(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        generalised: Vec<PathBuf>,
+        validators: &[Task],
+    ) -> Result<Option<BuildError>> {
+        if validators.is_empty() {
+            return Ok(None);
+        }
+        self.enter(context, Phase::Validate);
+        let started = Instant::now();
+        let ran = context.timeline.part("validate", || {
+            let layers = validate::with_user(context, generalised)?;
+            self.run_validators(context, machine, layers, validators)
+        });
+        match ran {
+            Err(error @ BuildError::Step(_)) => {
+                let validate = self.request.template.validate.as_ref();
+                if !validate.is_some_and(|validate| validate.continue_distribute_on_failure) {
+                    return Err(error);
+                }
+                let text =
+                    "a validator failed; the image is placed all the same (continueDistributeOnFailure)";
+                self.warn(context, text.to_owned());
+                Ok(Some(error))
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                let seconds = started.elapsed().as_secs_f64();
+                self.manifest.borrow_mut().stages.push(Stage { name: "validate".into(), seconds });
+                Ok(None)
+            }
+        }
+    }
+
+    /// `sourceValidationOnly`: the validators run on the source itself; nothing is customized and nothing is made.
+    pub(super) fn validate_source(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        source: &Stack,
+        validators: &[Task],
+    ) -> Result<Made> {
+        self.enter(context, Phase::Validate);
+        let text = "sourceValidationOnly: the source is validated, no step runs and no image is made";
+        (context.observer)(&Event::Note { text: text.to_owned() });
+        self.run_validators(context, machine, source.lowers.clone(), validators).map(|()| nothing())
+    }
+
+    fn run_validators(
+        &self,
+        context: &Context<'_>,
+        machine: &Machine<'_>,
+        lowers: Vec<PathBuf>,
+        validators: &[Task],
+    ) -> Result<()> {
+        let log = self.request.output.join("validation.log");
+        validate::run(context, machine, lowers, validators, &log, self.notes.borrow().len())
+    }
+}

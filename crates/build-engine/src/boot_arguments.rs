@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use sandbox::{Entry, Exit, Overlay, Program, Spec};
+use sandbox::{Entry, Exit, Program, Spec};
 
 use crate::customize::Stack;
 use crate::error::{BuildError, Result};
@@ -26,25 +26,15 @@ pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
     if !stack.customized(context.cache, &["etc/default/grub", "etc/default/grub.d"]) {
         return Ok(String::new());
     }
-    let spec = Spec {
-        overlay: Some(Overlay {
-            store: context.cache.root().to_path_buf(),
-            lowers: stack.lowers.clone(),
-            scratch: context.work.overlay("boot-arguments")?,
-        }),
-        hostname: "build".into(),
-        network: false,
-        binds: Vec::new(),
-        uploads: Vec::new(),
-        entry: Entry::Program(Program {
-            argv: ["/bin/sh", "-c", READ].map(str::to_owned).to_vec(),
-            env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
-            cwd: PathBuf::from("/"),
-            uid: NOBODY,
-            gid: NOBODY,
-        }),
-        interactive: false,
-    };
+    let entry = Entry::Program(Program {
+        argv: ["/bin/sh", "-c", READ].map(str::to_owned).to_vec(),
+        env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
+        cwd: PathBuf::from("/"),
+        uid: NOBODY,
+        gid: NOBODY,
+    });
+    let overlay = context.overlay(&stack.lowers, &context.work.overlay("boot-arguments")?);
+    let spec = Spec { overlay: Some(overlay), ..Spec::new(context.id_map.clone(), entry) };
     let (mut arguments, mut complaint) = (String::new(), String::new());
     let ended = context.drive(sandbox::spawn(&spec)?, |stream, line| match stream {
         Stream::Stdout => line.clone_into(&mut arguments),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use egress_gateway::{Connection, Gateway, Mode};
 use network_policy::NetworkPolicy;
+use sandbox::{Choice, IdMap};
 
 use crate::base::{self, Base, Distribution};
 use crate::boot_arguments;
@@ -46,10 +47,14 @@ const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 /// [`BuildError`], after everything that was started has been stopped and removed.
 pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -> Result<BuildReport> {
     let started = Instant::now();
-    let (distribution, warnings) = base::lookup(&request.template.source)?;
+    let (distribution, mut warnings) = base::lookup(&request.template.source)?;
     let _lock = output::take(&request.output, &request.name)?;
     let cache = Cache::open(&request.cache)?;
     let mut work = cache.work()?;
+    let Choice { id_map, fallback } = IdMap::choose(&[cache.root(), &request.output])?;
+    warnings.extend(fallback.map(|why| {
+        format!("root inside the build's sandbox is the owner of root's files outside, without root's powers: {why}")
+    }));
     let log_path = request.output.join("customization.log");
     let log = RefCell::new(PackerLog::create(&log_path, &uuid::Uuid::new_v4().to_string())?);
     let timeline = Timeline::new(started);
@@ -58,7 +63,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let session = Build {
         request,
         previous: Manifest::read(&request.output),
-        manifest: RefCell::new(first_manifest(request)),
+        manifest: RefCell::new(first_manifest(request, &id_map)),
         notes: RefCell::new(Vec::new()),
         gateway: RefCell::new(None),
         keep_work: RefCell::new(false),
@@ -66,6 +71,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let context = Context {
         cache: &cache,
         work: &work,
+        id_map: &id_map,
         observer,
         cancel,
         log: &log,
@@ -108,7 +114,7 @@ fn time_limit(request: &BuildRequest) -> Duration {
     request.options.time_limit.unwrap_or(Duration::from_secs(u64::from(minutes) * 60))
 }
 
-fn first_manifest(request: &BuildRequest) -> Manifest {
+fn first_manifest(request: &BuildRequest, id_map: &IdMap) -> Manifest {
     Manifest {
         last_run_status: LastRunStatus {
             start_time: jiff::Timestamp::now().to_string(),
@@ -117,7 +123,7 @@ fn first_manifest(request: &BuildRequest) -> Manifest {
         only_in_azure: crate::differences::only_in_azure(&request.template),
         template_sha256: sha256(request.template.to_json().as_bytes()),
         smoke_tests: request.smoke_tests.iter().map(Into::into).collect(),
-        id_map: "identity".to_owned(),
+        id_map: id_map.name().to_owned(),
         ..Manifest::default()
     }
 }

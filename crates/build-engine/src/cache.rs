@@ -20,6 +20,7 @@ use egress_gateway::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, Result};
+use crate::remove::remove_tree;
 
 /// A place for what builds share.
 #[derive(Debug)]
@@ -336,14 +337,6 @@ fn tree_bytes(path: &Path) -> u64 {
         .flatten()
         .map(|entry| tree_bytes(&entry.path()))
         .sum::<u64>()
-}
-
-/// Removes a tree; gone already is fine. `work/work` of an overlay has mode 0, which root does not mind.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(BuildError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 /// Writes a file and waits until it is on the disk.

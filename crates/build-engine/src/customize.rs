@@ -56,7 +56,8 @@ impl Stack {
             layer
         } else {
             let scratch = context.work.overlay("user")?;
-            context.run_job(&user::JOB, "", &stack.lowers, &scratch)?;
+            let overlay = context.overlay(&stack.lowers, &scratch);
+            context.run_job(&user::JOB, "", Some(overlay), &[])?;
             let record = LayerRecord {
                 key: key.clone(),
                 // Made of nothing but its key, so that it is the same whenever it is made.

@@ -64,7 +64,8 @@ pub fn run(
     scratch: &Path,
 ) -> Result<(Finished, Vec<Stage>)> {
     let input = serde_json::to_string(order).unwrap_or_default();
-    let output = context.run_job(&JOB, &input, lowers, scratch)?;
+    let folder = order.vhd.parent().unwrap_or(Path::new("/"));
+    let output = context.run_job(&JOB, &input, Some(context.overlay(lowers, scratch)), &[folder])?;
     let Report { stages, result } = serde_json::from_str(&output)
         .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
     context.timeline.stages_until_now(&stages);

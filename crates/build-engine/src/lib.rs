@@ -23,6 +23,7 @@ pub mod network;
 mod output;
 mod packages;
 mod read_ahead;
+mod remove;
 pub mod request;
 pub mod rooted;
 mod run;
@@ -38,4 +39,4 @@ pub use build::build;
 
 /// Functions of the engine that run inside sandboxes: what the program's `main` hands to
 /// `sandbox::enter_if_requested`.
-pub const JOBS: &[sandbox::Job] = &[base::JOB, finish::JOB, packages::JOB, user::JOB];
+pub const JOBS: &[sandbox::Job] = &[base::JOB, remove::JOB, finish::JOB, packages::JOB, user::JOB];

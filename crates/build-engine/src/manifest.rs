@@ -36,7 +36,8 @@ pub struct Manifest {
     pub outputs: Vec<Output>,
     /// What `try` runs in the booted image.
     pub smoke_tests: Vec<TestNote>,
-    /// How the sandbox maps ids: `identity` means that root inside is root outside, without its powers.
+    /// How sandboxes map ids: `shifted` (root inside is nobody outside), `subordinate` (root inside is the user that
+    /// ran the build, everyone else is one of its subordinate ids), or `identity` (every id is itself).
     pub id_map: String,
     /// Where the build is in the service's words, as `lastRunStatus` of a template in Azure.
     #[serde(default)]

@@ -3,8 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
-use crate::cache::remove_tree;
 use crate::error::{BuildError, Result};
+use crate::remove::remove_tree;
 
 /// Takes the folder for the build of the image `name`, making it when it is missing, and removes what a killed
 /// build left in it. Others may take it when the returned file is closed.

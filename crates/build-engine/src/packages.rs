@@ -66,8 +66,10 @@ pub fn admit(
         keyrings: keyrings(&base.root),
         scratch: context.work.folder("admit")?,
     };
-    let input = serde_json::to_string(&input).unwrap_or_default();
-    let count = context.run_job(&JOB, &input, lowers, &context.work.overlay("admit")?)?;
+    let folders = [input.added.as_path(), &input.store, &input.scratch, &base.root];
+    let overlay = context.overlay(lowers, &context.work.overlay("admit")?);
+    let text = serde_json::to_string(&input).unwrap_or_default();
+    let count = context.run_job(&JOB, &text, Some(overlay), &folders)?;
     Ok(count.parse().unwrap_or_default())
 }
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use egress_gateway::{Connection, Gateway, Mode};
-use sandbox::{Entry, Exit, Job, Overlay, Running, SandboxError, Spec};
+use sandbox::{Exit, IdMap, Job, Overlay, Running, SandboxError, Spec};
 
 use crate::cache::{Cache, Work};
 use crate::cancel::Cancel;
@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub cache: &'a Cache,
     /// Scratch of this build.
     pub work: &'a Work,
+    /// Which ids of this machine stand for those in sandboxes.
+    pub id_map: &'a IdMap,
     /// Told what happens.
     pub observer: &'a Observer<'a>,
     /// Asks to stop.
@@ -155,23 +157,22 @@ fn read_lines(
 }
 
 impl Context<'_> {
-    /// Runs one of our own functions on a stack of layers, without network, and returns its output.
+    /// Runs one of our own functions, without network, and returns its output. It sees the merged layers of
+    /// `overlay` and, at their own paths, `folders` of this machine.
     ///
     /// # Errors
     /// When the function reports an error, time runs out, or a stop was asked for.
-    pub fn run_job(&self, job: &Job, input: &str, lowers: &[PathBuf], scratch: &Path) -> Result<String> {
+    pub fn run_job(
+        &self,
+        job: &Job,
+        input: &str,
+        overlay: Option<Overlay>,
+        folders: &[&Path],
+    ) -> Result<String> {
         let spec = Spec {
-            overlay: Some(Overlay {
-                store: self.cache.root().to_path_buf(),
-                lowers: lowers.to_vec(),
-                scratch: scratch.to_path_buf(),
-            }),
-            hostname: "build".into(),
-            network: false,
-            binds: Vec::new(),
-            uploads: Vec::new(),
-            entry: Entry::Job { name: job.name.into(), input: input.to_owned() },
-            interactive: false,
+            overlay,
+            folders: folders.iter().map(|folder| (*folder).to_path_buf()).collect(),
+            ..self.job(job, input.to_owned())
         };
         match self.drive(sandbox::spawn(&spec)?, |stream, line| self.pass_on(0, stream, line))? {
             Ended::Exit(Exit::Job(output)) => Ok(output),
@@ -179,6 +180,20 @@ impl Context<'_> {
                 Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))
             }
             Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
+        }
+    }
+
+    /// A sandbox for one of our own functions, still without anything else.
+    pub fn job(&self, job: &Job, input: String) -> Spec {
+        Spec::job(self.id_map.clone(), job, input)
+    }
+
+    /// A stack of layers, topmost first, with a scratch folder on top of it.
+    pub fn overlay(&self, lowers: &[PathBuf], scratch: &Path) -> Overlay {
+        Overlay {
+            store: self.cache.root().to_path_buf(),
+            lowers: lowers.to_vec(),
+            scratch: scratch.to_path_buf(),
         }
     }
 }

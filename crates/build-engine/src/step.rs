@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use egress_gateway::{Connection, Gateway};
 use network_policy::NetworkPolicy;
-use sandbox::{Bind, Entry, Exit, Overlay, Program, SandboxError, Spec, Upload};
+use sandbox::{Bind, Entry, Exit, Program, SandboxError, Spec, Upload};
 
 use crate::error::{BuildError, Result, StepFailure};
 use crate::network::BuildOnly;
@@ -151,24 +151,20 @@ impl Machine<'_> {
             read_only: false,
             scratch: Some(added_packages.to_path_buf()),
         });
+        let entry = Entry::Program(Program {
+            argv: ["/bin/sh", "-c", &command].map(str::to_owned).to_vec(),
+            env: self.environment(),
+            cwd: user::HOME.into(),
+            uid,
+            gid,
+        });
         Ok(Spec {
-            overlay: Some(Overlay {
-                store: context.cache.root().to_path_buf(),
-                lowers: lowers.to_vec(),
-                scratch: scratch.to_path_buf(),
-            }),
+            overlay: Some(context.overlay(lowers, scratch)),
             hostname: "pkrvm".into(),
             network: true,
             binds,
             uploads: vec![Upload { path: path.into(), source, mode: 0o644, uid, gid }],
-            entry: Entry::Program(Program {
-                argv: ["/bin/sh", "-c", &command].map(str::to_owned).to_vec(),
-                env: self.environment(),
-                cwd: user::HOME.into(),
-                uid,
-                gid,
-            }),
-            interactive: false,
+            ..Spec::new(context.id_map.clone(), entry)
         })
     }
 
@@ -186,24 +182,20 @@ impl Machine<'_> {
         let scratch = context.work.overlay("shell")?;
         let mut env = self.environment();
         env.push(("TERM".into(), std::env::var("TERM").unwrap_or_else(|_| "dumb".into())));
+        let entry = Entry::Program(Program {
+            argv: vec!["/bin/bash".into(), "-i".into()],
+            env,
+            cwd: user::HOME.into(),
+            uid: user::ID,
+            gid: user::ID,
+        });
         let spec = Spec {
-            overlay: Some(Overlay {
-                store: context.cache.root().to_path_buf(),
-                lowers: lowers.to_vec(),
-                scratch,
-            }),
+            overlay: Some(context.overlay(lowers, &scratch)),
             hostname: "pkrvm".into(),
             network: true,
             binds: self.build_only.binds.clone(),
-            uploads: Vec::new(),
-            entry: Entry::Program(Program {
-                argv: vec!["/bin/bash".into(), "-i".into()],
-                env,
-                cwd: user::HOME.into(),
-                uid: user::ID,
-                gid: user::ID,
-            }),
             interactive: true,
+            ..Spec::new(context.id_map.clone(), entry)
         };
         let mut running = sandbox::spawn(&spec)?;
         let session = run::attach(self.gateway, 0, &mut running)?;

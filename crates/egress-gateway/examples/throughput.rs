@@ -26,7 +26,7 @@ use egress_gateway::{Config, Decide, Gateway};
 use network_policy::{Decision, Flow, Layer, Verdict};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use sandbox::{Entry, Exit, Job, JobContext, Spec};
+use sandbox::{Entry, Exit, IdMap, Job, JobContext, Spec};
 
 /// The name of the server: from this machine's resolver (by a hosts file, so that no server's delay counts for us) or
 /// from the gateway.
@@ -105,15 +105,10 @@ fn measure(scenario: usize, server: &str, folder: &Path) -> f64 {
 
 /// Seconds of one run in a sandbox behind the gateway.
 fn measure_through(gateway: &Gateway, scenario: usize, folder: &Path) -> String {
-    let spec = Spec {
-        overlay: None,
-        hostname: "bench".into(),
-        network: true,
-        binds: Vec::new(),
-        uploads: Vec::new(),
-        entry: Entry::Job { name: "measure".into(), input: format!("{scenario} {}", folder.display()) },
-        interactive: false,
-    };
+    let input = format!("{scenario} {}", folder.display());
+    let entry = Entry::Job { name: "measure".into(), input };
+    let id_map = IdMap::choose(&[folder]).unwrap().id_map;
+    let spec = Spec { network: true, folders: vec![folder.to_owned()], ..Spec::new(id_map, entry) };
     let mut running = sandbox::spawn(&spec).unwrap();
     let _session = gateway.attach(1, running.take_sockets().unwrap()).unwrap();
     let Exit::Job(output) = running.wait().unwrap() else { panic!("no output") };
@@ -123,7 +118,7 @@ fn measure_through(gateway: &Gateway, scenario: usize, folder: &Path) -> String 
 fn measure_inside(_: &JobContext, input: &str) -> Result<String, String> {
     let (scenario, folder) = input.split_once(' ').unwrap();
     let folder = PathBuf::from(folder);
-    // The job sees the host's files; the host's name server may be on loopback, which is the sandbox's own here.
+    // The job sees the host's settings; the host's name server may be on loopback, which is the sandbox's own here.
     replace("/etc/resolv.conf", &folder, "nameserver 192.0.2.53\n");
     replace("/etc/hosts", &folder, "");
     Ok(format!("{:.6}", measure(scenario.parse().unwrap(), &format!("{NAME}:80"), &folder)))

@@ -50,23 +50,35 @@ pub fn receive<T: DeserializeOwned>(stream: &mut UnixStream) -> std::io::Result<
     Ok(serde_json::from_slice(&body)?)
 }
 
+/// Descriptors in one message.
+const AT_ONCE: usize = 16;
+
 pub fn send_descriptors(stream: &UnixStream, descriptors: &[RawFd]) -> std::io::Result<()> {
-    let rights = [ControlMessage::ScmRights(descriptors)];
-    sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"F")], &rights, MsgFlags::empty(), None)?;
+    for some in descriptors.chunks(AT_ONCE) {
+        let rights = [ControlMessage::ScmRights(some)];
+        sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"F")], &rights, MsgFlags::empty(), None)?;
+    }
     Ok(())
 }
 
-pub fn receive_descriptors<const N: usize>(stream: &UnixStream) -> std::io::Result<[OwnedFd; N]> {
-    let mut byte = [0];
-    let mut space = nix::cmsg_space!([RawFd; 8]);
-    let mut parts = [IoSliceMut::new(&mut byte)];
-    let message =
-        recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+/// Receives exactly `count` descriptors.
+pub fn receive_descriptors(stream: &UnixStream, count: usize) -> std::io::Result<Vec<OwnedFd>> {
     let mut received = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = control {
-            received.extend(raw.into_iter().map(crate::sys::own));
+    while received.len() < count {
+        let mut byte = [0];
+        let mut space = nix::cmsg_space!([RawFd; AT_ONCE]);
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+        let before = received.len();
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(raw) = control {
+                received.extend(raw.into_iter().map(crate::sys::own));
+            }
+        }
+        if received.len() == before {
+            return Err(std::io::Error::other("a descriptor did not arrive"));
         }
     }
-    received.try_into().map_err(|_| std::io::Error::other("unexpected number of descriptors"))
+    Ok(received)
 }

@@ -1,7 +1,7 @@
 //! Pid 1 of the sandbox: mounts, uploads, the command, and the reaping of whatever it leaves behind.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -14,8 +14,8 @@ use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::{Gid, Pid, Uid, setfsgid, setfsuid};
 
 use crate::channel::{Report, receive, send};
-use crate::mounts;
 use crate::spec::{Entry, Exit, Program, Spec, Upload};
+use crate::{confine, mounts};
 
 /// One of our own functions that can run inside a sandbox.
 #[derive(Clone, Copy, Debug)]
@@ -34,27 +34,23 @@ pub struct JobContext {
 }
 
 /// Runs pid 1 to its end.
-pub fn main(jobs: &[Job]) -> i32 {
-    let Ok(fd) = std::io::stdin().as_fd().try_clone_to_owned() else { return 2 };
-    let mut outer = UnixStream::from(fd);
-    let report = match run(&mut outer, jobs) {
+pub fn main(mut outer: UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> i32 {
+    let report = match run(&mut outer, spec, trees, jobs) {
         Ok(report) => report,
         Err(why) => Report::SetUpFailed(why),
     };
     i32::from(send(&mut outer, &report).is_err())
 }
 
-fn run(outer: &mut UnixStream, jobs: &[Job]) -> Result<Report, String> {
+fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> Result<Report, String> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(text)?;
-    // Only now may the outer process speak: had it died before, the next read would find the end of file.
+    // Only now may the outer process answer: had it died before, the next read would find the end of file.
     send(outer, &()).map_err(text)?;
-    let spec: Spec = receive(outer).map_err(text)?;
-    mounts::make_private()?;
-    let root = spec.overlay.as_ref().map(mounts::overlay).transpose()?;
+    receive::<()>(outer).map_err(text)?;
     match &spec.entry {
         Entry::Job { name, input } => {
             let job = jobs.iter().find(|job| job.name == name).ok_or(format!("no job is called {name}"))?;
-            mounts::proc_of_this_namespace(Path::new("/proc"))?;
+            let root = mounts::enter_for_job(spec, trees)?;
             send(outer, &Report::Started).map_err(text)?;
             Ok(match (job.run)(&JobContext { root }, input) {
                 Ok(output) => Report::Exited(Exit::Job(output)),
@@ -62,23 +58,18 @@ fn run(outer: &mut UnixStream, jobs: &[Job]) -> Result<Report, String> {
             })
         }
         Entry::Program(program) => {
-            let sources = spec.uploads.iter().map(open_source).collect::<Result<Vec<_>, _>>()?;
-            mounts::enter(&root.ok_or("a program needs a root file system")?, &spec)?;
+            let sources = mounts::enter_for_program(spec, trees)?;
             for (upload, source) in spec.uploads.iter().zip(sources) {
                 if let Err(error) = write_upload(upload, source) {
                     return Ok(Report::UploadFailed(format!("{}: {error}", upload.path.display())));
                 }
             }
+            confine::this_process()?;
             let child = start(program, spec.interactive)?;
             send(outer, &Report::Started).map_err(text)?;
             reap_until(child).map(Report::Exited)
         }
     }
-}
-
-/// Opened while the host's files are still visible.
-fn open_source(upload: &Upload) -> Result<File, String> {
-    File::open(&upload.source).map_err(|error| format!("failed to open {}: {error}", upload.source.display()))
 }
 
 /// As the file's owner, as scp would: the kernel decides what that user may write, and what is there already keeps

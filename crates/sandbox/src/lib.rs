@@ -1,25 +1,31 @@
 //! Namespaces, mounts, pid 1 and sockets made inside a namespace.
 //!
 //! A sandbox is entered by re-executing our own binary ([`enter_if_requested`] must be the first thing `main`
-//! does), never by forking inside a threaded runtime. Two processes stand between the engine and the command:
+//! does), never by forking inside a threaded runtime; the re-executed process has one thread and may fork. Two processes stand between the engine and the command:
 //!
 //! ```text
 //! engine ──spawn──> outer: new user, mount, network, ipc, uts namespaces; rules and sockets of the network
-//!                     └──spawn──> pid 1 of a new pid namespace: overlay, /proc, /dev, pivot_root; runs the command
+//!                     └──fork──> pid 1 of a new pid namespace: overlay, /proc, /dev, pivot_root; runs the command
 //! ```
 //!
 //! Each asks the kernel to be killed when its parent dies, so killing the engine at any time ends every process,
 //! mount and namespace of the sandbox. Nothing is mounted in the host's mount namespace.
 
 mod channel;
+mod confine;
+mod id_map;
 mod inside;
+mod kernel_files;
 mod mounts;
 mod network;
 mod outer;
 mod outside;
+mod seccomp;
 mod spec;
 mod sys;
+mod trees;
 
+pub use id_map::{Choice, IdMap, Range};
 pub use inside::{Job, JobContext};
 pub use outside::{Killer, Running, spawn};
 pub use spec::{Bind, Entry, Exit, Overlay, Program, Spec, Upload};
@@ -61,8 +67,8 @@ pub fn enter_if_requested(jobs: &[Job]) {
         return;
     }
     let code = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("outer") => outer::main(),
-        Some("inside") => inside::main(jobs),
+        Some("outer") => outer::main(jobs),
+        Some("namespace") => outer::hold_namespace(),
         _ => 2,
     };
     std::process::exit(code)

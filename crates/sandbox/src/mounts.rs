@@ -1,18 +1,26 @@
-//! The mounts of a sandbox, all made in its own mount namespace.
+//! The root of a sandbox, put together in its own mount namespace.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::statvfs::{FsFlags, statvfs};
 
+use crate::kernel_files;
 use crate::spec::{Bind, Overlay, Spec};
+use crate::trees::{self, Places};
 
 type Result<T> = std::result::Result<T, String>;
 
 const NONE: Option<&str> = None;
+
+/// Where the host's paths are attached and the root is put together: a folder that every host has.
+const WORKSHOP: &str = "/tmp";
+/// Where a job finds the overlay.
+const IMAGE: &str = "image";
+/// What a job needs of the host to run the host's programs.
+const HOST_PROGRAMS: [&str; 9] = ["bin", "etc", "lib", "lib32", "lib64", "nix", "opt", "sbin", "usr"];
 
 /// No mount of ours may reach the host.
 pub fn make_private() -> Result<()> {
@@ -20,17 +28,89 @@ pub fn make_private() -> Result<()> {
         .map_err(|error| format!("failed to detach from the host's mounts: {error}"))
 }
 
-/// Mounts the overlay and returns where.
-pub fn overlay(overlay: &Overlay) -> Result<PathBuf> {
-    let merged = overlay.scratch.join("merged");
-    fs::create_dir_all(&merged).map_err(|error| format!("failed to make {}: {error}", merged.display()))?;
-    std::env::set_current_dir(&overlay.store)
+/// Makes the overlay the root, with what the specification makes visible in it, and forgets the host's files.
+/// Returns the sources of its uploads.
+pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> Result<Vec<File>> {
+    let (places, root) = workshop(spec, trees)?;
+    mount_overlay_of(spec.overlay.as_ref().ok_or("a program needs a root file system")?, &places, &root)?;
+    kernel_files::mount_below(&root)?;
+    let sources = spec.binds.iter().map(|bind| Sources::open(bind, &places)).collect::<Result<Vec<_>>>()?;
+    let open =
+        |source: &Path| File::open(source).map_err(|error| format!("failed to open an upload: {error}"));
+    let uploads =
+        spec.uploads.iter().map(|upload| open(places.of(&upload.source)?)).collect::<Result<Vec<_>>>()?;
+    change_root(&root)?;
+    for (bind, source) in spec.binds.iter().zip(&sources) {
+        source.mount_at(bind)?;
+    }
+    if spec.network {
+        resolver()?;
+    }
+    leave_old_root()?;
+    kernel_files::protect()?;
+    Ok(uploads)
+}
+
+/// Makes a root of the host's programs, read-only, and the job's own folders; returns where the overlay is in it.
+/// Its /proc hides nothing, or the kernel would not let a job mount another.
+pub fn enter_for_job(spec: &Spec, trees: &[OwnedFd]) -> Result<Option<PathBuf>> {
+    let (places, root) = workshop(spec, trees)?;
+    tmpfs(&root, "mode=0755")?;
+    HOST_PROGRAMS.iter().try_for_each(|name| host_programs(name, &root))?;
+    let temporary = root.join("tmp");
+    make_folder(&temporary)?;
+    tmpfs(&temporary, "mode=1777")?;
+    kernel_files::mount_below(&root)?;
+    for folder in &spec.folders {
+        let target = root.join(folder.strip_prefix("/").unwrap_or(folder));
+        trees::attach(&trees::open(places.of(folder)?, None)?, &target)?;
+    }
+    if let Some(overlay) = &spec.overlay {
+        make_folder(&root.join(IMAGE))?;
+        mount_overlay_of(overlay, &places, &root.join(IMAGE))?;
+    }
+    change_root(&root)?;
+    leave_old_root()?;
+    Ok(spec.overlay.is_some().then(|| Path::new("/").join(IMAGE)))
+}
+
+/// The host's paths at hand, and an empty folder for the root.
+fn workshop(spec: &Spec, trees: &[OwnedFd]) -> Result<(Places, PathBuf)> {
+    let workshop = Path::new(WORKSHOP);
+    let places = Places::attach(workshop, &spec.host_paths(), trees)?;
+    let root = workshop.join("root");
+    make_folder(&root)?;
+    Ok((places, root))
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir(path).map_err(|error| format!("failed to make {}: {error}", path.display()))
+}
+
+/// A folder of the host's root, or its link to one, the same below `root`.
+fn host_programs(name: &str, root: &Path) -> Result<()> {
+    let (host, target) = (Path::new("/").join(name), root.join(name));
+    match fs::symlink_metadata(&host) {
+        Err(_) => Ok(()),
+        Ok(meta) if meta.is_symlink() => fs::read_link(&host)
+            .and_then(|to| symlink(to, &target))
+            .map_err(|error| format!("failed to make {}: {error}", target.display())),
+        Ok(_) => {
+            let tree = trees::open(&host, None)?;
+            trees::read_only(&tree)?;
+            trees::attach(&tree, &target)
+        }
+    }
+}
+
+/// Mounts the overlay of a specification; names relative to its store keep the kernel's option short.
+fn mount_overlay_of(overlay: &Overlay, places: &Places, target: &Path) -> Result<()> {
+    let relative = |path: &Path| path.strip_prefix(&overlay.store).unwrap_or(path).display().to_string();
+    let lowers: Vec<_> = overlay.lowers.iter().map(|lower| relative(lower)).collect();
+    let scratch = relative(&overlay.scratch);
+    std::env::set_current_dir(places.of(&overlay.store)?)
         .map_err(|error| format!("failed to enter {}: {error}", overlay.store.display()))?;
-    let lowers = overlay.lowers.iter().map(|lower| lower.display().to_string()).collect::<Vec<_>>().join(":");
-    let scratch = overlay.scratch.display();
-    mount_overlay(&merged, &lowers, &format!("{scratch}/upper"), &format!("{scratch}/work"))?;
-    std::env::set_current_dir("/").map_err(|error| error.to_string())?;
-    Ok(merged)
+    mount_overlay(target, &lowers.join(":"), &format!("{scratch}/upper"), &format!("{scratch}/work"))
 }
 
 /// `userxattr` keeps the overlay's marks in `user.overlay.*`, the same for root and for an ordinary user, so that
@@ -44,97 +124,26 @@ fn mount_overlay(target: &Path, lowers: &str, upper: &str, work: &str) -> Result
         return Err(format!("{layers} layers are more than the kernel stacks: join some of the steps"));
     }
     mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
-        .map_err(|error| format!("failed to mount the overlay at {}: {error}", target.display()))
+        .map_err(|error| format!("failed to mount the overlay: {error}"))
 }
 
-/// A fresh /proc that shows only the sandbox's processes.
-pub fn proc_of_this_namespace(target: &Path) -> Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), target, Some("proc"), flags, NONE)
-        .map_err(|error| format!("failed to mount {}: {error}", target.display()))
-}
-
-/// Makes `root` the root: kernel file systems, binds, resolver; then forgets the host's files.
-pub fn enter(root: &Path, spec: &Spec) -> Result<()> {
-    for name in ["proc", "sys", "dev", "run"] {
-        mount_point(&root.join(name))?;
-    }
-    proc_of_this_namespace(&root.join("proc"))?;
-    kernel_objects(&root.join("sys"))?;
-    devices(&root.join("dev"))?;
-    tmpfs(&root.join("run"), "mode=0755")?;
-    let sources = spec.binds.iter().map(Sources::open).collect::<Result<Vec<_>>>()?;
-
-    std::env::set_current_dir(root).map_err(|error| error.to_string())?;
-    nix::unistd::pivot_root(".", ".").map_err(|error| format!("failed to change the root: {error}"))?;
-    for (bind, source) in spec.binds.iter().zip(&sources) {
-        source.mount_at(bind)?;
-    }
-    if spec.network {
-        resolver()?;
-    }
-    umount2(".", MntFlags::MNT_DETACH)
-        .map_err(|error| format!("failed to let go of the host's root: {error}"))?;
-    std::env::set_current_dir("/").map_err(|error| error.to_string())?;
-    protect_kernel_settings()
-}
-
-/// A layer may have turned a mount point into a link; following it would mount over the host's view.
-fn mount_point(path: &Path) -> Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => Ok(()),
-        Ok(_) => Err(format!("/{} of the image is not a folder", last(path))),
-        Err(_) => fs::create_dir(path).map_err(|error| format!("failed to make /{}: {error}", last(path))),
-    }
-}
-
-fn last(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn tmpfs(target: &Path, options: &str) -> Result<()> {
+/// A fresh file system in memory.
+pub fn tmpfs(target: &Path, options: &str) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(options))
         .map_err(|error| format!("failed to mount a tmpfs at {}: {error}", target.display()))
 }
 
-/// /sys read-only; an empty one where this kernel does not let a user namespace have its own.
-fn kernel_objects(target: &Path) -> Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
-    if mount(Some("sysfs"), target, Some("sysfs"), flags, NONE).is_ok() {
-        return Ok(());
-    }
-    tmpfs(target, "mode=0555")
+/// The old root stays below the new one, at the same place, until it is left.
+fn change_root(root: &Path) -> Result<()> {
+    std::env::set_current_dir(root).map_err(|error| error.to_string())?;
+    nix::unistd::pivot_root(".", ".").map_err(|error| format!("failed to change the root: {error}"))
 }
 
-/// The six harmless devices, terminals of our own, shared memory.
-fn devices(dev: &Path) -> Result<()> {
-    let fail = |what: &str, error: &dyn std::fmt::Display| format!("failed to make /dev/{what}: {error}");
-    mount(Some("tmpfs"), dev, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))
-        .map_err(|e| fail("", &e))?;
-    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-        let target = dev.join(name);
-        File::create(&target).map_err(|error| fail(name, &error))?;
-        mount(Some(&Path::new("/dev").join(name)), &target, NONE, MsFlags::MS_BIND, NONE)
-            .map_err(|error| fail(name, &error))?;
-    }
-    let links = [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ];
-    for (name, to) in links {
-        symlink(to, dev.join(name)).map_err(|error| fail(name, &error))?;
-    }
-    for name in ["pts", "shm"] {
-        fs::create_dir(dev.join(name)).map_err(|error| fail(name, &error))?;
-    }
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    let options = Some("newinstance,ptmxmode=0666,mode=0620,gid=5");
-    mount(Some("devpts"), &dev.join("pts"), Some("devpts"), flags, options).map_err(|e| fail("pts", &e))?;
-    tmpfs(&dev.join("shm"), "mode=1777")
+fn leave_old_root() -> Result<()> {
+    umount2(".", MntFlags::MNT_DETACH)
+        .map_err(|error| format!("failed to let go of the host's root: {error}"))?;
+    std::env::set_current_dir("/").map_err(|error| error.to_string())
 }
 
 /// Open host paths of a bind: after `pivot_root` they can still be reached through /proc/self/fd, while every
@@ -145,12 +154,15 @@ struct Sources {
 }
 
 impl Sources {
-    fn open(bind: &Bind) -> Result<Self> {
+    fn open(bind: &Bind, places: &Places) -> Result<Self> {
         let scratch = match &bind.scratch {
             None => None,
-            Some(folder) => Some((path_only(&folder.join("upper"))?, path_only(&folder.join("work"))?)),
+            Some(folder) => {
+                let folder = places.of(folder)?;
+                Some((path_only(&folder.join("upper"))?, path_only(&folder.join("work"))?))
+            }
         };
-        Ok(Self { host: path_only(&bind.host)?, scratch })
+        Ok(Self { host: path_only(places.of(&bind.host)?)?, scratch })
     }
 
     fn mount_at(&self, bind: &Bind) -> Result<()> {
@@ -160,8 +172,9 @@ impl Sources {
             return mount_overlay(target, &by_fd(&self.host), &by_fd(upper), &by_fd(work));
         }
         let fail = |error| format!("failed to make {} visible inside: {error}", bind.host.display());
-        mount(Some(by_fd(&self.host).as_str()), target, NONE, MsFlags::MS_BIND, NONE).map_err(fail)?;
-        if bind.read_only { read_only(target) } else { Ok(()) }
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(by_fd(&self.host).as_str()), target, NONE, flags, NONE).map_err(fail)?;
+        if bind.read_only { kernel_files::read_only(target) } else { Ok(()) }
     }
 }
 
@@ -190,27 +203,6 @@ fn make_target(target: &Path, folder: bool) -> Result<()> {
         fs::create_dir_all(parent).map_err(fail)?;
     }
     File::create(target).map(drop).map_err(fail)
-}
-
-/// Remounts read-only, keeping the flags that this namespace is not allowed to clear.
-fn read_only(target: &Path) -> Result<()> {
-    let fail = |error| format!("failed to protect {}: {error}", target.display());
-    let now = statvfs(target).map_err(fail)?.flags();
-    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-    let kept = [
-        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
-        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
-        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
-    ];
-    for (has, keep) in kept {
-        if now.contains(has) {
-            flags |= keep;
-        }
-    }
-    mount(NONE, target, NONE, flags, NONE).map_err(fail)
 }
 
 /// Azure's resolver address, written where the image's own link points, so that the image stays untouched.
@@ -251,25 +243,6 @@ fn lexical(path: &Path) -> PathBuf {
         }
     }
     clean
-}
-
-/// Kernel settings and the kernel's memory stay out of reach even for a root that the host knows as root.
-fn protect_kernel_settings() -> Result<()> {
-    for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"] {
-        let path = Path::new(path);
-        if path.exists() {
-            mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
-                .map_err(|error| format!("failed to protect {}: {error}", path.display()))?;
-            read_only(path)?;
-        }
-    }
-    for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms"] {
-        if Path::new(path).exists() {
-            mount(Some("/dev/null"), path, NONE, MsFlags::MS_BIND, NONE)
-                .map_err(|error| format!("failed to hide {path}: {error}"))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,23 +1,37 @@
 //! The outer process: makes the namespaces and the network, then watches over pid 1.
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid};
 
-use crate::channel::{Report, receive, send, send_descriptors};
+use crate::channel::{Report, receive, receive_descriptors, send, send_descriptors};
+use crate::id_map::IdMap;
+use crate::inside::{self, Job};
 use crate::spec::Spec;
-use crate::{ENTRY, network, sys};
+use crate::{mounts, network, sys, trees};
 
-/// Runs the outer process to its end; the exit code only matters to people reading a process list.
-pub fn main() -> i32 {
-    let Ok(fd) = std::io::stdin().as_fd().try_clone_to_owned() else { return 2 };
-    let mut engine = UnixStream::from(fd);
-    match run(&mut engine) {
+/// Runs the outer process, and pid 1 as its child, to their ends; the exit code only matters to people reading a
+/// process list.
+pub fn main(jobs: &[Job]) -> i32 {
+    let Some(mut engine) = channel() else { return 2 };
+    let ended = match prepare(&mut engine).and_then(|ready| Ok((fork_pid_1()?, ready))) {
+        Ok((Side::Inside(outer), (spec, trees))) => {
+            drop(engine);
+            return inside::main(outer, &spec, &trees, jobs);
+        }
+        Ok((Side::Outside(child, mut inside), ready)) => {
+            drop(ready);
+            watch(&mut engine, child, &mut inside)
+        }
+        Err(why) => Err(why),
+    };
+    match ended {
         Ok(()) => 0,
         Err(why) => {
             let _ = send(&mut engine, &Report::SetUpFailed(why));
@@ -26,7 +40,28 @@ pub fn main() -> i32 {
     }
 }
 
-fn run(engine: &mut UnixStream) -> Result<(), String> {
+/// Runs a process that only holds a user namespace, until the engine hangs up.
+pub fn hold_namespace() -> i32 {
+    let Some(mut engine) = channel() else { return 2 };
+    let held = receive(&mut engine).map_err(text).and_then(die_with_parent).and_then(|()| {
+        unshare(CloneFlags::CLONE_NEWUSER).map_err(namespaces_refused)?;
+        send(&mut engine, &Report::MapIds).map_err(text)
+    });
+    match held {
+        Ok(()) => i32::from(receive::<()>(&mut engine).is_ok()),
+        Err(why) => i32::from(send(&mut engine, &Report::SetUpFailed(why)).is_err()),
+    }
+}
+
+/// The channel to the engine, which comes as standard input.
+fn channel() -> Option<UnixStream> {
+    let fd = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
+    nix::unistd::dup2_stdin(File::open("/dev/null").ok()?).ok()?;
+    Some(UnixStream::from(fd))
+}
+
+/// Everything that is done before pid 1 begins: the host's paths, opened, are what it needs of that.
+fn prepare(engine: &mut UnixStream) -> Result<(Spec, Vec<OwnedFd>), String> {
     sys::hide_inherited_descriptors();
     die_with_parent(receive(engine).map_err(text)?)?;
     let spec: Spec = receive(engine).map_err(text)?;
@@ -34,6 +69,7 @@ fn run(engine: &mut UnixStream) -> Result<(), String> {
         nix::unistd::setsid().map_err(|error| format!("failed to leave the terminal: {error}"))?;
     }
     new_namespaces(engine)?;
+    let trees = host_paths(engine, &spec)?;
     nix::unistd::sethostname(&spec.hostname)
         .map_err(|error| format!("failed to set the host name: {error}"))?;
     if spec.network {
@@ -41,8 +77,30 @@ fn run(engine: &mut UnixStream) -> Result<(), String> {
         send(engine, &Report::Sockets).map_err(text)?;
         let raw = [&sockets.tcp, &sockets.dns, &sockets.refused].map(AsRawFd::as_raw_fd);
         send_descriptors(engine, &raw).map_err(text)?;
+        allow_ping();
     }
-    watch(engine, &spec)
+    Ok((spec, trees))
+}
+
+/// As systemd sets it on a booted machine: `ping` needs no raw socket, which nobody has here.
+fn allow_ping() {
+    // Where the kernel's settings cannot be written, `ping` does not work; nothing of a build depends on it.
+    let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65534");
+}
+
+/// Which of the two processes this is after the fork, with its end of their channel.
+enum Side {
+    Inside(UnixStream),
+    Outside(Pid, UnixStream),
+}
+
+fn fork_pid_1() -> Result<Side, String> {
+    let (ours, theirs) = UnixStream::pair().map_err(text)?;
+    unshare(CloneFlags::CLONE_NEWPID).map_err(|error| format!("failed to make a pid namespace: {error}"))?;
+    match sys::fork().map_err(|error| format!("failed to start pid 1: {error}"))? {
+        ForkResult::Child => Ok(Side::Inside(theirs)),
+        ForkResult::Parent { child } => Ok(Side::Outside(child, ours)),
+    }
 }
 
 /// The kernel's promise to kill us with our parent, and a look whether it came too late.
@@ -59,34 +117,42 @@ fn new_namespaces(engine: &mut UnixStream) -> Result<(), String> {
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP;
-    unshare(flags).map_err(|error| {
-        format!("failed to make user, mount and network namespaces: {error} (does this kernel allow them?)")
-    })?;
+    unshare(flags).map_err(namespaces_refused)?;
     send(engine, &Report::MapIds).map_err(text)?;
     receive::<()>(engine).map_err(text)?;
+    nix::unistd::setgroups(&[]).map_err(text)?;
     nix::unistd::setgid(0.into()).map_err(text)?;
     nix::unistd::setuid(0.into()).map_err(text)?;
-    // Changing ids clears the parent-death signal's precondition on some kernels: ask again.
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(text)
+    // Changing ids takes the promise back: ask again.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(text)?;
+    mounts::make_private()
 }
 
-/// Starts pid 1, passes its reports on, and ends with it, or ends it when the engine hangs up.
-fn watch(engine: &mut UnixStream, spec: &Spec) -> Result<(), String> {
-    unshare(CloneFlags::CLONE_NEWPID).map_err(|error| format!("failed to make a pid namespace: {error}"))?;
-    let (mut ours, theirs) = UnixStream::pair().map_err(text)?;
-    let mut child = Command::new("/proc/self/exe")
-        .arg0("aks-jumpbox-init")
-        .args([ENTRY, "inside"])
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .spawn()
-        .map_err(|error| format!("failed to start pid 1: {error}"))?;
-    receive::<()>(&mut ours).map_err(|error| format!("pid 1 did not start: {error}"))?;
-    send(&mut ours, spec).map_err(text)?;
-    while let Some(report) = next_report(engine, &mut ours) {
+#[allow(clippy::needless_pass_by_value, reason = "shape of map_err")]
+fn namespaces_refused(error: nix::Error) -> String {
+    format!("failed to make namespaces: {error}; `aks-jumpbox doctor` says what is missing")
+}
+
+/// The host's paths as mounts of our own: opened by the engine where root inside could not walk to them.
+fn host_paths(engine: &UnixStream, spec: &Spec) -> Result<Vec<OwnedFd>, String> {
+    let paths = spec.host_paths();
+    match spec.id_map {
+        IdMap::Shifted(_) => receive_descriptors(engine, paths.len()).map_err(text),
+        IdMap::Identity | IdMap::Subordinate { .. } => {
+            paths.into_iter().map(|path| trees::open(path, None)).collect()
+        }
+    }
+}
+
+/// Lets pid 1 begin, passes its reports on, and ends with it, or ends it when the engine hangs up.
+fn watch(engine: &mut UnixStream, child: Pid, inside: &mut UnixStream) -> Result<(), String> {
+    receive::<()>(inside).map_err(|error| format!("pid 1 did not start: {error}"))?;
+    send(inside, &()).map_err(text)?;
+    while let Some(report) = next_report(engine, inside) {
         let last = matches!(report, Report::Exited(_) | Report::JobFailed(_) | Report::SetUpFailed(_));
         if last {
             // Only once pid 1 is reaped is every process of the namespace gone.
-            let _ = child.wait();
+            let _ = waitpid(child, None);
             close_output();
         }
         send(engine, &report).map_err(text)?;
@@ -94,13 +160,13 @@ fn watch(engine: &mut UnixStream, spec: &Spec) -> Result<(), String> {
             return Ok(());
         }
     }
-    let status = child.wait().map_err(text)?;
-    Err(format!("pid 1 ended without a word ({status})"))
+    let status = waitpid(child, None).map_err(text)?;
+    Err(format!("pid 1 ended without a word ({status:?})"))
 }
 
 /// The engine reads output to its end before it reads the last report, which may be larger than a socket holds.
 fn close_output() {
-    if let Ok(nowhere) = std::fs::File::create("/dev/null") {
+    if let Ok(nowhere) = File::create("/dev/null") {
         let _ = nix::unistd::dup2_stdout(&nowhere);
         let _ = nix::unistd::dup2_stderr(&nowhere);
     }

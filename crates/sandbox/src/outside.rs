@@ -1,13 +1,14 @@
 //! The engine's side: starts a sandbox, gives it its id map, receives its sockets, waits for its end.
 
-use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
-use crate::channel::{Report, receive, receive_descriptors, send};
+use crate::channel::{Report, receive, receive_descriptors, send, send_descriptors};
+use crate::id_map::{IdMap, namespace_of};
 use crate::spec::{Exit, Spec};
-use crate::{ENTRY, NetworkSockets, SandboxError};
+use crate::{ENTRY, NetworkSockets, SandboxError, trees};
 
 /// A sandbox that runs. Dropping it kills everything inside.
 #[derive(Debug)]
@@ -24,54 +25,95 @@ pub struct Running {
 /// # Errors
 /// [`SandboxError`] when the binary cannot be started again or the set-up inside fails.
 pub fn spawn(spec: &Spec) -> Result<Running, SandboxError> {
-    let (ours, theirs) = UnixStream::pair().map_err(SandboxError::Start)?;
     let stream = if spec.interactive { Stdio::inherit } else { Stdio::piped };
-    let child = Command::new("/proc/self/exe")
-        .arg0("aks-jumpbox-sandbox")
-        .args([ENTRY, "outer"])
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-        .stdout(stream())
-        .stderr(stream())
-        .spawn()
-        .map_err(SandboxError::Start)?;
-    let mut running = Running { child, channel: ours, sockets: None };
+    let (child, channel) = start_again("outer", stream)?;
+    let mut running = Running { child, channel, sockets: None };
     running.set_up(spec)?;
     Ok(running)
 }
 
+/// Starts our own binary as a part of a sandbox, tells it who we are, and returns our end of the channel to it.
+fn start_again(part: &str, stream: fn() -> Stdio) -> Result<(Child, UnixStream), SandboxError> {
+    let (mut ours, theirs) = UnixStream::pair().map_err(SandboxError::Start)?;
+    let child = Command::new("/proc/self/exe")
+        .arg0("aks-jumpbox-sandbox")
+        .args([ENTRY, part])
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(stream())
+        .stderr(stream())
+        .spawn()
+        .map_err(SandboxError::Start)?;
+    // Should it have ended already, its first report is missed just so.
+    let _ = send(&mut ours, &std::process::id());
+    Ok((child, ours))
+}
+
+/// A user namespace with a map, that lives as long as this does.
+#[derive(Debug)]
+pub(crate) struct UserNamespace {
+    child: Child,
+    // The process ends when this is closed.
+    _channel: UnixStream,
+}
+
+impl UserNamespace {
+    pub fn new(id_map: &IdMap) -> Result<Self, SandboxError> {
+        let (child, mut channel) = start_again("namespace", Stdio::null)?;
+        match receive(&mut channel).map_err(lost)? {
+            Report::MapIds => id_map.write(child.id())?,
+            Report::SetUpFailed(why) => return Err(SandboxError::SetUp(why)),
+            other => return Err(unexpected(&other)),
+        }
+        Ok(Self { child, _channel: channel })
+    }
+
+    pub fn handle(&self) -> Result<OwnedFd, SandboxError> {
+        namespace_of(self.child.id())
+    }
+}
+
+impl Drop for UserNamespace {
+    fn drop(&mut self) {
+        // Already gone is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Running {
     fn set_up(&mut self, spec: &Spec) -> Result<(), SandboxError> {
-        send(&mut self.channel, &std::process::id()).map_err(lost)?;
         send(&mut self.channel, spec).map_err(lost)?;
         loop {
             match receive(&mut self.channel).map_err(lost)? {
-                Report::MapIds => {
-                    self.map_ids()?;
-                    send(&mut self.channel, &()).map_err(lost)?;
-                }
+                Report::MapIds => self.map_ids(spec)?,
                 Report::Sockets => {
-                    let [tcp, dns, refused] = receive_descriptors(&self.channel).map_err(lost)?;
-                    self.sockets = Some(NetworkSockets { tcp, dns, refused });
+                    let mut sockets = receive_descriptors(&self.channel, 3).map_err(lost)?.into_iter();
+                    self.sockets = match (sockets.next(), sockets.next(), sockets.next()) {
+                        (Some(tcp), Some(dns), Some(refused)) => Some(NetworkSockets { tcp, dns, refused }),
+                        _ => return Err(SandboxError::Lost("a socket did not arrive".to_owned())),
+                    };
                 }
                 Report::Started => return Ok(()),
                 Report::SetUpFailed(why) => return Err(SandboxError::SetUp(why)),
                 Report::UploadFailed(why) => return Err(SandboxError::Upload(why)),
-                other => return Err(SandboxError::Lost(format!("unexpected report {other:?}"))),
+                other => return Err(unexpected(&other)),
             }
         }
     }
 
-    /// Root maps every id to itself; the network and mount namespaces still belong to the new user namespace, so
-    /// root inside has no say over the host's.
-    fn map_ids(&self) -> Result<(), SandboxError> {
-        for map in ["uid_map", "gid_map"] {
-            let path = format!("/proc/{}/{map}", self.child.id());
-            fs::write(&path, "0 0 4294967295\n")
-                .map_err(|error| SandboxError::SetUp(format!("failed to write {path}: {error}")))?;
-        }
-        Ok(())
+    /// Gives the sandbox its ids and, where it could not reach the host's paths by itself, those.
+    fn map_ids(&mut self, spec: &Spec) -> Result<(), SandboxError> {
+        spec.id_map.write(self.child.id())?;
+        let namespace = spec.id_map.mounts_of(self.child.id())?;
+        send(&mut self.channel, &()).map_err(lost)?;
+        let Some(namespace) = namespace else { return Ok(()) };
+        let open = |path| trees::open(path, Some(namespace.as_fd()));
+        let trees: Vec<_> =
+            spec.host_paths().into_iter().map(open).collect::<Result<_, _>>().map_err(SandboxError::SetUp)?;
+        let raw: Vec<_> = trees.iter().map(AsRawFd::as_raw_fd).collect();
+        send_descriptors(&self.channel, &raw).map_err(lost)
     }
 
     /// The sockets of its network, once.
@@ -119,7 +161,7 @@ impl Running {
             Ok(Report::Exited(exit)) => Ok(exit),
             Ok(Report::JobFailed(why)) => Err(SandboxError::Job(why)),
             Ok(Report::SetUpFailed(why)) => Err(SandboxError::SetUp(why)),
-            Ok(other) => Err(SandboxError::Lost(format!("unexpected report {other:?}"))),
+            Ok(other) => Err(unexpected(&other)),
             Err(_) => Err(SandboxError::Lost(status.to_string())),
         }
     }
@@ -146,4 +188,8 @@ impl Killer {
 #[allow(clippy::needless_pass_by_value, reason = "shape of map_err")]
 fn lost(error: std::io::Error) -> SandboxError {
     SandboxError::Lost(error.to_string())
+}
+
+fn unexpected(report: &Report) -> SandboxError {
+    SandboxError::Lost(format!("unexpected report {report:?}"))
 }

@@ -1,12 +1,17 @@
 //! What a sandbox is to be: plain values, sent to the re-executed binary as JSON.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::id_map::IdMap;
+use crate::inside::Job;
 
 /// One sandbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
+    /// Which ids of the host stand for those inside.
+    pub id_map: IdMap,
     /// The root file system.
     pub overlay: Option<Overlay>,
     /// Host name inside.
@@ -17,20 +22,56 @@ pub struct Spec {
     pub binds: Vec<Bind>,
     /// Files written inside before the command starts.
     pub uploads: Vec<Upload>,
+    /// Host folders that a job may use, at the same absolute paths inside.
+    pub folders: Vec<PathBuf>,
     /// What runs.
     pub entry: Entry,
     /// Keep the terminal: for a person's shell only.
     pub interactive: bool,
 }
 
-/// An overlay of immutable layers and one writable folder.
+impl Spec {
+    /// A sandbox without network, root file system and host paths.
+    pub fn new(id_map: IdMap, entry: Entry) -> Self {
+        Self {
+            id_map,
+            overlay: None,
+            hostname: "build".to_owned(),
+            network: false,
+            binds: Vec::new(),
+            uploads: Vec::new(),
+            folders: Vec::new(),
+            entry,
+            interactive: false,
+        }
+    }
+
+    /// A sandbox for a job, without network, root file system and host paths.
+    pub fn job(id_map: IdMap, job: &Job, input: String) -> Self {
+        Self::new(id_map, Entry::Job { name: job.name.to_owned(), input })
+    }
+
+    /// Every path of the host that the sandbox needs, each once.
+    pub(crate) fn host_paths(&self) -> Vec<&Path> {
+        let overlay = self.overlay.iter().map(|overlay| overlay.store.as_path());
+        let binds = self.binds.iter().flat_map(|bind| [Some(bind.host.as_path()), bind.scratch.as_deref()]);
+        let uploads = self.uploads.iter().map(|upload| upload.source.as_path());
+        let folders = self.folders.iter().map(PathBuf::as_path);
+        let mut paths: Vec<_> = overlay.chain(binds.flatten()).chain(uploads).chain(folders).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+}
+
+/// An overlay of immutable layers and one writable folder, all of them below one folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overlay {
-    /// Folder that `lowers` are relative to (short paths keep many layers within the kernel's option limit).
+    /// The folder that holds them (paths relative to it keep many layers within the kernel's option limit).
     pub store: PathBuf,
-    /// Read-only layers, topmost first.
+    /// Read-only layers, topmost first: relative to `store` or below it.
     pub lowers: Vec<PathBuf>,
-    /// Folder with `upper` and `work` inside it and room for the mount point; on the same file system as both.
+    /// Folder below `store` with `upper` and `work` inside it.
     pub scratch: PathBuf,
 }
 
@@ -67,7 +108,7 @@ pub struct Upload {
 pub enum Entry {
     /// A program of the sandbox's root, after `pivot_root`.
     Program(Program),
-    /// One of our own functions, with the host's files still visible and the overlay mounted beside them.
+    /// One of our own functions, with the host's programs, the folders it was given, and the overlay beside them.
     Job {
         /// Name it was registered under.
         name: String,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -137,7 +136,8 @@ impl World {
             fs::create_dir_all(&own).expect("made");
             fs::copy(shared.join("base.json"), own.join("base.json")).expect("copied");
             for part in ["root", "lists"] {
-                symlink(shared.join(part), own.join(part)).expect("linked");
+                let copied = Command::new("cp").arg("-al").arg(shared.join(part)).arg(&own).status();
+                assert!(copied.expect("cp runs").success());
             }
         }
         self.cache = private;

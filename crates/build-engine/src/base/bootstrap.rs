@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use sandbox::{Entry, Exit, Job, JobContext, Spec};
+use sandbox::{Exit, Job, JobContext, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::apt::host_apt_options;
@@ -71,13 +71,9 @@ pub(super) fn run(context: &Context<'_>, distribution: &Distribution, staging: &
         temporary,
     };
     let spec = Spec {
-        overlay: None,
-        hostname: "build".into(),
         network: true,
-        binds: Vec::new(),
-        uploads: Vec::new(),
-        entry: Entry::Job { name: JOB.name.into(), input: serde_json::to_string(&input).unwrap_or_default() },
-        interactive: false,
+        folders: vec![staging.to_path_buf(), input.temporary.clone()],
+        ..context.job(&JOB, serde_json::to_string(&input).unwrap_or_default())
     };
     match context.run_engine_job(&spec, 0)? {
         Exit::Job(_) => Ok(()),

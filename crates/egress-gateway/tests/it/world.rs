@@ -7,7 +7,7 @@ use std::sync::Arc;
 use egress_gateway::{Config, Connection, Decide, EgressRecord, Gateway};
 use libtest_mimic::Failed;
 use network_policy::{Decision, Endpoint, Flow, Layer, NetworkPolicy, Verdict};
-use sandbox::{Entry, Exit, Spec};
+use sandbox::{Entry, Exit, IdMap, Spec};
 
 /// Gives every flow the same verdict.
 pub struct Always(pub Verdict);
@@ -50,13 +50,8 @@ pub fn run(config: Config, job: &str, input: &str) -> Result<(String, EgressReco
 /// Runs one job as the given step of a gateway's build.
 pub fn run_behind(gateway: &Gateway, step: u32, job: &str, input: &str) -> Result<String, Failed> {
     let spec = Spec {
-        overlay: None,
-        hostname: "build".into(),
         network: true,
-        binds: Vec::new(),
-        uploads: Vec::new(),
-        entry: Entry::Job { name: job.into(), input: input.into() },
-        interactive: false,
+        ..Spec::new(IdMap::choose(&[])?.id_map, Entry::Job { name: job.into(), input: input.into() })
     };
     let mut running = sandbox::spawn(&spec)?;
     let session = gateway.attach(step, running.take_sockets().ok_or("the sandbox has no sockets")?)?;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use sandbox::{Bind, Entry, Exit, Job, JobContext, Overlay, Program, SandboxError, Spec, Upload};
+use sandbox::{Bind, Entry, Exit, IdMap, Job, JobContext, Overlay, Program, SandboxError, Spec, Upload};
 
 const JOBS: &[Job] = &[
     Job { name: "echo", run: |_, input| Ok(input.to_uppercase()) },
@@ -21,6 +21,11 @@ fn write_in_root(context: &JobContext, input: &str) -> Result<String, String> {
     let root = context.root.as_ref().ok_or("no root")?;
     fs::write(root.join("etc/from-job"), input).map_err(|error| error.to_string())?;
     fs::read_to_string(root.join("etc/base")).map_err(|error| error.to_string())
+}
+
+/// The best that this machine has; which one that is here has a test of its own.
+fn id_map() -> IdMap {
+    IdMap::choose(&[&std::env::temp_dir()]).unwrap().id_map
 }
 
 type TestResult = Result<(), Failed>;
@@ -78,12 +83,8 @@ impl World {
                 lowers: vec!["base".into()],
                 scratch: self.path("scratch"),
             }),
-            hostname: "build".into(),
-            network: false,
             binds: vec![Bind { host: "/usr".into(), inside: "/usr".into(), read_only: true, scratch: None }],
-            uploads: Vec::new(),
-            entry,
-            interactive: false,
+            ..Spec::new(id_map(), entry)
         }
     }
 

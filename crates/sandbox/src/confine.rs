@@ -1,0 +1,124 @@
+//! What a program of a sandbox may not do even as root inside: no powers but those that installing packages takes,
+//! and no system calls that reach for the kernel itself.
+
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, remove_capability_from_bounding_set,
+    set_capabilities,
+};
+
+use crate::seccomp::{Rule, When, program};
+use crate::sys;
+
+/// Powers that installing and configuring packages takes. `sudo` gives no more than these.
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::AUDIT_WRITE);
+
+/// Confines this process and all it will start. It can mount nothing afterwards.
+pub fn this_process() -> Result<(), String> {
+    let fail = |error: std::io::Error| format!("failed to confine the sandbox: {error}");
+    // Its memory and descriptors are nobody's business inside.
+    nix::sys::prctl::set_dumpable(false).map_err(|errno| fail(errno.into()))?;
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(capability) {
+            Ok(true) if !KEPT.contains(capability) => {
+                remove_capability_from_bounding_set(capability).map_err(|errno| fail(errno.into()))?;
+            }
+            Ok(_) => {}
+            // The kernel knows no more.
+            Err(_) => break,
+        }
+    }
+    sys::filter_system_calls(&mut program(&rules())).map_err(fail)?;
+    let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(|errno| fail(errno.into()))
+}
+
+/// System calls that are refused always: mounts, namespaces, keys, kernel modules, tracing of the kernel.
+const REFUSED: [i64; 30] = [
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_setns,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_quotactl,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_reboot,
+    libc::SYS_acct,
+    libc::SYS_syslog,
+];
+
+/// System calls that programs do without when the kernel does not have them: their arguments cannot be judged.
+const ABSENT: [i64; 4] =
+    [libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+
+const NAMESPACES: u32 = (libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP)
+    .cast_unsigned();
+
+/// `CLONE_NEWTIME`, which is a signal's place in the flags of clone(2) and so a namespace for unshare(2) alone.
+const TIME_NAMESPACE: u32 = 0x80;
+
+/// Sockets of programs: local, IPv4, IPv6, and asking the kernel about addresses and routes.
+const FAMILIES: [u32; 4] = [
+    libc::AF_UNIX.cast_unsigned(),
+    libc::AF_INET.cast_unsigned(),
+    libc::AF_INET6.cast_unsigned(),
+    libc::AF_NETLINK.cast_unsigned(),
+];
+
+/// Plain Linux, its 32-bit addresses, their combinations, and the question which one is in force.
+const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
+/// Typing into the terminal, as the person in front of it would.
+const TYPING: [u32; 2] = [0x5412, 0x541c];
+
+fn rules() -> Vec<Rule> {
+    let rule = |call, when, errno| Rule { call, when, errno };
+    let refused = REFUSED.map(|call| rule(call, When::Always, libc::EPERM));
+    let absent = ABSENT.map(|call| rule(call, When::Always, libc::ENOSYS));
+    let judged = [
+        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: NAMESPACES }, libc::EPERM),
+        rule(libc::SYS_unshare, When::AnyBit { argument: 0, mask: NAMESPACES | TIME_NAMESPACE }, libc::EPERM),
+        rule(libc::SYS_socket, When::NoneOf { argument: 0, values: &FAMILIES }, libc::EAFNOSUPPORT),
+        rule(libc::SYS_socketpair, When::NoneOf { argument: 0, values: &FAMILIES }, libc::EAFNOSUPPORT),
+        rule(libc::SYS_personality, When::NoneOf { argument: 0, values: &PERSONALITIES }, libc::EPERM),
+        rule(libc::SYS_ioctl, When::OneOf { argument: 1, values: &TYPING }, libc::EPERM),
+    ];
+    refused.into_iter().chain(absent).chain(judged).collect()
+}

@@ -1,6 +1,8 @@
 //! Real namespaces: needs root, `ip` and `nft`. The root file system is a skeleton with the host's /usr in it.
 #![allow(clippy::unwrap_used, clippy::unnecessary_wraps, clippy::type_complexity, reason = "tests")]
 
+mod escapes;
+
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +16,7 @@ const JOBS: &[Job] = &[
     Job { name: "echo", run: |_, input| Ok(input.to_uppercase()) },
     Job { name: "write", run: |context, input| write_in_root(context, input) },
     Job { name: "long", run: |_, _| Ok("x".repeat(8 << 20)) },
+    Job { name: "peek", run: |_, input| Ok(peek(input)) },
     Job { name: "fail", run: |_, _| Err("no luck".to_owned()) },
 ];
 
@@ -28,11 +31,19 @@ fn id_map() -> IdMap {
     IdMap::choose(&[&std::env::temp_dir()]).unwrap().id_map
 }
 
+/// What is in each file, and then something else in the first.
+fn peek(files: &str) -> String {
+    let read = |file| fs::read_to_string(file).unwrap_or_else(|_| "nothing".to_owned());
+    let found: Vec<_> = files.split(' ').map(read).collect();
+    fs::write(files.split(' ').next().unwrap(), "changed").unwrap();
+    found.join(", ")
+}
+
 type TestResult = Result<(), Failed>;
 
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: [(&str, fn() -> TestResult); 13] = [
+    let tests: [(&str, fn() -> TestResult); 18] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
         ("an_upload_writes_what_its_owner_may_and_waits_for_nobody", uploads),
@@ -45,6 +56,11 @@ fn main() {
         ("udp_is_refused_at_once_and_logged", refused_udp),
         ("killing_leaves_no_process", kill),
         ("background_processes_end_with_the_command", background),
+        ("root_inside_is_nobody_outside", escapes::root_is_nobody),
+        ("what_a_hostile_root_tries_is_refused_and_the_host_is_as_before", escapes::attacks_are_refused),
+        ("a_layer_is_the_same_under_every_id_map", escapes::layers_are_interchangeable),
+        ("a_program_finds_harmless_devices_and_no_firmware", escapes::devices_and_kernel_files),
+        ("a_job_sees_only_the_folders_it_was_given", escapes::jobs_see_only_their_folders),
         ("a_bind_with_scratch_keeps_the_source_untouched", scratch_bind),
     ];
     let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();

@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod network;
 mod output;
 mod packages;
+pub mod probe;
 mod read_ahead;
 mod remove;
 pub mod request;
@@ -39,4 +40,5 @@ pub use build::build;
 
 /// Functions of the engine that run inside sandboxes: what the program's `main` hands to
 /// `sandbox::enter_if_requested`.
-pub const JOBS: &[sandbox::Job] = &[base::JOB, remove::JOB, finish::JOB, packages::JOB, user::JOB];
+pub const JOBS: &[sandbox::Job] =
+    &[base::JOB, finish::JOB, packages::JOB, probe::JOB, remove::JOB, user::JOB];

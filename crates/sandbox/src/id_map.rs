@@ -12,12 +12,12 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SandboxError, outside, trees};
+use crate::{Account, SandboxError, outside, trees};
 
 /// How many ids a sandbox has at most: those of large directories of users, too.
 const MOST: u32 = 1 << 24;
 /// How many ids a distribution uses for itself (Debian policy 9.2: 0 to 65535): fewer are not enough.
-const FEWEST: u32 = 1 << 16;
+pub(crate) const FEWEST: u32 = 1 << 16;
 /// Where unused ids are looked for: systemd's table of ids (UIDS-GIDS) leaves 0x70000000 to 0x7ffdffff free.
 const UNUSED: std::ops::Range<u32> = 0x7000_0000..0x7f00_0000;
 
@@ -92,12 +92,15 @@ impl IdMap {
     }
 
     fn of_user() -> Result<Self, SandboxError> {
-        let uid = nix::unistd::getuid();
-        let user = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name).unwrap_or_default();
+        let account = Account::current();
         let range = |file: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
-            subordinate(&text, &user, uid.as_raw()).ok_or_else(|| {
-                SandboxError::SetUp(format!("{file} gives this user fewer than {FEWEST} subordinate ids"))
+            subordinate(&text, &account.name, account.uid).ok_or_else(|| {
+                let name = &account.name;
+                SandboxError::SetUp(format!(
+                    "{name} has fewer than {FEWEST} subordinate ids in {file}; `aks-jumpbox doctor` says how to get \
+                     them"
+                ))
             })
         };
         Ok(Self::Subordinate { uids: range("/etc/subuid")?, gids: range("/etc/subgid")? })
@@ -191,7 +194,7 @@ pub(crate) fn subordinate(text: &str, user: &str, uid: u32) -> Option<Range> {
 }
 
 /// `name:start:count`.
-fn range_of(line: &str) -> Option<Range> {
+pub(crate) fn range_of(line: &str) -> Option<Range> {
     let mut fields = line.split(':').skip(1).map(|field| field.trim().parse());
     Some(Range { start: fields.next()?.ok()?, count: fields.next()?.ok()? })
 }

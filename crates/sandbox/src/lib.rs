@@ -20,6 +20,7 @@ mod mounts;
 mod network;
 mod outer;
 mod outside;
+mod rootless;
 mod seccomp;
 mod spec;
 mod sys;
@@ -28,6 +29,7 @@ mod trees;
 pub use id_map::{Choice, IdMap, Range};
 pub use inside::{Job, JobContext};
 pub use outside::{Killer, Running, spawn};
+pub use rootless::{Account, Obstacle, obstacles};
 pub use spec::{Bind, Entry, Exit, Overlay, Program, Spec, Upload};
 
 use std::os::fd::OwnedFd;

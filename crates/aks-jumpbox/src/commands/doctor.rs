@@ -1,9 +1,11 @@
 //! `doctor`: what this machine lacks for local builds, and the exact command that installs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use build_engine::boot::Firmware;
+use build_engine::probe;
 use build_engine::tools::Tool;
+use sandbox::{Account, Choice, IdMap, Obstacle};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -77,9 +79,24 @@ fn examine(cache: &Path) -> Report {
     if !Path::new(KEYRING).is_file() {
         missing.push(lacking(KEYRING, "debian-archive-keyring", "checking the archive's signatures"));
     }
-    missing.extend(lacking_rights());
-    missing.extend(lacking_room(cache));
-    Report { ready: missing.is_empty(), missing, notes: vec![acceleration()] }
+    let folder = cache.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let mut notes = vec![acceleration()];
+    let obstacles = sandbox::obstacles(Path::new("/"), &Account::current(), &own_path());
+    if obstacles.is_empty() {
+        match probe::sandbox(folder) {
+            Ok(choice) => notes.push(ids(&choice)),
+            // Without `ip` and `nft` there is no sandbox, and that is said already.
+            Err(_) if !missing.is_empty() => {}
+            Err(error) => missing.push(no_sandbox(&error.with_causes())),
+        }
+    }
+    missing.extend(obstacles.into_iter().map(standing_in_the_way));
+    missing.extend(lacking_room(folder));
+    Report { ready: missing.is_empty(), missing, notes }
+}
+
+fn own_path() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("aks-jumpbox"))
 }
 
 fn lacking(what: &str, package: &'static str, needed_for: &str) -> Missing {
@@ -98,17 +115,36 @@ fn install_command(packages: impl IntoIterator<Item = &'static str>) -> String {
         .fold(format!("{sudo}apt-get install --yes"), |command, package| command + " " + package)
 }
 
-fn lacking_rights() -> Option<Missing> {
-    (!rustix::process::geteuid().is_root()).then(|| Missing {
-        what: "root".to_owned(),
-        needed_for: "making the sandbox in which build steps run".to_owned(),
-        install: "sudo aks-jumpbox build".to_owned(),
-        package: None,
-    })
+const SANDBOX: &str = "the sandbox in which build steps run";
+
+fn standing_in_the_way(obstacle: Obstacle) -> Missing {
+    let needed_for = SANDBOX.to_owned();
+    Missing { what: obstacle.what, needed_for, install: obstacle.cure, package: obstacle.package }
 }
 
-fn lacking_room(cache: &Path) -> Option<Missing> {
-    let folder = cache.ancestors().find(|folder| folder.is_dir())?;
+fn no_sandbox(why: &str) -> Missing {
+    let install = "is this a container? it must be allowed to make namespaces and mounts";
+    Missing {
+        what: format!("namespaces ({why})"),
+        needed_for: SANDBOX.to_owned(),
+        install: install.to_owned(),
+        package: None,
+    }
+}
+
+fn ids(choice: &Choice) -> Note {
+    let detail = match (&choice.id_map, &choice.fallback) {
+        (IdMap::Shifted(range), _) => format!("root inside is id {} outside, which is nobody", range.start),
+        (IdMap::Subordinate { .. }, _) => "root inside is you outside; this needs no root".to_owned(),
+        (IdMap::Identity, why) => format!(
+            "root inside owns what root owns outside, without root's powers: {}",
+            why.as_deref().unwrap_or("no other map is possible")
+        ),
+    };
+    Note { what: "sandbox", detail }
+}
+
+fn lacking_room(folder: &Path) -> Option<Missing> {
     let room = rustix::fs::statvfs(folder).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))?;
     (room < ROOM).then(|| Missing {
         what: format!("{} free in {} ({} are free)", bytes(ROOM), folder.display(), bytes(room)),
@@ -143,7 +179,7 @@ impl Report {
             let mark = output.paint(RED, "✗");
             lines.push(format!("{mark} {}, for {}", output.paint(BOLD, &missing.what), missing.needed_for));
             if missing.package.is_none() {
-                lines.push(format!("    {}", missing.install));
+                lines.extend(missing.install.lines().map(|line| format!("    {line}")));
             }
         }
         lines.extend(self.notes.iter().map(|note| format!("  {}: {}", note.what, note.detail)));

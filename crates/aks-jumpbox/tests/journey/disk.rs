@@ -41,6 +41,12 @@ impl Root {
         names
     }
 
+    /// An extended attribute as bytes in hexadecimal; empty when there is none.
+    pub fn attribute(&self, path: &str, name: &str) -> String {
+        let printed = self.ask(&format!("ea_get -x {path} {name}"));
+        printed.split_once("= ").map_or_else(String::new, |(_, value)| value.trim().to_owned())
+    }
+
     fn ask(&self, request: &str) -> String {
         let output = run("debugfs", &["-R", request, &self.0]);
         assert!(output.status.success(), "{request}: {output:?}");

@@ -5,5 +5,6 @@ mod boots;
 mod builds;
 mod disk;
 mod processes;
+mod rootless;
 mod terminal;
 mod world;

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every check and every test. The last line is the test runner's own summary.
 
+use std::path::Path;
+
 use crate::Stop;
 use crate::docs;
 use crate::host;
@@ -22,15 +24,18 @@ pub fn run(yes: bool) -> Result<(), Stop> {
     process::run(&mut cargo(&["nextest", "run", "--workspace", "--profile", profile]))
 }
 
-/// `qemu-img` judges our disks independently. Its package must be of the version of the emulator: a newer one from
-/// elsewhere would replace it.
+/// What tests need and the program itself does not. `qemu-img` judges our disks independently; its package must be of
+/// the version of the emulator, for a newer one from elsewhere would replace it.
 fn test_packages() -> Result<Vec<String>, Stop> {
+    // Run by root, the tests build as an ordinary user, too.
+    let helpers = (!Path::new("/usr/bin/newuidmap").is_file()).then(|| "uidmap".to_owned());
     if succeeds(&mut command("qemu-img", &["--version"])) {
-        return Ok(Vec::new());
+        return Ok(helpers.into_iter().collect());
     }
     let policy = output(command("apt-cache", &["policy", "qemu-system-x86"]).env("LC_ALL", "C"))?;
     let version = emulator_version(&String::from_utf8_lossy(&policy.stdout));
-    Ok(vec![version.map_or_else(|| "qemu-utils".to_owned(), |version| format!("qemu-utils={version}"))])
+    let judge = version.map_or_else(|| "qemu-utils".to_owned(), |version| format!("qemu-utils={version}"));
+    Ok(helpers.into_iter().chain([judge]).collect())
 }
 
 /// The installed version in `apt-cache policy`'s answer, else the candidate.

@@ -12,12 +12,9 @@ pub fn run(yes: bool) -> Result<(), Stop> {
     let program = host::program(true)?;
     host::prepare(&program, &[], &[], yes)?;
     let program = program.to_string_lossy().into_owned();
-    let ours = |word: &str| {
-        if host::is_root() { command(&program, &[word]) } else { host::privileged(&program, &[word]) }
-    };
-    process::run(&mut ours("doctor"))?;
-    process::run(&mut ours("build"))?;
-    process::run(&mut ours("try"))?;
+    for word in ["doctor", "build", "try"] {
+        process::run(&mut command(&program, &[word]))?;
+    }
     let minutes = began.elapsed().as_secs() / 60;
     let seconds = began.elapsed().as_secs() % 60;
     eprintln!(

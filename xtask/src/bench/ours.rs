@@ -6,10 +6,12 @@ use std::process::Command;
 
 use super::{Bench, Row, checked, write};
 use crate::Stop;
-use crate::process::output;
+use crate::process::{cargo, output};
 
 /// The scenario that other tools are compared in.
 pub const JQ: &str = "cached base: install jq, write a file, to VHD";
+/// A sandbox that runs nothing, from the call to its end: needs no base.
+const START: &str = "sandbox start";
 /// From nothing: the base, too.
 pub const NOTHING: &str = "no cache: base, install jq, write a file, to VHD";
 
@@ -60,6 +62,10 @@ pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Vec<Row> {
             Ok(command)
         })
     });
+    if wanted(START) {
+        eprintln!("  {START} ...");
+        rows.push(Row { scenario: START, by: "aks-jumpbox", seconds: sandbox_starts(), promise: Some(0.01) });
+    }
     rows
 }
 
@@ -132,6 +138,13 @@ fn boot_seconds(bench: &Bench) -> Result<f64, String> {
     let answer = output(boot.arg(base_disk(bench))).map_err(|stop| stop.message)?;
     let text = String::from_utf8_lossy(&answer.stdout);
     number_after(&text, "\"boot_seconds\":").ok_or_else(|| format!("it did not boot: {}", text.trim()))
+}
+
+/// Seconds of many starts of a sandbox that runs nothing.
+fn sandbox_starts() -> Result<Vec<f64>, String> {
+    let arguments = ["run", "--release", "--quiet", "--package", "sandbox", "--example", "start"];
+    let printed = checked(&mut cargo(&arguments))?;
+    printed.lines().map(|line| line.parse().map_err(|_| format!("not a number: {line}"))).collect()
 }
 
 fn number_after(text: &str, label: &str) -> Option<f64> {

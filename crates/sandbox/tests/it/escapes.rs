@@ -19,6 +19,15 @@ fn id_maps() -> [IdMap; 2] {
     [id_map(), IdMap::Identity]
 }
 
+/// `/proc` stands for every file system that does not know such mounts.
+pub fn fallback() -> TestResult {
+    let choice = IdMap::choose(&[&std::env::temp_dir(), Path::new("/proc")])?;
+    assert_eq!(choice.id_map, IdMap::Identity);
+    let why = choice.fallback.ok_or("no reason")?;
+    assert!(why.contains("/proc cannot be seen with other ids"), "{why}");
+    Ok(())
+}
+
 pub fn root_is_nobody() -> TestResult {
     let world = World::new();
     let mut running =

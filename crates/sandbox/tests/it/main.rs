@@ -56,6 +56,10 @@ fn main() {
         ("udp_is_refused_at_once_and_logged", refused_udp),
         ("killing_leaves_no_process", kill),
         ("background_processes_end_with_the_command", background),
+        (
+            "a_file_system_without_id_mapped_mounts_is_named_as_the_reason_for_the_other_map",
+            escapes::fallback,
+        ),
         ("root_inside_is_nobody_outside", escapes::root_is_nobody),
         ("what_a_hostile_root_tries_is_refused_and_the_host_is_as_before", escapes::attacks_are_refused),
         ("a_layer_is_the_same_under_every_id_map", escapes::layers_are_interchangeable),

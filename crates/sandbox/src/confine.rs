@@ -1,10 +1,8 @@
 //! What a program of a sandbox may not do even as root inside: no powers but those that installing packages takes,
 //! and no system calls that reach for the kernel itself.
 
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, remove_capability_from_bounding_set,
-    set_capabilities,
-};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities};
 
 use crate::seccomp::{Rule, When, program};
 use crate::sys;
@@ -30,13 +28,14 @@ pub fn this_process() -> Result<(), String> {
     nix::sys::prctl::set_dumpable(false).map_err(|errno| fail(errno.into()))?;
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        match capability_is_in_bounding_set(capability) {
-            Ok(true) if !KEPT.contains(capability) => {
-                remove_capability_from_bounding_set(capability).map_err(|errno| fail(errno.into()))?;
-            }
-            Ok(_) => {}
+        if KEPT.contains(capability) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
             // The kernel knows no more.
-            Err(_) => break,
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(fail(errno.into())),
         }
     }
     sys::filter_system_calls(&mut program(&rules())).map_err(fail)?;

@@ -29,20 +29,20 @@ pub fn fork() -> nix::Result<ForkResult> {
     unsafe { nix::unistd::fork() }
 }
 
-/// Mounts made in a tree of mounts reach no other.
-pub fn make_private(tree: BorrowedFd<'_>) -> io::Result<()> {
-    change(tree, libc::mount_attr { propagation: libc::MS_PRIVATE, ..NOTHING })
+/// Mounts made in a tree of mounts reach no other from now on; with a user namespace, owners in it are seen through
+/// the id map of that.
+pub fn make_own(tree: BorrowedFd<'_>, namespace: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut attributes = libc::mount_attr { propagation: libc::MS_PRIVATE, ..NOTHING };
+    if let Some(namespace) = namespace {
+        attributes.attr_set = libc::MOUNT_ATTR_IDMAP;
+        attributes.userns_fd = u64::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
+    }
+    change(tree, attributes)
 }
 
 /// Nothing can be written through a tree of mounts.
 pub fn make_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
     change(tree, libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, ..NOTHING })
-}
-
-/// Owners in a tree of mounts are seen through the id map of a user namespace.
-pub fn map_ids(tree: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
-    let userns_fd = u64::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
-    change(tree, libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NOTHING })
 }
 
 const NOTHING: libc::mount_attr = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };

@@ -22,11 +22,10 @@ pub fn open(path: &Path, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, S
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, path, flags).map_err(|errno| fail(errno.into()))?;
-    sys::make_private(tree.as_fd()).map_err(fail)?;
-    if let Some(namespace) = namespace {
-        sys::map_ids(tree.as_fd(), namespace)
-            .map_err(|error| format!("{} cannot be seen with other ids: {error}", path.display()))?;
-    }
+    sys::make_own(tree.as_fd(), namespace).map_err(|error| match namespace {
+        Some(_) => format!("{} cannot be seen with other ids: {error}", path.display()),
+        None => fail(error),
+    })?;
     Ok(tree)
 }
 

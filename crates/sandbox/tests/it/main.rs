@@ -43,7 +43,7 @@ type TestResult = Result<(), Failed>;
 
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: [(&str, fn() -> TestResult); 18] = [
+    let tests: [(&str, fn() -> TestResult); 19] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
         ("an_upload_writes_what_its_owner_may_and_waits_for_nobody", uploads),

@@ -133,12 +133,12 @@ impl World {
         let private = self.path("cache");
         for id in names(&self.cache.join("bases")) {
             let (shared, own) = (self.cache.join("bases").join(&id), private.join("bases").join(&id));
-            fs::create_dir_all(&own).expect("made");
+            fs::create_dir_all(private.join("bases")).expect("made");
+            let copied = Command::new("cp").arg("-al").args([&shared, &own]).status();
+            assert!(copied.expect("cp runs").success());
+            // Not the same file by another name: it may be changed.
+            fs::remove_file(own.join("base.json")).expect("removed");
             fs::copy(shared.join("base.json"), own.join("base.json")).expect("copied");
-            for part in ["root", "lists"] {
-                let copied = Command::new("cp").arg("-al").arg(shared.join(part)).arg(&own).status();
-                assert!(copied.expect("cp runs").success());
-            }
         }
         self.cache = private;
     }

@@ -1,9 +1,10 @@
-//! Set-up, test, bench and generated documentation: `cargo xtask up|test|docs|bench`.
+//! Set-up, test, bench and generated documentation: `cargo xtask up|test|docs|bench|fuzz`.
 //!
 //! No dependencies, so that it compiles in a second on a fresh machine.
 
 mod bench;
 mod docs;
+mod fuzz;
 mod host;
 mod process;
 mod test;
@@ -20,6 +21,8 @@ Usage: cargo xtask <COMMAND>
   docs [--check]     write docs/reference, manual pages and completions; --check only compares
   bench [--runs N] [--only TEXT] [--no-peers]
                      measure what SPECIFICATION.md promises, beside other tools where they run
+  fuzz [TARGET] [--seconds N]
+                     feed every parser of foreign input, or one of them, with damaged input; 60 seconds each
 ";
 
 /// Why a command stopped: an exit code as the program itself uses them, and what to say.
@@ -67,6 +70,7 @@ fn dispatch(words: &[&str]) -> Result<(), Stop> {
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         ["bench", options @ ..] => bench::run(options),
+        ["fuzz", options @ ..] => fuzz::run_targets(options),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             Ok(())

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::Stop;
 use crate::docs;
+use crate::fuzz;
 use crate::host;
 use crate::process::{self, cargo, command, output, succeeds};
 
@@ -19,6 +20,7 @@ pub fn run(yes: bool) -> Result<(), Stop> {
     process::run(&mut cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))?;
     advisories()?;
     docs::check()?;
+    fuzz::check()?;
     process::run(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
     let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
     process::run(&mut cargo(&["nextest", "run", "--workspace", "--profile", profile]))

@@ -16,6 +16,8 @@ mod dial;
 mod dns;
 mod error;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gateway;
 mod http;
 mod limits;

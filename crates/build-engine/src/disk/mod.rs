@@ -13,6 +13,8 @@ mod compare;
 mod content;
 mod error;
 mod esp;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gpt;
 mod inspect;
 mod listing;

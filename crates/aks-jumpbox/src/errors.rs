@@ -189,6 +189,7 @@ impl From<BootError> for Failure {
             BootError::Guest { .. }
             | BootError::Silent { .. }
             | BootError::Unfinished { .. }
+            | BootError::OutOfTime
             | BootError::Unanswered { .. } => Category::Build,
             BootError::Tool(_)
             | BootError::Io { .. }

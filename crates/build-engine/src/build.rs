@@ -24,6 +24,7 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
+use crate::isolation::{self, Isolation, Vm};
 use crate::log::PackerLog;
 use crate::manifest::{BaseNote, LastRunStatus, Manifest, Output, Seal};
 use crate::network::{self, BuildOnly};
@@ -37,6 +38,8 @@ use crate::task::{DEPROVISIONING_SCRIPT, Fetch, Task};
 use crate::timeline::Timeline;
 use crate::user;
 
+/// Size of the disk of Azure's Debian images in GiB.
+const SOURCE_GIB: u32 = 30;
 /// Minutes of a build whose template states 0 (azure-image-builder.md 1.3).
 const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 
@@ -124,6 +127,7 @@ fn first_manifest(request: &BuildRequest, id_map: &IdMap) -> Manifest {
         template_sha256: sha256(request.template.to_json().as_bytes()),
         smoke_tests: request.smoke_tests.iter().map(Into::into).collect(),
         id_map: id_map.name().to_owned(),
+        isolation: request.options.isolation,
         ..Manifest::default()
     }
 }
@@ -201,20 +205,50 @@ impl Build<'_> {
                 return self.validate_source(context, &machine, &stack, &validators);
             }
             self.enter(context, Phase::Customize);
-            let ran = context.timeline.part("customize", || {
-                customizing.run(context, stack, selected).and_then(|stack| {
-                    if all {
-                        customizing.deprovision(context, stack, number(selected.len()))
-                    } else {
-                        Ok(stack)
-                    }
-                })
-            });
-            let stack = ran.map_err(|failed| self.after_failure(context, &machine, *failed))?;
+            let ran = context
+                .timeline
+                .part("customize", || self.customized(context, &customizing, stack, selected, all));
+            let stack = ran?;
             if all { self.image(context, &machine, &stack, &validators) } else { Ok(nothing()) }
         });
         *self.gateway.borrow_mut() = Some(gateway);
         result
+    }
+
+    /// The stack with the customizers' results.
+    fn customized(
+        &self,
+        context: &Context<'_>,
+        customizing: &Customizing<'_>,
+        stack: Stack,
+        tasks: &[Task],
+        all: bool,
+    ) -> Result<Stack> {
+        if self.request.options.isolation == Isolation::Vm && !tasks.is_empty() {
+            let vm = Vm {
+                size_gib: self.guest_gib(),
+                shell_on_error: self.request.options.shell_on_error,
+                deprovision: all.then(|| Task::deprovision(number(tasks.len()))),
+            };
+            return isolation::run_in_vm(context, customizing, &vm, stack, tasks)
+                .inspect_err(|error| self.keep_after(context, error));
+        }
+        let ran = customizing.run(context, stack, tasks).and_then(|stack| {
+            if all { customizing.deprovision(context, stack, number(tasks.len())) } else { Ok(stack) }
+        });
+        ran.map_err(|failed| {
+            self.shell_after(context, customizing.machine, &failed);
+            self.keep_after(context, &failed.error);
+            failed.error
+        })
+    }
+
+    /// Size of the disk that a virtual machine builds on.
+    fn guest_gib(&self) -> u32 {
+        match self.request.template.vm_profile.os_disk_size_gb {
+            0 => SOURCE_GIB,
+            size => size,
+        }
     }
 
     fn tasks(&self, context: &Context<'_>) -> Result<(Vec<Task>, Vec<Task>)> {
@@ -227,8 +261,9 @@ impl Build<'_> {
             context.cancel,
         )?;
         let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
+        let isolation = self.request.options.isolation;
         let tasks = template.customize.iter().enumerate();
-        let tasks = tasks.map(|(index, step)| Task::of_customizer(number(index), step, &fetch));
+        let tasks = tasks.map(|(index, step)| Task::of_customizer(number(index), step, &fetch, isolation));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
         let checks = template.validate.iter().flat_map(|validate| &validate.in_vm_validations).enumerate();
         let checks = checks.map(|(index, step)| Task::of_validator(number(index), step, &fetch));
@@ -263,28 +298,29 @@ impl Build<'_> {
             .finish()
     }
 
-    /// Keeps the sandbox's files when the template says so, and opens a shell in them when a person asked.
-    fn after_failure(&self, context: &Context<'_>, machine: &Machine<'_>, failed: Failed) -> BuildError {
-        if matches!(failed.error, BuildError::Step(_)) {
-            if self.request.options.shell_on_error {
-                let text = format!("{}\na shell in what the step left; leave it with exit", failed.error);
-                (context.observer)(&Event::Note { text });
-                if let Err(error) = machine.shell(context, &failed.lowers()) {
-                    (context.observer)(&Event::Warning {
-                        text: format!("failed to open the shell: {error}"),
-                    });
-                }
-            }
-            if self.request.template.error_handling.on_customizer_error == image_template::OnError::Abort {
-                *self.keep_work.borrow_mut() = true;
-                let text = format!(
-                    "errorHandling is abort: what the step left stays in {} until `cache prune`",
-                    context.work.path().display()
-                );
-                (context.observer)(&Event::Note { text });
-            }
+    /// Opens a shell in what a failed step left, when a person asked for one.
+    fn shell_after(&self, context: &Context<'_>, machine: &Machine<'_>, failed: &Failed) {
+        if !self.request.options.shell_on_error || !matches!(failed.error, BuildError::Step(_)) {
+            return;
         }
-        failed.error
+        let text = format!("{}\na shell in what the step left; leave it with exit", failed.error);
+        (context.observer)(&Event::Note { text });
+        if let Err(error) = machine.shell(context, &failed.lowers()) {
+            (context.observer)(&Event::Warning { text: format!("failed to open the shell: {error}") });
+        }
+    }
+
+    /// Keeps what a failed step left when the template says so.
+    fn keep_after(&self, context: &Context<'_>, error: &BuildError) {
+        let on_error = self.request.template.error_handling.on_customizer_error;
+        if matches!(error, BuildError::Step(_)) && on_error == image_template::OnError::Abort {
+            *self.keep_work.borrow_mut() = true;
+            let text = format!(
+                "errorHandling is abort: what the step left stays in {} until `cache prune`",
+                context.work.path().display()
+            );
+            (context.observer)(&Event::Note { text });
+        }
     }
 
     fn image(

@@ -58,6 +58,9 @@ pub struct LayerRecord {
     pub used_network: bool,
     /// How long the step took, in seconds.
     pub seconds: f64,
+    /// A script of the image's author has run in it instead of the service's deprovisioning.
+    #[serde(default)]
+    pub deprovisioned: bool,
     /// What the step contacted: a build that reuses the layer reports it again, for it is in the image.
     pub connections: Vec<Connection>,
 }
@@ -362,6 +365,7 @@ mod tests {
             created,
             used_network: true,
             seconds: 1.0,
+            deprovisioned: false,
             connections: Vec::new(),
         }
     }

@@ -66,6 +66,7 @@ impl Stack {
                 created: now(),
                 used_network: false,
                 seconds: 0.0,
+                deprovisioned: false,
                 connections: Vec::new(),
             };
             context.cache.seal_layer(&scratch.join("upper"), &record, context.work)?;
@@ -93,7 +94,8 @@ impl Stack {
         above_base.iter().any(|lower| paths.iter().any(|path| is_in(lower, path)))
     }
 
-    fn push(&mut self, layer: &LayerRecord) {
+    /// Puts a layer on top.
+    pub fn push(&mut self, layer: &LayerRecord) {
         self.lowers.insert(0, layer.path());
         self.identity.clone_from(&layer.instance);
     }
@@ -165,13 +167,12 @@ impl Customizing<'_> {
         scratch_out: &RefCell<Option<PathBuf>>,
     ) -> Result<()> {
         context.cancel.check()?;
-        let digest = task.content();
         let key = KeyBuilder::new("layer")
             .part("parent", stack.identity.as_bytes())
-            .part("content", digest.as_bytes())
+            .part("content", task.content().as_bytes())
             .part("environment", self.environment.as_bytes())
             .finish();
-        let step = Step { task, of, key, digest };
+        let step = Step::new(task, of, key);
         match self.usable(context.cache, &step) {
             Ok(layer) => self.reuse(context, stack, &step, layer),
             Err(why) => {
@@ -192,15 +193,34 @@ impl Customizing<'_> {
         step: &Step<'_>,
         layer: LayerRecord,
     ) -> Result<()> {
-        let age = now().saturating_sub(layer.created);
-        (context.observer)(&step.event(StepState::Cached, None, None, Some(age)));
-        self.notes.borrow_mut().push(step.note("succeeded", Some(age), layer.seconds, self.environment));
-        let line = format!("{}: a layer of {age} seconds ago is reused", step.task.name);
-        context.log.borrow_mut().say(&line)?;
+        self.tell_reuse(context, step, &layer)?;
         stack.push(&layer);
         let rows = layer.connections.into_iter().map(|row| Connection { step: step.task.index, ..row });
         context.earlier_connections.borrow_mut().extend(rows);
         Ok(())
+    }
+
+    /// Tells and logs that a layer is used again.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn tell_reuse(&self, context: &Context<'_>, step: &Step<'_>, layer: &LayerRecord) -> Result<()> {
+        let age = now().saturating_sub(layer.created);
+        (context.observer)(&step.event(StepState::Cached, None, None, Some(age)));
+        self.notes.borrow_mut().push(step.note("succeeded", Some(age), layer.seconds, self.environment));
+        let line = format!("{}: a layer of {age} seconds ago is reused", step.task.name);
+        context.log.borrow_mut().say(&line)
+    }
+
+    /// Tells how a step that ran ended.
+    pub fn tell_end(&self, context: &Context<'_>, step: &Step<'_>, error: Option<&BuildError>, seconds: f64) {
+        let (state, name) = match error {
+            None => (StepState::Succeeded, "succeeded"),
+            Some(_) => (StepState::Failed, "failed"),
+        };
+        let why = error.map(ToString::to_string);
+        (context.observer)(&step.event(state, Some(seconds), why, None));
+        self.notes.borrow_mut().push(step.note(name, None, seconds, self.environment));
     }
 
     fn execute(
@@ -217,9 +237,7 @@ impl Customizing<'_> {
         // Why the step failed says more than why that could not be logged.
         let logged = context.log.borrow_mut().telemetry("ending", task.provisioner());
         let outcome = outcome.inspect_err(|error| {
-            let seconds = started.elapsed().as_secs_f64();
-            (context.observer)(&step.event(StepState::Failed, Some(seconds), Some(error.to_string()), None));
-            self.notes.borrow_mut().push(step.note("failed", None, seconds, self.environment));
+            self.tell_end(context, step, Some(error), started.elapsed().as_secs_f64());
         })?;
         logged?;
         context
@@ -232,13 +250,13 @@ impl Customizing<'_> {
             created: now(),
             used_network: outcome.used_network,
             seconds: outcome.seconds,
+            deprovisioned: false,
             connections: outcome.connections,
         };
         context
             .timeline
             .part("seal", || context.cache.seal_layer(&scratch.join("upper"), &record, context.work))?;
-        (context.observer)(&step.event(StepState::Succeeded, Some(outcome.seconds), None, None));
-        self.notes.borrow_mut().push(step.note("succeeded", None, outcome.seconds, self.environment));
+        self.tell_end(context, step, None, outcome.seconds);
         stack.push(&record);
         Ok(())
     }
@@ -256,7 +274,10 @@ impl Customizing<'_> {
     }
 
     /// The cached layer, or why there is none that counts.
-    fn usable(&self, cache: &Cache, step: &Step<'_>) -> std::result::Result<LayerRecord, String> {
+    ///
+    /// # Errors
+    /// Why the step has to run.
+    pub fn usable(&self, cache: &Cache, step: &Step<'_>) -> std::result::Result<LayerRecord, String> {
         if self.freshness.no_cache {
             return Err("--no-cache".to_owned());
         }
@@ -287,7 +308,8 @@ impl Customizing<'_> {
 }
 
 /// A task in its place.
-struct Step<'a> {
+#[derive(Debug)]
+pub struct Step<'a> {
     task: &'a Task,
     of: u32,
     /// Key of its layer.
@@ -296,8 +318,14 @@ struct Step<'a> {
     digest: String,
 }
 
-impl Step<'_> {
-    fn event(
+impl<'a> Step<'a> {
+    /// A task, one of so many, whose result is in the layer of `key`.
+    pub fn new(task: &'a Task, of: u32, key: String) -> Self {
+        Self { task, of, key, digest: task.content() }
+    }
+
+    /// What is told about it.
+    pub fn event(
         &self,
         state: StepState,
         seconds: Option<f64>,

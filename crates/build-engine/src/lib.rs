@@ -17,6 +17,7 @@ pub mod event;
 pub mod fetch;
 mod finish;
 pub mod generalise;
+mod isolation;
 pub mod log;
 pub mod manifest;
 pub mod network;
@@ -37,8 +38,18 @@ mod user;
 mod validate;
 
 pub use build::build;
+pub use isolation::Isolation;
 
 /// Functions of the engine that run inside sandboxes: what the program's `main` hands to
 /// `sandbox::enter_if_requested`.
-pub const JOBS: &[sandbox::Job] =
-    &[base::JOB, finish::JOB, packages::JOB, probe::JOB, remove::JOB, user::JOB];
+pub const JOBS: &[sandbox::Job] = &[
+    base::JOB,
+    finish::JOB,
+    isolation::HOLD,
+    isolation::MAKE,
+    isolation::TAKE_BACK,
+    packages::JOB,
+    probe::JOB,
+    remove::JOB,
+    user::JOB,
+];

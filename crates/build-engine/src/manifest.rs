@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::write_synced;
 use crate::error::Result;
 use crate::event::{RunState, RunSubState};
+use crate::isolation::Isolation;
 use crate::timeline::Part;
 
 /// Name of the file.
@@ -51,6 +52,9 @@ pub struct Manifest {
     /// Identities that a deprovisioning script of the author's own has left in the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities_left: Vec<String>,
+    /// What the customizers ran in.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// What went wrong, when the build failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

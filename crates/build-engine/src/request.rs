@@ -6,6 +6,7 @@ use image_template::ImageTemplate;
 use network_policy::{Endpoint, NetworkPolicy};
 use recipe::SmokeTest;
 
+use crate::isolation::Isolation;
 use crate::manifest::Manifest;
 use crate::network::Outbound;
 
@@ -39,6 +40,8 @@ pub struct BuildRequest {
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct BuildOptions {
+    /// What the customizers run in.
+    pub isolation: Isolation,
     /// Make the base anew, and every layer whose step uses the network.
     pub refresh: bool,
     /// Use no cached layer.

@@ -131,7 +131,7 @@ pub fn attach(
 
 /// Sends lines, without their ends, until the pipe closes. What is not UTF-8 is replaced; a line longer than a
 /// mebibyte comes in parts.
-fn read_lines(
+pub fn read_lines(
     pipe: Option<impl Read + Send + 'static>,
     stream: Stream,
     sender: SyncSender<(Stream, String)>,

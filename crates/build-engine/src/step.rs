@@ -80,22 +80,34 @@ impl Machine<'_> {
         });
         drop(session);
         let reason = match ended? {
-            Ended::Exit(Exit::Code(0)) => None,
-            Ended::Exit(Exit::Code(code)) => {
-                Some(format!("Script exited with non-zero exit status: {code}. Allowed exit codes are: [0]"))
-            }
+            Ended::Exit(Exit::Code(code)) => exit_reason(code),
             Ended::Exit(Exit::Signal(signal)) => Some(format!("ended by signal {signal}")),
             Ended::Exit(Exit::Job(_)) => Some("ended unexpectedly".to_owned()),
             Ended::TimedOut => Some(run::OUT_OF_TIME.to_owned()),
         };
+        let connections = self.judge(task, step, reason, last_lines)?;
+        Ok(Outcome {
+            added_packages,
+            used_network: connections.iter().any(|row| row.bytes_in > 0),
+            connections,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// What a task that ended tried to reach under the number `step`.
+    ///
+    /// # Errors
+    /// [`BuildError::Step`] when there is a reason why it failed.
+    pub fn judge(
+        &self,
+        task: &Task,
+        step: u32,
+        reason: Option<String>,
+        last_lines: LastLines,
+    ) -> Result<Vec<Connection>> {
         let connections = self.connections_of(step);
         match reason {
-            None => Ok(Outcome {
-                added_packages,
-                used_network: connections.iter().any(|row| row.bytes_in > 0),
-                connections,
-                seconds: started.elapsed().as_secs_f64(),
-            }),
+            None => Ok(connections),
             Some(reason) => {
                 Err(BuildError::Step(Box::new(self.failure(task, reason, last_lines, &connections))))
             }
@@ -134,14 +146,7 @@ impl Machine<'_> {
         added_packages: &Path,
     ) -> Result<Spec> {
         let source = context.work.folder("upload")?.join("content");
-        let (path, bytes, command) = match &task.action {
-            Action::Script { bytes } => {
-                let path = script_path(bytes);
-                let command = script_command(&path);
-                (path, bytes, command)
-            }
-            Action::File { destination, bytes } => (destination.clone(), bytes, "exit 0".to_owned()),
-        };
+        let Delivery { path, bytes, command } = task.delivery();
         fs::write(&source, bytes).map_err(BuildError::io("write", &source))?;
         let (uid, gid) = (user::ID, user::ID);
         let mut binds = self.build_only.binds.clone();
@@ -205,6 +210,39 @@ impl Machine<'_> {
     }
 }
 
+/// A file for the build user, mode 0644, and the command that follows.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// Where it goes.
+    pub path: String,
+    /// What is in it.
+    pub bytes: &'a [u8],
+    /// For the build user's shell.
+    pub command: String,
+}
+
+impl Task {
+    /// What is put where and what is run then.
+    pub fn delivery(&self) -> Delivery<'_> {
+        match &self.action {
+            Action::Script { bytes } => {
+                let path = script_path(bytes);
+                let command = script_command(&path);
+                Delivery { path, bytes, command }
+            }
+            Action::File { destination, bytes } => {
+                Delivery { path: destination.clone(), bytes, command: "exit 0".to_owned() }
+            }
+        }
+    }
+}
+
+/// Why a task failed that ended with this code; only 0 is success.
+pub fn exit_reason(code: i32) -> Option<String> {
+    (code != 0)
+        .then(|| format!("Script exited with non-zero exit status: {code}. Allowed exit codes are: [0]"))
+}
+
 /// `/tmp/script_<number>.sh`, as Packer names it; the number follows the content so that a layer is reproducible.
 fn script_path(bytes: &[u8]) -> String {
     let digest = crate::digest::sha256(bytes);
@@ -222,12 +260,13 @@ fn script_command(path: &str) -> String {
 
 /// The end of what a step printed.
 #[derive(Debug, Default)]
-struct LastLines(std::collections::VecDeque<String>);
+pub struct LastLines(std::collections::VecDeque<String>);
 
 impl LastLines {
     const KEPT: usize = 20;
 
-    fn push(&mut self, line: &str) {
+    /// Adds a line; the oldest goes when there are many.
+    pub fn push(&mut self, line: &str) {
         if self.0.len() == Self::KEPT {
             self.0.pop_front();
         }

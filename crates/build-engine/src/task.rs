@@ -8,6 +8,7 @@ use crate::digest::KeyBuilder;
 use crate::error::{BuildError, Result};
 use crate::event::Phase;
 use crate::fetch::Fetcher;
+use crate::isolation::Isolation;
 
 /// Where a customizer leaves what is to run instead of the service's own last step.
 pub const DEPROVISIONING_SCRIPT: &str = "/tmp/DeprovisioningScript.sh";
@@ -47,13 +48,18 @@ pub enum Action {
 }
 
 impl Task {
-    /// Reads what a customizer points to.
+    /// Reads what a customizer points to, which is to run in `isolation`.
     ///
     /// # Errors
     /// For customizers of Windows, and when a source cannot be had or does not match its checksum.
-    pub fn of_customizer(index: u32, customizer: &Customizer, fetch: &Fetch<'_>) -> Result<Self> {
+    pub fn of_customizer(
+        index: u32,
+        customizer: &Customizer,
+        fetch: &Fetch<'_>,
+        isolation: Isolation,
+    ) -> Result<Self> {
         match customizer {
-            Customizer::Shell(step) => Self::shell(index, Phase::Customize, step, fetch),
+            Customizer::Shell(step) => Self::shell(index, Phase::Customize, step, fetch, isolation),
             Customizer::File(step) => Self::file(index, Phase::Customize, step, fetch),
             other => Err(windows(index, other.type_name())),
         }
@@ -65,7 +71,7 @@ impl Task {
     /// As for a customizer.
     pub fn of_validator(index: u32, validator: &Validator, fetch: &Fetch<'_>) -> Result<Self> {
         match validator {
-            Validator::Shell(step) => Self::shell(index, Phase::Validate, step, fetch),
+            Validator::Shell(step) => Self::shell(index, Phase::Validate, step, fetch, Isolation::Namespaces),
             Validator::File(step) => Self::file(index, Phase::Validate, step, fetch),
             Validator::PowerShell(_) => Err(windows(index, "PowerShell")),
         }
@@ -85,7 +91,13 @@ impl Task {
         }
     }
 
-    fn shell(index: u32, phase: Phase, step: &ShellStep, fetch: &Fetch<'_>) -> Result<Self> {
+    fn shell(
+        index: u32,
+        phase: Phase,
+        step: &ShellStep,
+        fetch: &Fetch<'_>,
+        isolation: Isolation,
+    ) -> Result<Self> {
         let (bytes, what) = match &step.script {
             Script::Inline(lines) => (inline_script(lines), first_line(lines)),
             Script::Uri { uri, sha256 } => {
@@ -94,8 +106,8 @@ impl Task {
             }
         };
         let name = step.name.clone().unwrap_or(what);
-        let warnings =
-            differences::warnings(&step.script, &bytes, &format!("{} {index} '{name}'", noun(phase)));
+        let label = format!("{} {index} '{name}'", noun(phase));
+        let warnings = differences::warnings(&step.script, &bytes, &label, isolation);
         Ok(Self { index, name, phase, type_name: "Shell", warnings, action: Action::Script { bytes } })
     }
 

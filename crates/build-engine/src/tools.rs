@@ -23,11 +23,12 @@ pub enum Tool {
     Ssh,
     SshKeygen,
     Setpriv,
+    Nsenter,
 }
 
 impl Tool {
     /// Every tool, for `doctor`.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Mmdebstrap,
         Self::Gpgv,
         Self::Ip,
@@ -40,6 +41,7 @@ impl Tool {
         Self::Ssh,
         Self::SshKeygen,
         Self::Setpriv,
+        Self::Nsenter,
     ];
 
     /// File name of the program.
@@ -57,6 +59,7 @@ impl Tool {
             Self::Ssh => "ssh",
             Self::SshKeygen => "ssh-keygen",
             Self::Setpriv => "setpriv",
+            Self::Nsenter => "nsenter",
         }
     }
 
@@ -71,7 +74,7 @@ impl Tool {
             Self::Mformat | Self::Mcopy => "mtools",
             Self::Qemu => "qemu-system-x86",
             Self::Ssh | Self::SshKeygen => "openssh-client",
-            Self::Setpriv => "util-linux",
+            Self::Setpriv | Self::Nsenter => "util-linux",
         }
     }
 
@@ -85,9 +88,10 @@ impl Tool {
             Self::Mke2fs => "writing the root file system",
             Self::Debugfs => "comparing the finished disk with what it was written from",
             Self::Mformat | Self::Mcopy => "writing the EFI system partition",
-            Self::Qemu => "booting the image",
-            Self::Ssh | Self::SshKeygen => "running smoke tests in the booted image",
+            Self::Qemu => "booting the image, and building in a virtual machine",
+            Self::Ssh | Self::SshKeygen => "running smoke tests and build steps in a virtual machine",
             Self::Setpriv => "ending the virtual machine when this program ends",
+            Self::Nsenter => "giving a virtual machine the network namespace of a build",
         }
     }
 

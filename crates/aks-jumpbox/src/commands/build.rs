@@ -31,6 +31,7 @@ use crate::{network, summary, timings, trial};
     after_help = "Exit codes: 0 built, 1 a step or a test failed, 2 a file is wrong, 4 this machine is not \
     able.\n\nExamples:\n  aks-jumpbox build\n  aks-jumpbox build --template image.json --network nsg.json\n  \
     aks-jumpbox build --learn              record what the build contacts, refuse nothing\n  \
+    aks-jumpbox build --isolation vm       for steps that need systemd, Docker or kernel modules\n  \
     aks-jumpbox build --format json        one event a line, for programs"
 )]
 pub struct Arguments {
@@ -70,6 +71,9 @@ pub struct Arguments {
     /// End the build after this long, such as 90s or 30m [default: the template's buildTimeoutInMinutes]
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     timeout: Option<Duration>,
+    /// What the steps run in
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Isolation,
     /// Boot the result and run its smoke tests
     #[arg(long)]
     smoke_test: bool,
@@ -93,6 +97,25 @@ enum Target {
 fn time_limit(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
     duration.try_into().map_err(|_| "it must not be negative".to_owned())
+}
+
+/// What keeps the steps apart from this machine.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Isolation {
+    /// Namespaces of this machine's kernel: quick, a layer for each step, no init system
+    #[default]
+    Namespaces,
+    /// A virtual machine: for steps that need systemd, Docker or kernel modules; minutes slower, one layer for all steps
+    Vm,
+}
+
+impl From<Isolation> for build_engine::Isolation {
+    fn from(isolation: Isolation) -> Self {
+        match isolation {
+            Isolation::Namespaces => Self::Namespaces,
+            Isolation::Vm => Self::Vm,
+        }
+    }
 }
 
 /// Builds, and says how it went.
@@ -154,6 +177,7 @@ fn request(
         cache: context.cache(),
         output: args.output.clone(),
         options: BuildOptions {
+            isolation: args.isolation.into(),
             refresh: args.refresh,
             no_cache: args.no_cache,
             learn: args.learn,

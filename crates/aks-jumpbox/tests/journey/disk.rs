@@ -86,6 +86,12 @@ impl Root {
         printed.split_once("= ").map_or_else(String::new, |(_, value)| value.trim().to_owned())
     }
 
+    /// Whether two names are one file.
+    pub fn is_one_file(&self, one: &str, other: &str) -> bool {
+        let inode = |path| self.ask(&format!("stat {path}")).split_whitespace().nth(1).map(str::to_owned);
+        inode(one).is_some_and(|one| Some(one) == inode(other))
+    }
+
     fn ask(&self, request: &str) -> String {
         let output = run("debugfs", &["-R", request, &self.0]);
         assert!(output.status.success(), "{request}: {output:?}");

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::error::BootError;
 use super::firmware::Firmware;
-use super::machine::{LOG, launch};
-use super::qemu::Setup;
+use super::guest::{LOG, launch};
+use super::qemu::{Boot, Setup};
 use super::rundir::RunDir;
 
 /// How QEMU runs a guest's instructions.
@@ -63,13 +63,13 @@ pub fn probe(firmware: &Firmware, work_dir: &Path, cancel: &Arc<AtomicBool>) -> 
     let serial_log = folder.file("serial.log");
     let setup = Setup {
         accelerator: Accelerator::Kvm,
-        firmware,
+        firmware: Some(firmware),
         memory_mib: 256,
         cpus: 1,
         serial_log: &serial_log,
-        guest: None,
+        boot: Boot::Firmware,
     };
-    let machine = launch(&folder, &setup)?;
+    let machine = launch(&folder, &setup, None)?;
     let begun = Instant::now();
     loop {
         if cancel.load(Ordering::Relaxed) {

@@ -89,6 +89,9 @@ pub enum BootError {
         /// What came back.
         answer: String,
     },
+    /// The caller has no time left; everything that was started is stopped and removed.
+    #[error("the time is over")]
+    OutOfTime,
     /// The caller asked to stop; everything that was started is stopped and removed.
     #[error("interrupted")]
     Cancelled,

@@ -6,30 +6,24 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::accelerator::Accelerator;
 use super::error::BootError;
 use super::firmware::Firmware;
+use super::guest::{COMMAND_LIMIT, Guest, LOG, Watch, launch, qemu_ended};
 use super::image::{DiskImage, ImageError};
 use super::overlay::{MAX_SIZE, empty_qcow2};
-use super::process::{Background, mortal, run_watched};
-use super::qemu::{OVERLAY, Setup, VARIABLES, arguments};
+use super::process::{Background, run_watched};
+use super::qemu::{Boot, OVERLAY, Setup};
 use super::rundir::RunDir;
-use super::seed::{PASSWORD_USER, Seed};
-use super::serial::{self, Stage};
-use super::ssh::{Client, Connector, Output, Session, make_key};
-use crate::tools::{Tool, tail};
+use super::seed::{ADMIN, PASSWORD_USER, Seed};
+use super::serial::Stage;
+use super::ssh::{Client, Output, make_key};
+use crate::tools::tail;
 
-/// File name of what QEMU itself prints, in the private folder.
-pub(super) const LOG: &str = "qemu.log";
-
-/// Between two looks at a guest that boots or powers off.
-const POLL: Duration = Duration::from_millis(100);
-/// Longest that one command in the guest may take.
-const COMMAND_LIMIT: Duration = Duration::from_mins(5);
 /// How many ports are tried when others take them first.
 const PORT_ATTEMPTS: u32 = 5;
 
@@ -70,16 +64,9 @@ pub struct Identity {
 
 /// A running virtual machine. Dropping it ends it and removes everything it made but the serial log.
 pub struct Machine {
-    session: Option<Session>,
-    qemu: Background,
-    client: Client,
+    guest: Guest,
     password: String,
-    started: Instant,
-    serial_log: PathBuf,
-    quiet_limit: Duration,
-    cancel: Arc<AtomicBool>,
     image_size: u64,
-    folder: RunDir,
 }
 
 impl Machine {
@@ -105,27 +92,24 @@ impl Machine {
         let start = |port| {
             let setup = Setup {
                 accelerator: spec.accelerator,
-                firmware: &firmware,
+                firmware: Some(&firmware),
                 memory_mib: spec.memory_mib,
                 cpus: spec.cpus,
                 serial_log: &serial_log,
-                guest: Some((&image, port)),
+                boot: Boot::Image { image: &image, ssh_port: port },
             };
-            launch(&folder, &setup)
+            launch(&folder, &setup, None)
         };
         let (qemu, port) = start_on_free_port(&folder, &serial_log, &spec.cancel, start)?;
-        Ok(Self {
-            session: None,
-            qemu,
-            client: Client { folder: folder.path().to_owned(), port },
-            password: seed.password,
-            started: Instant::now(),
+        let client = Client { folder: folder.path().to_owned(), port, user: ADMIN, namespaces: None };
+        let watch = Watch {
             serial_log,
             quiet_limit: spec.quiet_limit,
             cancel: Arc::clone(&spec.cancel),
-            image_size: image.size(),
-            folder,
-        })
+            deadline: None,
+        };
+        let guest = Guest::new(qemu, client, watch, folder);
+        Ok(Self { guest, password: seed.password, image_size: image.size() })
     }
 
     /// Waits until the guest answers its first SSH command and returns how long that took since the start. `observe`
@@ -135,26 +119,7 @@ impl Machine {
     /// [`BootError::Guest`] as soon as the guest says that it cannot go on, [`BootError::Silent`] when it says nothing
     /// for the quiet limit, [`BootError::QemuEnded`], [`BootError::Cancelled`], or a tool's error.
     pub fn wait_for_ssh(&mut self, observe: &dyn Fn(Stage)) -> Result<Duration, BootError> {
-        let mut connector = Connector::new(self.client.clone());
-        let mut console = Console::new(&self.serial_log);
-        loop {
-            self.check()?;
-            if let Some(session) = connector.poll()? {
-                self.session = Some(session);
-                return Ok(self.started.elapsed());
-            }
-            console.look(observe)?;
-            if console.quiet() > self.quiet_limit {
-                return Err(BootError::Silent {
-                    quiet: self.quiet_limit,
-                    stage: console.stage,
-                    ssh: connector.last_answer,
-                    tail: console_tail(&self.serial_log),
-                    log: self.serial_log.clone(),
-                });
-            }
-            std::thread::sleep(POLL);
-        }
+        self.guest.wait_for_ssh(observe)
     }
 
     /// Runs a command with the shell of the test account, which has sudo, for at most five minutes.
@@ -163,11 +128,7 @@ impl Machine {
     /// [`BootError::Unfinished`], [`BootError::QemuEnded`], [`BootError::Cancelled`] or a tool's error. That the
     /// command fails is no error, nor is a connection that breaks while the machine runs (exit 255).
     pub fn ssh(&self, command: &str) -> Result<Output, BootError> {
-        let output = self.client.run(command, COMMAND_LIMIT, &|| self.check())?;
-        if output.exit == Some(255) {
-            self.check()?;
-        }
-        Ok(output)
+        self.guest.ssh(command)
     }
 
     /// Gives a person a shell in the guest on this process's terminal. That it ends with an error, or that the person
@@ -176,8 +137,7 @@ impl Machine {
     /// # Errors
     /// A tool's error or [`BootError::Cancelled`].
     pub fn interactive(&self) -> Result<(), BootError> {
-        let watch = || if self.cancel.load(Ordering::Relaxed) { Err(BootError::Cancelled) } else { Ok(()) };
-        self.client.terminal(&watch)
+        self.guest.interactive()
     }
 
     /// Asks the guest for its machine-id and host keys.
@@ -202,28 +162,8 @@ impl Machine {
     /// # Errors
     /// [`BootError::Silent`] when it does not end, [`BootError::Cancelled`] or a tool's error; the machine is gone in
     /// any case.
-    pub fn power_off(mut self) -> Result<(), BootError> {
-        // The answer is not waited for in earnest: the connection ends with the guest.
-        let _ = self.client.run("sudo -n systemctl poweroff", COMMAND_LIMIT, &|| self.check());
-        self.session = None;
-        let mut console = Console::new(&self.serial_log);
-        while self.qemu.ended().is_none() {
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(BootError::Cancelled);
-            }
-            console.look(&|_| ())?;
-            if console.quiet() > self.quiet_limit {
-                return Err(BootError::Silent {
-                    quiet: self.quiet_limit,
-                    stage: console.stage,
-                    ssh: None,
-                    tail: console_tail(&self.serial_log),
-                    log: self.serial_log.clone(),
-                });
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+    pub fn power_off(self) -> Result<(), BootError> {
+        self.guest.power_off()
     }
 
     /// Bytes of disk that the image itself has.
@@ -233,21 +173,21 @@ impl Machine {
 
     /// Where the guest's serial console is written.
     pub fn serial_log(&self) -> &Path {
-        &self.serial_log
+        self.guest.serial_log()
     }
 
     /// Tries to log in with a new connection and the one-time key.
     pub(super) fn log_in_with_key(&self, user: &str) -> Result<Output, BootError> {
-        let mut command = self.client.command(user, &["-o", "ControlPath=none"])?;
+        let mut command = self.guest.client.command(user, &["-o", "ControlPath=none"])?;
         command.args(["--", "true"]);
-        Ok(run_watched(command, &format!("ssh {user}"), COMMAND_LIMIT, &|| self.check())?.into())
+        Ok(run_watched(command, &format!("ssh {user}"), COMMAND_LIMIT, &|| self.guest.check())?.into())
     }
 
     /// Tries to log in with a new connection and the right password of an account made for that.
     pub(super) fn log_in_with_password(&self) -> Result<Output, BootError> {
         const ASKPASS: &str = "askpass";
-        self.folder.write(ASKPASS, format!("#!/bin/sh\necho '{}'\n", self.password))?;
-        let path = self.folder.file(ASKPASS);
+        self.guest.folder.write(ASKPASS, format!("#!/bin/sh\necho '{}'\n", self.password))?;
+        let path = self.guest.folder.file(ASKPASS);
         std::fs::set_permissions(&path, Permissions::from_mode(0o700))
             .map_err(BootError::io("make executable", &path))?;
         let options = [
@@ -258,75 +198,11 @@ impl Machine {
             "NumberOfPasswordPrompts=1",
         ];
         let options: Vec<_> = options.into_iter().flat_map(|option| ["-o", option]).collect();
-        let mut command = self.client.command(PASSWORD_USER, &options)?;
+        let mut command = self.guest.client.command(PASSWORD_USER, &options)?;
         command.args(["--", "true"]);
         command.env("SSH_ASKPASS", path).env("SSH_ASKPASS_REQUIRE", "force").env("DISPLAY", ":0");
-        Ok(run_watched(command, "ssh with a password", COMMAND_LIMIT, &|| self.check())?.into())
+        Ok(run_watched(command, "ssh with a password", COMMAND_LIMIT, &|| self.guest.check())?.into())
     }
-
-    /// Whether there is any use in going on.
-    fn check(&self) -> Result<(), BootError> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(BootError::Cancelled);
-        }
-        self.qemu.ended().map_or(Ok(()), |status| Err(qemu_ended(status, &self.folder, &self.serial_log)))
-    }
-}
-
-/// A serial log that is being written.
-struct Console<'a> {
-    log: &'a Path,
-    length: usize,
-    stage: Option<Stage>,
-    changed: Instant,
-}
-
-impl<'a> Console<'a> {
-    fn new(log: &'a Path) -> Self {
-        Self { log, length: 0, stage: None, changed: Instant::now() }
-    }
-
-    /// Reads what is new; `observe` hears of a stage that is a later one than before.
-    fn look(&mut self, observe: &dyn Fn(Stage)) -> Result<(), BootError> {
-        let log = std::fs::read(self.log).map_err(BootError::io("read", self.log))?;
-        if log.len() == self.length {
-            return Ok(());
-        }
-        self.length = log.len();
-        self.changed = Instant::now();
-        let reading = serial::read(&log);
-        if let Some(stage) = reading.stage.filter(|_| reading.stage > self.stage) {
-            self.stage = Some(stage);
-            observe(stage);
-        }
-        match reading.trouble {
-            None => Ok(()),
-            Some((trouble, line)) => Err(BootError::Guest {
-                trouble,
-                line,
-                tail: serial::tail(&log, 12),
-                log: self.log.to_owned(),
-            }),
-        }
-    }
-
-    fn quiet(&self) -> Duration {
-        self.changed.elapsed()
-    }
-}
-
-/// Starts QEMU in the private folder with variables of its own.
-pub(super) fn launch(folder: &RunDir, setup: &Setup<'_>) -> Result<Background, BootError> {
-    let template = &setup.firmware.variables;
-    let variables = std::fs::read(template).map_err(BootError::io("read", template))?;
-    folder.write(VARIABLES, variables)?;
-    let path = folder.file(LOG);
-    let log = File::create(&path).map_err(BootError::io("write", &path))?;
-    let errors = log.try_clone().map_err(BootError::io("write", &path))?;
-    let mut command = mortal(Tool::Qemu)?;
-    command.current_dir(folder.path()).args(arguments(setup)).stdout(log).stderr(errors);
-    let (qemu, _) = Background::spawn(command)?;
-    Ok(qemu)
 }
 
 /// Starts QEMU with a port that is free, and waits until it listens. Between our finding a free port and QEMU's
@@ -359,20 +235,6 @@ fn start_on_free_port(
         }
         attempt += 1;
     }
-}
-
-fn qemu_ended(status: &str, folder: &RunDir, serial_log: &Path) -> BootError {
-    let said = std::fs::read_to_string(folder.file(LOG)).unwrap_or_default();
-    BootError::QemuEnded {
-        status: status.to_owned(),
-        output: tail(&said, 6),
-        tail: console_tail(serial_log),
-        log: serial_log.to_owned(),
-    }
-}
-
-fn console_tail(log: &Path) -> String {
-    serial::tail(&std::fs::read(log).unwrap_or_default(), 12)
 }
 
 fn overlay_size(image: &DiskImage, wanted: Option<u64>) -> Result<u64, ImageError> {

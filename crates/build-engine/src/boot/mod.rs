@@ -6,8 +6,10 @@
 //! its serial console: a slow machine may take its time, a silent one may not.
 
 mod accelerator;
+mod build_guest;
 mod error;
 mod firmware;
+mod guest;
 mod image;
 mod machine;
 mod overlay;
@@ -22,6 +24,7 @@ mod ssh;
 mod trial;
 
 pub use accelerator::{Accelerator, Probe, probe};
+pub(crate) use build_guest::{BuildGuest, Key, Order as BuildGuestOrder};
 pub use error::BootError;
 pub use firmware::{Firmware, NoFirmware};
 pub use image::{DiskImage, ImageError};

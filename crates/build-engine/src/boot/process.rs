@@ -20,12 +20,28 @@ const OUTPUT_LIMIT: u64 = 4 << 20;
 /// us, its parent is somebody else already and it must not start.
 const EXEC_UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$1" ] || exit 1; shift; exec "$@""#;
 
+/// A process whose user and network namespaces a command joins: its privileges and its network are then those of a
+/// build's sandbox, its files those of the user who runs this program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Namespaces(pub(super) u32);
+
+/// A command that runs a tool, in other namespaces where some are given.
+pub(super) fn joined(tool: Tool, namespaces: Option<Namespaces>) -> Result<Command, ToolError> {
+    let Some(Namespaces(process)) = namespaces else { return tool.command() };
+    let path = tool.find().ok_or(ToolError::Missing { tool })?;
+    let mut command = Tool::Nsenter.command()?;
+    command.args(["--user", "--net", "--preserve-credentials", "--target", &process.to_string(), "--"]);
+    command.arg(path);
+    Ok(command)
+}
+
 /// A command that the kernel kills when the thread that starts it ends, however that happens (`PR_SET_PDEATHSIG`). It
 /// has no input and a session of its own: an interrupt from the terminal reaches us and not the tool, and the SSH
 /// client that reads the terminal on behalf of another one is not stopped for being in the background.
-pub(super) fn mortal(tool: Tool) -> Result<Command, ToolError> {
+pub(super) fn mortal(tool: Tool, namespaces: Option<Namespaces>) -> Result<Command, ToolError> {
     let path = tool.find().ok_or(ToolError::Missing { tool })?;
-    let mut command = Tool::Setpriv.command()?;
+    // The namespaces first: the kernel forgets the promise of a process that changes its privileges.
+    let mut command = joined(Tool::Setpriv, namespaces)?;
     command
         .args(["--pdeathsig", "KILL", "--", "setsid", "/bin/sh", "-c", EXEC_UNLESS_ORPHANED, "sh"])
         .arg(std::process::id().to_string())

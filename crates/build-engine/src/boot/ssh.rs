@@ -8,9 +8,9 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::error::BootError;
-use super::process::{Background, Finished, mortal, run_watched, wait_watched};
+use super::process::{Background, Finished, Namespaces, joined, mortal, run_watched, wait_watched};
 use super::rundir::RunDir;
-use super::seed::ADMIN;
+use super::serial::Stage;
 use crate::tools::{Tool, ToolError, run};
 
 /// What a command in the guest did.
@@ -60,20 +60,24 @@ pub(super) struct Client {
     /// a socket's path must be short.
     pub(super) folder: PathBuf,
     pub(super) port: u16,
+    /// The account that commands are run by.
+    pub(super) user: &'static str,
+    /// Where the port is, when it is not in our own network.
+    pub(super) namespaces: Option<Namespaces>,
 }
 
 impl Client {
     /// A client that ends with this process, up to and including the destination.
     pub(super) fn command(&self, user: &str, options: &[&str]) -> Result<Command, ToolError> {
-        let mut command = mortal(Tool::Ssh)?;
+        let mut command = mortal(Tool::Ssh, self.namespaces)?;
         self.address(&mut command, user, options);
         Ok(command)
     }
 
     /// A client for a person at the terminal; `watch` is asked again and again whether to go on.
     pub(super) fn terminal(&self, watch: &dyn Fn() -> Result<(), BootError>) -> Result<(), BootError> {
-        let mut command = Tool::Ssh.command()?;
-        self.address(&mut command, ADMIN, &["-tt"]);
+        let mut command = joined(Tool::Ssh, self.namespaces)?;
+        self.address(&mut command, self.user, &["-tt"]);
         command.stdin(Stdio::inherit());
         let could_not_run = |source| ToolError::CouldNotRun { command: "ssh".to_owned(), source };
         let mut child = command.spawn().map_err(could_not_run)?;
@@ -110,7 +114,7 @@ impl Client {
         limit: Duration,
         watch: &dyn Fn() -> Result<(), BootError>,
     ) -> Result<Output, BootError> {
-        let mut command = self.command(ADMIN, &[])?;
+        let mut command = self.command(self.user, &[])?;
         command.arg("--").arg(remote);
         Ok(run_watched(command, remote, limit, watch)?.into())
     }
@@ -143,13 +147,20 @@ impl Connector {
         Self { client, knocks: Vec::new(), next: Instant::now(), login: None, last_answer: None }
     }
 
-    /// Looks whether the guest answers. Knocks until its SSH service says hello, then logs in, again and again while
-    /// the guest refuses: accounts may be made, or logins opened, only later in its boot.
-    pub(super) fn poll(&mut self) -> Result<Option<Session>, BootError> {
+    /// Looks whether the guest, which has reached `stage`, answers. Knocks until its SSH service says hello, then logs
+    /// in, again and again while the guest refuses: accounts may be made, or logins opened, only later in its boot.
+    pub(super) fn poll(&mut self, stage: Option<Stage>) -> Result<Option<Session>, BootError> {
         if let Some(login) = self.login.take() {
             return Ok(self.follow(login));
         }
         let now = Instant::now();
+        if self.client.namespaces.is_some() {
+            // We cannot knock in another network, so the guest has to say that it listens.
+            if now >= self.next && stage >= Some(Stage::Ssh) {
+                self.login = Some(self.log_in()?);
+            }
+            return Ok(None);
+        }
         if now >= self.next && self.knocks.len() < MOST_KNOCKS {
             self.next = now + KNOCK_INTERVAL;
             self.knocks.extend(knock(self.client.port).map(|stream| (now, stream)));
@@ -177,7 +188,7 @@ impl Connector {
         };
         // A client that was killed leaves its socket, and the next one would not share its connection.
         let _ = std::fs::remove_file(self.client.folder.join(CONTROL_SOCKET));
-        let mut command = self.client.command(ADMIN, &["-o", "ControlMaster=yes"])?;
+        let mut command = self.client.command(self.client.user, &["-o", "ControlMaster=yes"])?;
         command.arg("--").arg("echo ready; exec cat >/dev/null");
         command.stdin(Stdio::piped()).stdout(file(SESSION_OUTPUT)?).stderr(file(SESSION_ERRORS)?);
         let (client, input) = Background::spawn(command)?;

@@ -34,16 +34,8 @@ pub struct BootFile {
 /// # Errors
 /// [`DiskError::NotBootable`] when no kernel is installed, [`DiskError::Image`] when the image cannot be read.
 pub fn boot_files(root: &Rooted, ids: &DiskIds, arguments: &str) -> Result<Vec<BootFile>, DiskError> {
-    let names: Vec<String> = root
-        .list("/boot")?
-        .into_iter()
-        .filter(|(_, kind)| matches!(kind, Kind::File | Kind::Link))
-        .filter_map(|(name, _)| name.into_string().ok())
-        .collect();
-    let kernels = kernels(&names);
-    if kernels.is_empty() {
-        return Err(DiskError::NotBootable { path: "/boot/vmlinuz-*", package: "linux-image-cloud-amd64" });
-    }
+    let names = names_in_boot(root)?;
+    let kernels = kernels(&names)?;
     let text = |path| -> Result<String, DiskError> {
         let content = root.read(path, SMALL_FILE)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&content).into_owned())
@@ -70,6 +62,26 @@ pub fn install_boot_files(root: &Rooted, ids: &DiskIds, arguments: &str) -> Resu
     Ok(files)
 }
 
+/// The newest kernel of the image in `root` and its initial RAM disk, as the image sees them: what GRUB's menu starts
+/// by default.
+///
+/// # Errors
+/// As [`boot_files`]; a kernel without an initial RAM disk counts as none.
+pub fn newest_kernel(root: &Rooted) -> Result<(String, String), DiskError> {
+    let names = names_in_boot(root)?;
+    match kernels(&names)?.first() {
+        Some(Kernel { version, initrd: true }) => {
+            Ok((format!("/boot/vmlinuz-{version}"), format!("/boot/initrd.img-{version}")))
+        }
+        _ => Err(DiskError::NotBootable { path: "/boot/initrd.img-*", package: "initramfs-tools" }),
+    }
+}
+
+fn names_in_boot(root: &Rooted) -> Result<Vec<String>, DiskError> {
+    let files = root.list("/boot")?.into_iter().filter(|(_, kind)| matches!(kind, Kind::File | Kind::Link));
+    Ok(files.filter_map(|(name, _)| name.into_string().ok()).collect())
+}
+
 /// A kernel and whether it has an initial RAM disk.
 #[derive(Debug, PartialEq, Eq)]
 struct Kernel<'a> {
@@ -77,8 +89,8 @@ struct Kernel<'a> {
     initrd: bool,
 }
 
-/// The kernels among the names in `/boot`, the newest first.
-fn kernels(names: &[String]) -> Vec<Kernel<'_>> {
+/// The kernels among the names in `/boot`, the newest first; at least one.
+fn kernels(names: &[String]) -> Result<Vec<Kernel<'_>>, DiskError> {
     // A name goes into GRUB's script unquoted, so one with other characters is no kernel of a distribution.
     let plain = |version: &&str| version.chars().all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c));
     let initrd = |version: &str| names.iter().any(|name| name.strip_prefix("initrd.img-") == Some(version));
@@ -89,7 +101,10 @@ fn kernels(names: &[String]) -> Vec<Kernel<'_>> {
         .map(|version| Kernel { version, initrd: initrd(version) })
         .collect();
     out.sort_by(|a, b| natural_order(b.version, a.version));
-    out
+    if out.is_empty() {
+        return Err(DiskError::NotBootable { path: "/boot/vmlinuz-*", package: "linux-image-cloud-amd64" });
+    }
+    Ok(out)
 }
 
 /// Compares runs of digits as numbers and everything else by character.
@@ -194,7 +209,8 @@ mod tests {
             "vmlinuz-x;reboot",
         ]
         .map(String::from);
-        let found: Vec<_> = kernels(&names).iter().map(|kernel| (kernel.version, kernel.initrd)).collect();
+        let found: Vec<_> =
+            kernels(&names).unwrap().iter().map(|kernel| (kernel.version, kernel.initrd)).collect();
         let wanted =
             [("6.12.117+deb13-cloud-amd64", false), ("6.12.9+deb13-cloud-amd64", true), ("6.9.1", false)];
         assert_eq!(found, wanted);

@@ -16,6 +16,8 @@ pub fn everything(bytes: &[u8]) {
     let _ = listing::parse(bytes, &[(2, PathBuf::new())]);
     let text = String::from_utf8_lossy(bytes);
     listing::attributes(&text, "security.capability");
+    listing::attribute_names(&text);
+    listing::modified(&text);
     listing::inline(&text);
     let _ = listing::extents(&text);
 }

@@ -85,6 +85,41 @@ pub(super) fn attributes(printed: &str, name: &str) -> HashMap<u32, Vec<u8>> {
     out
 }
 
+/// The names that `ea_list <inode>` lists for many inodes, as `  NAME (2) = value` after the request's echo.
+pub(super) fn attribute_names(printed: &str) -> Vec<(u32, String)> {
+    let (mut out, mut inode) = (Vec::new(), None);
+    for line in printed.lines() {
+        if let Some(request) = line.strip_prefix("debugfs: ea_list <") {
+            inode = request.strip_suffix('>').and_then(|digits| digits.parse().ok());
+        } else if let (Some(inode), Some(entry)) = (inode, line.strip_prefix("  "))
+            && let Some((name, _)) = entry.split_once(" (")
+        {
+            out.push((inode, name.to_owned()));
+        }
+    }
+    out
+}
+
+/// The modification times that `stat <inode>` prints for many inodes, in seconds and nanoseconds: after the request's
+/// echo a line such as ` mtime: 0x6743f1c2:5d3b1d7c -- Mon Nov 25 ...`, whose second number holds two more bits of the
+/// first below the nanoseconds (ext4, "Inode Timestamps").
+pub(super) fn modified(printed: &str) -> HashMap<u32, (i64, u32)> {
+    let (mut out, mut inode) = (HashMap::new(), None);
+    for line in printed.lines() {
+        if let Some(request) = line.strip_prefix("debugfs: stat <") {
+            inode = request.strip_suffix('>').and_then(|digits| digits.parse().ok());
+        } else if let (Some(inode), Some(time)) = (inode, line.trim_start().strip_prefix("mtime: 0x")) {
+            let time = time.split(' ').next().unwrap_or_default();
+            let (seconds, extra) = time.split_once(':').unwrap_or((time, "0"));
+            if let (Ok(low), Ok(extra)) = (u32::from_str_radix(seconds, 16), u32::from_str_radix(extra, 16)) {
+                let seconds = i64::from(low.cast_signed()) + (i64::from(extra & 3) << 32);
+                out.insert(inode, (seconds, extra >> 2));
+            }
+        }
+    }
+    out
+}
+
 /// The output of `inode_dump -b <inode>` for many inodes: what stands in each in place of block numbers. After the
 /// request's echo come lines such as `0020  7573 722f 6269 6e00  usr/bin.`: an octal offset, 16 bytes, the same as
 /// text; `*` for lines like the one before. What cannot be read is left out.
@@ -188,6 +223,17 @@ mod tests {
         {
             assert!(parse(printed.as_bytes(), &folders).is_err(), "{printed}");
         }
+    }
+
+    #[test]
+    fn names_of_attributes_and_times_belong_to_the_request_before_them() {
+        let printed = "debugfs: ea_list <12>\ndebugfs: ea_list <13>\nExtended attributes:\n  user.a (3) = \"b (c\"\n  \
+                       security.capability (2) = 01 00 \n";
+        let names = [(13, "user.a".to_owned()), (13, "security.capability".to_owned())];
+        assert_eq!(attribute_names(printed), names);
+        let printed = "debugfs: stat <12>\nInode: 12   Type: regular\n mtime: 0x6a030405:00000005 -- x\n\
+                       debugfs: stat <13>\n mtime: 0xffffffff -- x\n";
+        assert_eq!(modified(printed), HashMap::from([(12, (0x1_6a03_0405, 1)), (13, (-1, 0))]));
     }
 
     #[test]

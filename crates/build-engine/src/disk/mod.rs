@@ -13,20 +13,23 @@ mod compare;
 mod content;
 mod error;
 mod esp;
+mod ext4;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gpt;
 mod inspect;
 mod listing;
 mod plan;
+mod take_back;
 pub mod vhd;
 mod write;
 
-pub use boot_files::{BootFile, KERNEL_ARGUMENTS, boot_files, install_boot_files};
+pub use boot_files::{BootFile, KERNEL_ARGUMENTS, boot_files, install_boot_files, newest_kernel};
 pub use compare::compare;
 pub use content::{content_sha256, full_sha256};
 pub use error::DiskError;
 pub use esp::{EfiFile, efi_files};
 pub use inspect::{Layout, inspect};
 pub use plan::{DiskIds, DiskSpec, EFI_OFFSET, MAX_SIZE_GIB, Plan, ROOT_OFFSET, TreeSize};
+pub use take_back::take_back;
 pub use write::{Disk, Stage, Writer, write};

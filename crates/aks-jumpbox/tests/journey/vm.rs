@@ -1,0 +1,147 @@
+//! Builds whose steps run in a virtual machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::disk::Root;
+use crate::processes::Live;
+use crate::world::{World, fresh, names};
+
+/// Where a machine that has booted leaves what no build in namespaces has: logs, its identity, when its timers ran,
+/// who may keep a session; apt's own folder, which namespaces lay over; the linker's notes about inodes; the identities of each disk.
+const OF_A_BOOT: &[&str] = &[
+    "/boot/grub/grub.cfg",
+    "/etc/fstab",
+    "/var/cache/apt/archives/partial",
+    "/var/cache/ldconfig",
+    "/var/lib/dbus/machine-id",
+    "/var/lib/systemd/linger",
+    "/var/lib/systemd/timers",
+    "/var/log",
+];
+
+/// Whatever a layer has to keep: owners, modes, links, capabilities, attributes, and what is gone.
+const FILES: &[&str] = &[
+    "sudo groupadd tools && sudo useradd -m -G tools anna",
+    "printf 'hello\\n' | sudo tee /usr/local/bin/one",
+    "sudo ln /usr/local/bin/one /usr/local/bin/two && sudo ln -s one /usr/local/bin/three",
+    "sudo chown anna:tools /usr/local/bin/one && sudo chmod 4750 /usr/local/bin/one",
+    "sudo cp /usr/bin/true /usr/local/bin/net && sudo setcap cap_net_raw+ep /usr/local/bin/net",
+    "sudo python3 -c \"import os; os.setxattr('/usr/local/bin/net', 'user.note', b'kept')\"",
+    "sudo rm -r /usr/share/doc/sudo && sudo truncate -s 3M /opt/sparse && sudo mkfifo /opt/pipe",
+    "printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/usr/bin/touch /opt/started\\n\
+     [Install]\\nWantedBy=multi-user.target\\n' | sudo tee /etc/systemd/system/one.service",
+    "sudo systemctl enable one.service",
+];
+
+/// The second half is for a machine with an init.
+const INIT: &[&str] = &[
+    "curl -sS http://denied.example/ || echo refused",
+    "[ -d /run/systemd/system ] || { sudo touch /opt/started; exit 0; }",
+    "sudo systemctl start one.service && systemctl is-active one.service && systemctl is-system-running",
+    "test \"$PACKER_BUILD_NAME\" = azure-arm && id -un && tty || uname -r",
+];
+
+fn rows(world: &World, folder: &str) -> Vec<String> {
+    let record = world.json(&format!("{folder}/egress.json"));
+    let row = |row: &Value| {
+        ["step", "name", "port", "protocol", "decision", "rule"].map(|field| row[field].to_string()).join(" ")
+    };
+    let steps = record["connections"].as_array().expect("a list").iter().filter(|row| row["step"] != 0);
+    let mut rows: Vec<_> = steps.map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// Paths that are not the same on both disks: names, types, modes, owners, contents, targets.
+fn differences(world: &World) -> Vec<String> {
+    let disks = ["vm", "namespaces"].map(|name| {
+        let disk = Root::of(&world.path(name).join("image.vhd"));
+        let copy = world.path(name).join("copy");
+        fs::create_dir(&copy).expect("made");
+        disk.copy_to(&copy);
+        (disk.owners(), copy)
+    });
+    let [(one, in_one), (other, in_other)] = &disks;
+    assert!(one.len() > 10_000, "a whole system: {}", one.len());
+    let paths: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    let differ = paths.into_iter().filter(|path| {
+        let of_a_boot = OF_A_BOOT.iter().any(|known| Path::new(path).starts_with(known));
+        let owners = one.get(*path) != other.get(*path);
+        !of_a_boot && (owners || content(in_one, path) != content(in_other, path))
+    });
+    differ.map(|path| format!("{path}: {:?} and {:?}", one.get(path), other.get(path))).collect()
+}
+
+fn content(copy: &Path, path: &str) -> Option<Vec<u8>> {
+    let path = copy.join(path.trim_start_matches('/'));
+    let meta = fs::symlink_metadata(&path).ok()?;
+    if meta.is_symlink() {
+        return fs::read_link(&path).ok().map(|target| target.into_os_string().into_encoded_bytes());
+    }
+    meta.is_file().then(|| fs::read(&path).expect("read"))
+}
+
+/// What no listing shows: links, and attributes of files.
+fn assert_kept(disk: &Root) {
+    assert!(disk.is_one_file("/usr/local/bin/one", "/usr/local/bin/two"));
+    let capability = disk.attribute("/usr/local/bin/net", "security.capability");
+    assert!(capability.starts_with("01 00 00 02 00 20 00"), "of the plain version 2: {capability}");
+    assert_eq!(disk.attribute("/usr/local/bin/net", "user.note"), "6b 65 70 74");
+}
+
+#[test]
+fn a_virtual_machine_boots_and_makes_what_namespaces_make() {
+    let Some(mut world) = World::ready() else { return };
+    world.use_private_cache();
+    world.write("upload", "uploaded\r\n");
+    world.steps(&json!([
+        fresh("files", FILES),
+        {"type": "File", "sourceUri": "upload", "destination": "/tmp/upload"},
+        {"type": "Shell", "name": "install", "inline": ["sudo install -m 640 /tmp/upload /opt/upload"]},
+        fresh("init", INIT),
+    ]));
+
+    // Stopped while it boots, everything is gone; without a word, too.
+    for signal in [Signal::INT, Signal::KILL] {
+        let mut live = Live::start(world.build_command("--isolation vm --output stopped"));
+        live.until(|event| event["text"].as_str().is_some_and(|text| text.contains("is emulated")));
+        let family = live.below();
+        live.signal(signal);
+        assert_eq!(live.end(), (signal == Signal::INT).then_some(130));
+        assert!(family.is_gone(), "a process was left");
+    }
+
+    let built = world.build("--isolation vm --output vm", 0);
+    assert_eq!(built.states(), ["succeeded"; 4], "{built}");
+    let said = built.output(4);
+    for line in ["refused", "active", "running", "packer", "not a tty"] {
+        assert!(said.contains(&line), "{line}: {built}");
+    }
+    let manifest = world.json("vm/manifest.json");
+    assert_eq!(manifest["isolation"], "vm");
+    let disk = Root::of(&world.path("vm/image.vhd"));
+    disk.assert_clean();
+    assert_kept(&disk);
+
+    // Nothing of it counts for a build in namespaces, whose result is the same.
+    let built = world.build("--output namespaces", 0);
+    assert_eq!(built.states(), ["succeeded"; 4], "{built}");
+    assert_eq!(world.json("namespaces/manifest.json")["isolation"], "namespaces");
+    assert_kept(&Root::of(&world.path("namespaces/image.vhd")));
+    assert_eq!(differences(&world), Vec::<String>::new());
+    assert_eq!(rows(&world, "vm"), rows(&world, "namespaces"));
+    assert!(
+        rows(&world, "vm").iter().any(|row| row.starts_with("4 \"denied.example\" 80 \"tcp\" \"denied\""))
+    );
+
+    // The second time nothing boots.
+    let built = world.build("--isolation vm --output vm", 0);
+    assert_eq!(built.states(), ["cached"; 4], "{built}");
+    assert_eq!(rows(&world, "vm"), rows(&world, "namespaces"));
+    assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
+}

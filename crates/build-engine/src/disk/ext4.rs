@@ -1,0 +1,249 @@
+//! The root file system of a disk, read with `debugfs` and by ourselves: `debugfs` knows every ext4 feature and needs
+//! neither a mount nor privileges; where the data are it tells, and we read them there. It reports no failure by its
+//! exit status, so whatever it does not list counts as missing.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, lgetxattr};
+use rustix::io::Errno;
+
+use super::listing::{self, Extent, Node};
+use super::{DiskError, inspect};
+use crate::tools::{self, Tool};
+
+/// Inode of an ext4 file system's top folder.
+const TOP: u32 = 2;
+const CAPABILITY: &str = "security.capability";
+/// Made by `mke2fs`, and in no tree.
+const LOST_AND_FOUND: &str = "lost+found";
+/// A symbolic link shorter than this is in its inode.
+const INLINE: u64 = 60;
+const BLOCK: u64 = 4096;
+const CHUNK: usize = 1 << 20;
+
+/// One buffer for each side of a comparison.
+pub(super) type Buffers = [Vec<u8>; 2];
+
+pub(super) fn buffers() -> Buffers {
+    [vec![0; CHUNK], vec![0; CHUNK]]
+}
+
+/// What `debugfs` says about inodes beside their listing.
+pub(super) struct Details {
+    capabilities: HashMap<u32, Vec<u8>>,
+    extents: HashMap<u32, Vec<Extent>>,
+    /// Targets of short symbolic links, with zeroes behind them.
+    inline: HashMap<u32, Vec<u8>>,
+}
+
+/// The root file system inside the disk, as `debugfs` addresses it.
+pub(super) struct Image {
+    vhd: PathBuf,
+    file: File,
+    offset: u64,
+}
+
+impl Image {
+    pub(super) fn open(vhd: &Path) -> Result<Self, DiskError> {
+        let layout = inspect(vhd)?;
+        let file = File::open(vhd).map_err(DiskError::io("open", vhd))?;
+        let vhd = std::path::absolute(vhd).map_err(DiskError::io("find", vhd))?;
+        Ok(Self { vhd, file, offset: layout.root.offset })
+    }
+
+    /// Runs the requests in one go and returns what they printed, each after a line that repeats it.
+    pub(super) fn ask(&self, requests: impl Iterator<Item = String>) -> Result<Vec<u8>, DiskError> {
+        let mut file =
+            tempfile::NamedTempFile::new().map_err(DiskError::io("write in", &std::env::temp_dir()))?;
+        let text: String = requests.map(|request| request + "\n").collect();
+        file.write_all(text.as_bytes()).map_err(DiskError::io("write", file.path()))?;
+        let mut image = self.vhd.clone().into_os_string();
+        image.push(format!("?offset={}", self.offset));
+        Ok(tools::run(Tool::Debugfs.command()?.arg("-f").arg(file.path()).arg(image))?.stdout)
+    }
+
+    /// Everything in the file system but its top and `lost+found`, each folder before its content.
+    ///
+    /// A disk that anybody may have written to is read here, too: one name twice, or a folder in two places, is an
+    /// error.
+    pub(super) fn nodes(&self) -> Result<Vec<Node>, DiskError> {
+        let mut out: Vec<Node> = Vec::new();
+        let mut level = vec![(TOP, PathBuf::new())];
+        let (mut folders, mut paths) = (HashSet::from([TOP]), HashSet::new());
+        while !level.is_empty() {
+            let printed = self.ask(level.iter().map(|(inode, _)| format!("ls -p <{inode}>")))?;
+            let mut found =
+                listing::parse(&printed, &level).map_err(|problem| DiskError::unsound(&self.vhd, problem))?;
+            found.retain(|node| node.path != Path::new(LOST_AND_FOUND));
+            for node in &found {
+                let again = node.file_type() == FileType::Directory && !folders.insert(node.inode);
+                if again || !paths.insert(node.path.clone()) {
+                    return Err(self.unsound(&node.path, "is there twice"));
+                }
+            }
+            level = found
+                .iter()
+                .filter(|node| node.file_type() == FileType::Directory)
+                .map(|node| (node.inode, node.path.clone()))
+                .collect();
+            out.extend(found);
+        }
+        Ok(out)
+    }
+
+    pub(super) fn unsound(&self, path: &Path, what: &str) -> DiskError {
+        DiskError::unsound(&self.vhd, format!("/{} {what}", path.display()))
+    }
+
+    /// What a comparison of contents needs.
+    pub(super) fn details(&self, nodes: &[Node]) -> Result<Details, DiskError> {
+        Ok(Details {
+            capabilities: self.capabilities(nodes)?,
+            extents: self.extents(nodes)?,
+            inline: self.inline(nodes)?,
+        })
+    }
+
+    /// The file capabilities of all regular files that have some.
+    fn capabilities(&self, nodes: &[Node]) -> Result<HashMap<u32, Vec<u8>>, DiskError> {
+        let files = nodes.iter().filter(|node| node.file_type() == FileType::RegularFile);
+        let printed = self.ask(files.map(|node| format!("ea_get -x <{}> {CAPABILITY}", node.inode)))?;
+        Ok(listing::attributes(&String::from_utf8_lossy(&printed), CAPABILITY))
+    }
+
+    /// Where the data of files and of long symbolic links are.
+    fn extents(&self, nodes: &[Node]) -> Result<HashMap<u32, Vec<Extent>>, DiskError> {
+        let with_data = nodes.iter().filter(|node| match node.file_type() {
+            FileType::RegularFile => true,
+            FileType::Symlink => node.bytes >= INLINE,
+            _ => false,
+        });
+        let printed = self.ask(with_data.map(|node| format!("ex -l <{}>", node.inode)))?;
+        listing::extents(&String::from_utf8_lossy(&printed))
+            .map_err(|problem| DiskError::unsound(&self.vhd, problem))
+    }
+
+    /// The targets of short symbolic links.
+    fn inline(&self, nodes: &[Node]) -> Result<HashMap<u32, Vec<u8>>, DiskError> {
+        let links = nodes.iter().filter(|node| node.file_type() == FileType::Symlink && node.bytes < INLINE);
+        let printed = self.ask(links.map(|node| format!("inode_dump -b <{}>", node.inode)))?;
+        Ok(listing::inline(&String::from_utf8_lossy(&printed)))
+    }
+
+    pub(super) fn same_content(
+        &self,
+        node: &Node,
+        path: &Path,
+        details: &Details,
+        buffers: &mut Buffers,
+    ) -> io::Result<bool> {
+        match node.file_type() {
+            FileType::RegularFile => {
+                let capability = details.capabilities.get(&node.inode);
+                let extents = details.extents.get(&node.inode).map(Vec::as_slice).unwrap_or_default();
+                Ok(capability == capability_of(path)?.as_ref()
+                    && self.same_data(node, path, extents, buffers)?)
+            }
+            FileType::Symlink => {
+                Ok(fs::read_link(path)?.as_os_str().as_bytes() == self.link_target(node, details)?)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    pub(super) fn link_target(&self, node: &Node, details: &Details) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(node.bytes.min(BLOCK)).unwrap_or_default();
+        if node.bytes < INLINE {
+            let inline = details.inline.get(&node.inode).and_then(|bytes| bytes.get(..length));
+            return Ok(inline.unwrap_or_default().to_vec());
+        }
+        let Some([first, ..]) = details.extents.get(&node.inode).map(Vec::as_slice) else {
+            return Ok(Vec::new());
+        };
+        let mut target = vec![0; length];
+        self.file.read_exact_at(&mut target, self.offset + first.physical * BLOCK)?;
+        Ok(target)
+    }
+
+    /// Writes the data of a regular file into `file`, which is empty; its holes stay holes.
+    pub(super) fn copy_data(
+        &self,
+        node: &Node,
+        file: &File,
+        details: &Details,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
+        file.set_len(node.bytes)?;
+        let extents = details.extents.get(&node.inode).map(Vec::as_slice).unwrap_or_default();
+        for extent in extents.iter().filter(|extent| extent.written) {
+            let mut at = extent.logical * BLOCK;
+            let end = (at + extent.blocks * BLOCK).min(node.bytes);
+            while at < end {
+                let part = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+                let place = extent.physical * BLOCK + (at - extent.logical * BLOCK);
+                self.file.read_exact_at(&mut buffer[..part], self.offset + place)?;
+                file.write_all_at(&buffer[..part], at)?;
+                at += part as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file has exactly the data of these extents, and zeroes between them.
+    fn same_data(
+        &self,
+        node: &Node,
+        path: &Path,
+        extents: &[Extent],
+        [ours, theirs]: &mut Buffers,
+    ) -> io::Result<bool> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() != node.bytes {
+            return Ok(false);
+        }
+        let mut at = 0;
+        let mut rest = extents.iter().filter(|extent| extent.written).peekable();
+        while at < node.bytes {
+            let extent = rest.next_if(|extent| extent.logical * BLOCK <= at);
+            let end = match (extent, rest.peek()) {
+                (Some(extent), _) => (extent.logical + extent.blocks) * BLOCK,
+                (None, Some(next)) => next.logical * BLOCK,
+                (None, None) => node.bytes,
+            };
+            let end = end.min(node.bytes);
+            while at < end {
+                let length = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+                file.read_exact_at(&mut ours[..length], at)?;
+                match extent {
+                    Some(extent) => {
+                        let place = extent.physical * BLOCK + (at - extent.logical * BLOCK);
+                        self.file.read_exact_at(&mut theirs[..length], self.offset + place)?;
+                    }
+                    None => theirs[..length].fill(0),
+                }
+                if ours[..length] != theirs[..length] {
+                    return Ok(false);
+                }
+                at += length as u64;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn capability_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0; 64];
+    match lgetxattr(path, CAPABILITY, &mut value) {
+        Ok(length) => {
+            value.truncate(length);
+            Ok(Some(value))
+        }
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

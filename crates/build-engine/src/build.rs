@@ -1,5 +1,6 @@
 //! A build from start to end: sources, base, customizers, disk, validators, results.
 
+mod customization;
 mod validation;
 
 use std::cell::RefCell;
@@ -16,7 +17,7 @@ use crate::base::{self, Base, Distribution};
 use crate::boot_arguments;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
-use crate::customize::{Customizing, Failed, Freshness, Stack};
+use crate::customize::{Customizing, Freshness, Stack};
 use crate::digest::{KeyBuilder, sha256};
 use crate::disk;
 use crate::distribute;
@@ -24,7 +25,6 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
-use crate::isolation::{self, Isolation, Vm};
 use crate::log::PackerLog;
 use crate::manifest::{BaseNote, LastRunStatus, Manifest, Output, Seal};
 use crate::network::{self, BuildOnly};
@@ -38,8 +38,6 @@ use crate::task::{DEPROVISIONING_SCRIPT, Fetch, Task};
 use crate::timeline::Timeline;
 use crate::user;
 
-/// Size of the disk of Azure's Debian images in GiB.
-const SOURCE_GIB: u32 = 30;
 /// Minutes of a build whose template states 0 (azure-image-builder.md 1.3).
 const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 
@@ -215,42 +213,6 @@ impl Build<'_> {
         result
     }
 
-    /// The stack with the customizers' results.
-    fn customized(
-        &self,
-        context: &Context<'_>,
-        customizing: &Customizing<'_>,
-        stack: Stack,
-        tasks: &[Task],
-        all: bool,
-    ) -> Result<Stack> {
-        if self.request.options.isolation == Isolation::Vm && !tasks.is_empty() {
-            let vm = Vm {
-                size_gib: self.guest_gib(),
-                shell_on_error: self.request.options.shell_on_error,
-                deprovision: all.then(|| Task::deprovision(number(tasks.len()))),
-            };
-            return isolation::run_in_vm(context, customizing, &vm, stack, tasks)
-                .inspect_err(|error| self.keep_after(context, error));
-        }
-        let ran = customizing.run(context, stack, tasks).and_then(|stack| {
-            if all { customizing.deprovision(context, stack, number(tasks.len())) } else { Ok(stack) }
-        });
-        ran.map_err(|failed| {
-            self.shell_after(context, customizing.machine, &failed);
-            self.keep_after(context, &failed.error);
-            failed.error
-        })
-    }
-
-    /// Size of the disk that a virtual machine builds on.
-    fn guest_gib(&self) -> u32 {
-        match self.request.template.vm_profile.os_disk_size_gb {
-            0 => SOURCE_GIB,
-            size => size,
-        }
-    }
-
     fn tasks(&self, context: &Context<'_>) -> Result<(Vec<Task>, Vec<Task>)> {
         let template = &self.request.template;
         let outbound = &self.request.outbound;
@@ -296,31 +258,6 @@ impl Build<'_> {
             .part("learn", &[u8::from(self.request.options.learn)])
             .part("undecided", &[u8::from(self.request.outbound.allow_undecided)])
             .finish()
-    }
-
-    /// Opens a shell in what a failed step left, when a person asked for one.
-    fn shell_after(&self, context: &Context<'_>, machine: &Machine<'_>, failed: &Failed) {
-        if !self.request.options.shell_on_error || !matches!(failed.error, BuildError::Step(_)) {
-            return;
-        }
-        let text = format!("{}\na shell in what the step left; leave it with exit", failed.error);
-        (context.observer)(&Event::Note { text });
-        if let Err(error) = machine.shell(context, &failed.lowers()) {
-            (context.observer)(&Event::Warning { text: format!("failed to open the shell: {error}") });
-        }
-    }
-
-    /// Keeps what a failed step left when the template says so.
-    fn keep_after(&self, context: &Context<'_>, error: &BuildError) {
-        let on_error = self.request.template.error_handling.on_customizer_error;
-        if matches!(error, BuildError::Step(_)) && on_error == image_template::OnError::Abort {
-            *self.keep_work.borrow_mut() = true;
-            let text = format!(
-                "errorHandling is abort: what the step left stays in {} until `cache prune`",
-                context.work.path().display()
-            );
-            (context.observer)(&Event::Note { text });
-        }
     }
 
     fn image(

@@ -109,8 +109,11 @@ fn a_virtual_machine_boots_and_makes_what_namespaces_make() {
     // Stopped while it boots, everything is gone; without a word, too.
     for signal in [Signal::INT, Signal::KILL] {
         let mut live = Live::start(world.build_command("--isolation vm --output stopped"));
-        live.until(|event| event["text"].as_str().is_some_and(|text| text.contains("is emulated")));
+        live.until(|event| {
+            event["text"].as_str().is_some_and(|text| text.contains("virtual machine has started"))
+        });
         let family = live.below();
+        assert!(family.len() >= 3, "the sandbox that holds the network, and QEMU: {}", family.len());
         live.signal(signal);
         assert_eq!(live.end(), (signal == Signal::INT).then_some(130));
         assert!(family.is_gone(), "a process was left");

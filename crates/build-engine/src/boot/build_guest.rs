@@ -99,13 +99,13 @@ impl BuildGuest {
     /// [`BootError`] when a tool or the firmware is missing or the guest does not come up.
     pub(crate) fn boot(key: Key, order: &Order, note: &dyn Fn(String)) -> Result<Self, BootError> {
         let found = probe(&Firmware::find(false)?, &order.work, &order.cancel)?;
-        if let Some(reason) = &found.reason {
-            note(format!("the virtual machine is emulated, so this takes minutes: {reason}"));
-        }
         let mut folder = key.folder;
         let mut start = 1;
         loop {
             let mut guest = launch_guest(folder, order, found.accelerator)?;
+            if let Some(reason) = found.reason.as_ref().filter(|_| start == 1) {
+                note(format!("the virtual machine has started; emulated, it takes minutes: {reason}"));
+            }
             match guest.wait_for_ssh(&|_| ()) {
                 Ok(took) => {
                     note(format!("the virtual machine answered after {} s", took.as_secs()));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -187,6 +187,52 @@ fn assert_differs(
     change().unwrap();
     let error = disk::compare(&disk.path, root).unwrap_err().to_string();
     assert!(error.contains(path) && error.contains(what), "{error}");
+}
+
+#[test]
+fn a_tree_becomes_what_a_disk_holds_and_only_what_differs_is_touched() {
+    let (tree, changed) = (Tree::new(), Tree::new());
+    let at = |path: &str| changed.root().join(path);
+    changed.put("srv/new/file", b"new");
+    changed.put("boot/initrd.img-6.12.1-cloud-amd64", b"content of another length");
+    fs::remove_dir_all(at("srv/with space")).unwrap();
+    symlink("/etc", at("srv/with space")).unwrap();
+    fs::remove_file(at("srv/short")).unwrap();
+    changed.put("srv/short/now a folder", b"x");
+    fs::remove_file(at("usr/bin/another")).unwrap();
+    changed.put("usr/bin/another", b"no link any more");
+    fs::hard_link(at("srv/line\nfeed"), at("usr/bin/linked")).unwrap();
+    fs::set_permissions(at("usr/bin/su"), fs::Permissions::from_mode(0o6711)).unwrap();
+    let sparse = fs::File::create(at("srv/sparse")).unwrap();
+    sparse.set_len(5 << 20).unwrap();
+    sparse.write_all_at(b"end", (5 << 20) - 3).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(at("srv/new/file"), "user.note", b"kept", flags).unwrap();
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(at("srv/new/file")).unwrap().set_modified(then).unwrap();
+    let disk = changed.write();
+    tree.write();
+
+    let inode = || fs::metadata(tree.root().join("usr/lib/shim/mmx64.efi.signed")).unwrap().ino();
+    let before = inode();
+    assert_eq!(disk::take_back(&disk.path, &tree.root()).unwrap(), [""; 0]);
+    disk::compare(&disk.path, &tree.root()).unwrap();
+    assert_eq!(inode(), before, "what is the same stays as it is");
+    let new = tree.root().join("srv/new/file");
+    let mut note = [0; 16];
+    let length = rustix::fs::getxattr(&new, "user.note", &mut note[..]).unwrap();
+    assert_eq!(&note[..length], b"kept");
+    assert_eq!(fs::metadata(&new).unwrap().modified().unwrap(), then);
+    assert!(fs::metadata(tree.root().join("srv/sparse")).unwrap().blocks() < 100, "holes stay holes");
+}
+
+#[test]
+fn a_disk_with_a_folder_in_two_places_is_refused() {
+    let tree = Tree::new();
+    let disk = tree.write();
+    output(admin("debugfs").args(["-w", "-R", "link usr srv/again", &root_of(&disk.path)]));
+    let error = disk::take_back(&disk.path, &tree.root()).unwrap_err().to_string();
+    assert!(error.contains("/srv/again is there twice"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use egress_gateway::Connection;
 
 use crate::base::{self, Base, MAX_AGE};
 use crate::cache::{Cache, LayerRecord, now};
+use crate::checkpoint::{Checkpoint, reached};
 use crate::digest::KeyBuilder;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Phase, StepState};
@@ -69,6 +70,7 @@ impl Stack {
                 connections: Vec::new(),
             };
             context.cache.seal_layer(&scratch.join("upper"), &record, context.work)?;
+            reached(Checkpoint::UserLayerSealed);
             record
         };
         stack.push(&layer);
@@ -179,6 +181,7 @@ impl Customizing<'_> {
                 (context.observer)(&step.event(StepState::Started, None, Some(why), None));
                 let scratch = context.work.overlay("step")?;
                 *scratch_out.borrow_mut() = Some(scratch.clone());
+                reached(Checkpoint::StepBegun);
                 let name = format!("step {}: {}", task.index, task.name);
                 context.timeline.part(name, || self.execute(context, stack, &step, &scratch))
             }
@@ -222,9 +225,11 @@ impl Customizing<'_> {
             self.notes.borrow_mut().push(step.note("failed", None, seconds, self.environment));
         })?;
         logged?;
+        reached(Checkpoint::StepRan);
         context
             .timeline
             .part("packages", || self.share_packages(context, stack, scratch, &outcome.added_packages))?;
+        reached(Checkpoint::PackagesAdmitted);
         let record = LayerRecord {
             key: step.key.clone(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -237,6 +242,7 @@ impl Customizing<'_> {
         context
             .timeline
             .part("seal", || context.cache.seal_layer(&scratch.join("upper"), &record, context.work))?;
+        reached(Checkpoint::LayerSealed);
         (context.observer)(&step.event(StepState::Succeeded, Some(outcome.seconds), None, None));
         self.notes.borrow_mut().push(step.note("succeeded", None, outcome.seconds, self.environment));
         stack.push(&record);

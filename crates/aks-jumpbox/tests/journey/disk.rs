@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Where the root partition starts on Azure's Debian images, in bytes.
-const ROOT_OFFSET: u64 = 125 << 20;
+pub const ROOT_OFFSET: u64 = 125 << 20;
 
 /// The root file system of a disk image.
 pub struct Root(String);

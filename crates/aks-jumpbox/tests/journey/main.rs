@@ -7,4 +7,5 @@ mod disk;
 mod processes;
 mod rootless;
 mod terminal;
+mod tree;
 mod world;

@@ -5,6 +5,7 @@ mod customizers;
 mod failures;
 mod interruption;
 mod journey;
+mod kill;
 mod layers;
 mod network;
 mod packages;

@@ -16,7 +16,6 @@ use crate::world::{World, change_json, fresh, names};
 
 /// Set it to the number that a run printed to repeat that run.
 const SEED: &str = "AKS_JUMPBOX_KILL_SEED";
-const DAY: u64 = 86_400;
 
 /// How a program is made to die.
 #[derive(Clone, Copy, Debug)]
@@ -43,19 +42,20 @@ enum Moment {
     ValidatorRuns,
 }
 
-/// How the program comes to a checkpoint, and how often; none for those that a test of the engine itself covers,
+/// A kill at a checkpoint, of an arrival there by chance; none for those that a test of the engine itself covers,
 /// because a base takes long to make.
-fn kill_at(checkpoint: Checkpoint) -> Option<(fn(Checkpoint, u64) -> Kill, u64)> {
+fn kill_at(checkpoint: Checkpoint, random: &mut Random) -> Option<Kill> {
     use Checkpoint as C;
-    let build: fn(_, _) -> _ = Kill::Build;
-    match checkpoint {
-        C::BaseStaged | C::BaseListsMoved | C::BaseAdmitted | C::PackageCopied => None,
-        C::UserLayerSealed => Some((|checkpoint, _| Kill::FirstBuild(checkpoint), 1)),
-        C::PruneBegun | C::PruneMoved | C::PruneRemoved => Some((|checkpoint, _| Kill::Prune(checkpoint), 1)),
-        C::StepBegun | C::StepRan | C::PackagesAdmitted | C::LayerStaged | C::LayerSealed => Some((build, 2)),
-        C::ReportStaged => Some((build, 3)),
-        _ => Some((build, 1)),
-    }
+    Some(match checkpoint {
+        C::BaseStaged | C::BaseListsMoved | C::BaseAdmitted | C::PackageCopied => return None,
+        C::UserLayerSealed => Kill::FirstBuild(checkpoint),
+        C::PruneBegun | C::PruneMoved | C::PruneRemoved => Kill::Prune(checkpoint),
+        C::StepBegun | C::StepRan | C::PackagesAdmitted | C::LayerStaged | C::LayerSealed => {
+            Kill::Build(checkpoint, 1 + random.next(2))
+        }
+        C::ReportStaged => Kill::Build(checkpoint, 1 + random.next(3)),
+        _ => Kill::Build(checkpoint, 1),
+    })
 }
 
 /// Small and good enough for an order (Steele, Lea, Flood 2014: `SplitMix64`).
@@ -82,9 +82,8 @@ impl Random {
 /// Every checkpoint and every moment once, in a random order.
 fn kills(random: &mut Random) -> Vec<Kill> {
     use Moment::{AptRuns, DiskIsWritten, StepRuns, ValidatorRuns};
-    let at = Checkpoint::ALL.iter().filter_map(|&checkpoint| Some((checkpoint, kill_at(checkpoint)?)));
     let mut kills: Vec<_> =
-        at.map(|(checkpoint, (kill, times))| kill(checkpoint, 1 + random.next(times))).collect();
+        Checkpoint::ALL.iter().filter_map(|&checkpoint| kill_at(checkpoint, random)).collect();
     kills.extend([StepRuns, AptRuns, DiskIsWritten, ValidatorRuns].map(Kill::While));
     for last in (1..kills.len()).rev() {
         let other = random.next(last as u64 + 1);
@@ -155,18 +154,24 @@ fn kill_build_while(world: &World, moment: Moment) {
     live.end();
 }
 
-/// With layers that are all too old.
 fn kill_prune_at(world: &World, checkpoint: Checkpoint) {
-    world.change_bases(|record| record["created"] = json!(now()));
-    let age = |record: &mut Value| record["created"] = json!(now() - 10 * DAY);
-    let layers = world.cache().join("layers");
-    names(&layers).iter().for_each(|layer| change_json(&layers.join(layer).join("layer.json"), age));
+    age_layers(world);
     let mut command = world.command("cache prune --yes --older-than 1");
     let output = command.env(sandbox::KILL_AT, format!("{checkpoint:?}")).output().expect("the program runs");
     assert_eq!(output.status.code(), None, "the prune never came to {checkpoint:?}: {output:?}");
 }
 
-fn now() -> u64 {
+/// Makes every layer old enough for `cache prune --older-than 1`, and no base.
+pub(super) fn age_layers(world: &World) {
+    world.change_bases(|record| record["created"] = json!(now()));
+    let layers = world.cache().join("layers");
+    for layer in names(&layers) {
+        let record = layers.join(layer).join("layer.json");
+        change_json(&record, |record| record["created"] = json!(now() - 10 * 86_400));
+    }
+}
+
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs()
 }
 
@@ -179,21 +184,25 @@ fn assert_sound(world: &World) {
         ["customization.log", "egress.json", "image.vhd", "manifest.json", "sbom.cdx.json", "validation.log"];
     for name in world.names("out").iter().filter(|name| !is_unfinished(name)) {
         assert!(known.contains(&name.as_str()), "{name}");
-        if name.ends_with(".json") {
+        if name.contains(".json") {
             world.json(&format!("out/{name}"));
         }
     }
     assert_image_is_what_the_manifest_says(world);
+    assert_cache_is_whole(world);
+}
+
+/// Every entry has all its parts.
+#[track_caller]
+pub(super) fn assert_cache_is_whole(world: &World) {
     for (kind, note, parts) in
         [("layers", "layer.json", &["diff"][..]), ("bases", "base.json", &["root", "lists"])]
     {
         for name in names(&world.cache().join(kind)) {
             let entry = world.cache().join(kind).join(name);
-            let note = fs::read(entry.join(note)).expect("a note");
-            assert!(
-                serde_json::from_slice::<Value>(&note).is_ok()
-                    && parts.iter().all(|part| entry.join(part).is_dir())
-            );
+            let text = fs::read(entry.join(note)).expect("a note");
+            assert!(serde_json::from_slice::<Value>(&text).is_ok(), "{}", entry.display());
+            assert!(parts.iter().all(|part| entry.join(part).is_dir()), "{}", entry.display());
         }
     }
 }

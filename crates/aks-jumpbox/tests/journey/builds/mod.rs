@@ -10,5 +10,6 @@ mod layers;
 mod network;
 mod packages;
 mod service;
+mod sharing;
 mod sources;
 mod validation;

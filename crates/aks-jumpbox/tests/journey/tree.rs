@@ -1,7 +1,7 @@
 //! Everything in the root file system of a disk, so that two disks can be compared. Read by the file system's own
 //! `debugfs`, not by the code that wrote it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -12,11 +12,21 @@ use tempfile::NamedTempFile;
 use crate::disk::ROOT_OFFSET;
 
 /// What differs between two disks of the same content: their own identities.
-const OF_THE_DISK: [&str; 2] = ["/boot/grub/grub.cfg", "/etc/fstab"];
+pub const OF_THE_DISK: [&str; 2] = ["/boot/grub/grub.cfg", "/etc/fstab"];
 
-/// Path to type, mode, owner, extended attributes, which names are one file, and digest or target; no times.
+/// Everything by its path.
+pub struct Tree(BTreeMap<String, File>);
+
+/// All that can be told of a file but its times.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Tree(BTreeMap<String, String>);
+struct File {
+    /// Type and mode in octal, owner and group.
+    owner: String,
+    /// The first of the names that are this file, and its extended attributes.
+    rest: String,
+    /// Digest or target.
+    content: String,
+}
 
 struct Node {
     path: String,
@@ -48,21 +58,33 @@ impl Tree {
                 None => String::new(),
             };
             let attributes = answers.text(&ea_list(node));
-            let content = if OF_THE_DISK.contains(&node.path.as_str()) { "" } else { &content };
-            (node.path.clone(), format!("{} {} {first} {content} {attributes}", node.mode, node.owner))
+            let owner = format!("{} {}", node.mode, node.owner);
+            (node.path.clone(), File { owner, rest: format!("{first} {attributes}"), content })
         });
         let tree = Self(entries.collect());
         assert!(tree.0.len() > 10_000, "a whole system: {}", tree.0.len());
         tree
     }
 
-    /// Every path where two trees differ.
+    /// Type and mode in octal, owner and group, as `100640 33:4242`.
     #[track_caller]
-    pub fn assert_same(&self, other: &Self) {
-        let paths =
-            self.0.keys().chain(other.0.keys()).filter(|path| self.0.get(*path) != other.0.get(*path));
+    pub fn owner(&self, path: &str) -> &str {
+        &self.0[path].owner
+    }
+
+    /// The same everywhere, but for the contents of files whose paths begin with one of `except`.
+    #[track_caller]
+    pub fn assert_same(&self, other: &Self, except: &[&str]) {
+        let same = |path: &String| match (self.0.get(path), other.0.get(path)) {
+            (Some(one), Some(two)) if except.iter().any(|start| path.starts_with(start)) => {
+                (&one.owner, &one.rest) == (&two.owner, &two.rest)
+            }
+            (one, two) => one == two,
+        };
+        let paths: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
+        let differing = paths.into_iter().filter(|path| !same(path));
         let differences =
-            paths.map(|path| format!("{path}: {:?}, {:?}", self.0.get(path), other.0.get(path)));
+            differing.map(|path| format!("{path}: {:?} and {:?}", self.0.get(path), other.0.get(path)));
         assert_eq!(differences.collect::<Vec<_>>(), Vec::<String>::new());
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::kill::{age_layers, assert_cache_is_whole, now};
 use crate::disk::Root;
 use crate::processes::Live;
-use crate::tree::Tree;
+use crate::tree::{OF_THE_DISK, Tree};
 use crate::world::{World, fresh, names, unique};
 
 /// The lock of a cache, as `cache prune` holds it.
@@ -53,7 +53,7 @@ fn builds_at_the_same_time_do_not_disturb_each_other() {
         }
     }
     let tree = |output: &str| Tree::of(&world.path(&format!("{output}/{output}.vhd")));
-    tree("one").assert_same(&tree("same"));
+    tree("one").assert_same(&tree("same"), &OF_THE_DISK);
     world.steps(&marking(&marks[0]));
     let built = world.build("", 0);
     assert_eq!(built.states(), ["cached", "cached"], "what they left is good for the next: {built}");

@@ -1,11 +1,11 @@
 //! A build from start to end: sources, base, customizers, disk, validators, results.
 
 mod customization;
+mod image;
 mod validation;
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,17 @@ use crate::base::{self, Base, Distribution};
 use crate::boot_arguments;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
+use crate::checkpoint::{Checkpoint, reached};
 use crate::customize::{Customizing, Freshness, Stack};
 use crate::digest::{KeyBuilder, sha256};
 use crate::disk;
-use crate::distribute;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
+use crate::lock;
 use crate::log::PackerLog;
-use crate::manifest::{BaseNote, LastRunStatus, Manifest, Output, Seal};
+use crate::manifest::{BaseNote, LastRunStatus, Manifest};
 use crate::network::{self, BuildOnly};
 use crate::output;
 use crate::packages;
@@ -50,7 +51,9 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let started = Instant::now();
     let (distribution, mut warnings) = base::lookup(&request.template.source)?;
     let _lock = output::take(&request.output, &request.name)?;
-    let cache = Cache::open(&request.cache)?;
+    reached(Checkpoint::OutputTaken);
+    let mut waits = lock::patience("the cache is being pruned", observer, cancel);
+    let cache = Cache::open(&request.cache, &mut waits)?;
     let mut work = cache.work()?;
     let Choice { id_map, fallback } = IdMap::choose(&[cache.root(), &request.output])?;
     warnings.extend(fallback.map(|why| {
@@ -58,6 +61,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     }));
     let log_path = request.output.join("customization.log");
     let log = RefCell::new(PackerLog::create(&log_path, &uuid::Uuid::new_v4().to_string())?);
+    reached(Checkpoint::LogBegun);
     let timeline = Timeline::new(started);
     let own_connections = RefCell::new(Vec::new());
     let earlier_connections = RefCell::new(Vec::new());
@@ -88,8 +92,13 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let made = session.run(&context, distribution);
     // A terminal's Ctrl-C also ends the programs that run: that they failed is not what happened.
     let made = made.map_err(|error| cancel.check().err().unwrap_or(error));
+    let kept = *session.keep_work.borrow();
+    if !kept {
+        // Part of the build's time; what cannot be removed now is removed by the next run.
+        let _ = context.timeline.part("clearing up", || work.clear());
+    }
     let ended = session.close(&context, &made);
-    if session.keep_work.into_inner() {
+    if kept {
         work.keep()?;
     }
     if let (Err(_), Err(unwritten)) = (&made, &ended) {
@@ -315,7 +324,8 @@ impl Build<'_> {
         path: &Path,
     ) -> Result<(Finished, Option<BuildError>)> {
         self.enter(context, Phase::Generalise);
-        let fresh = self.request.output.join(output::unfinished(&self.request.name));
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let fresh = self.request.output.join(output::unfinished(&file));
         let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
         self.enter(context, Phase::Disk);
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
@@ -343,72 +353,13 @@ impl Build<'_> {
         manifest.stages = stages;
         drop(manifest);
         self.enter(context, Phase::Distribute);
+        reached(Checkpoint::Validated);
+        // What the manifest says is about the image that goes, never about the one that comes.
+        Manifest::withdraw(&self.request.output)?;
+        reached(Checkpoint::ManifestWithdrawn);
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
+        reached(Checkpoint::ImagePlaced);
         Ok((finished, failure))
-    }
-
-    fn image_key(&self, stack: &Stack, validators: &[Task]) -> String {
-        let mut key = KeyBuilder::new("image")
-            .part("stack", stack.identity.as_bytes())
-            .part("name", self.request.name.as_bytes())
-            .part("template", self.manifest.borrow().template_sha256.as_bytes());
-        for task in validators {
-            key = key.part("validator", task.content().as_bytes());
-        }
-        key.finish()
-    }
-
-    /// The image of the previous build, when nothing that makes it has changed and nobody touched the file.
-    fn unchanged(&self, path: &Path, key: &str) -> Result<Option<Made>> {
-        let Some(previous) = &self.previous else { return Ok(None) };
-        let Some(seal) = previous.seal.as_ref().filter(|seal| seal.key == key) else { return Ok(None) };
-        if self.request.options.no_cache || !Seal::of(path, key).is_ok_and(|now| now == *seal) {
-            return Ok(None);
-        }
-        let allocated_bytes = fs::metadata(path).map_err(BuildError::io("look at", path))?.blocks() * 512;
-        let mut manifest = self.manifest.borrow_mut();
-        manifest.image.clone_from(&previous.image);
-        manifest.content_sha256.clone_from(&previous.content_sha256);
-        manifest.sha256.clone_from(&previous.sha256);
-        manifest.bytes = previous.bytes;
-        manifest.outputs.clone_from(&previous.outputs);
-        manifest.stages.clone_from(&previous.stages);
-        manifest.seal.clone_from(&previous.seal);
-        if self.request.options.sha256 && manifest.sha256.is_none() {
-            manifest.sha256 = Some(disk::full_sha256(path).map_err(|error| disk_error(&error))?);
-        }
-        Ok(Some(Made { image: Some(path.to_path_buf()), allocated_bytes, unchanged: true }))
-    }
-
-    fn note_image(
-        &self,
-        context: &Context<'_>,
-        file: &str,
-        path: &Path,
-        finished: &Finished,
-        key: &str,
-    ) -> Result<()> {
-        let output = &self.request.output;
-        crate::manifest::replace(&output.join("sbom.cdx.json"), finished.sbom.as_bytes())?;
-        let mut manifest = self.manifest.borrow_mut();
-        manifest.outputs.extend(distribute::place(&self.request.template, &self.request.name, file, output)?);
-        for (type_name, file) in
-            [("sbom", "sbom.cdx.json"), ("log", "customization.log"), ("egress", "egress.json")]
-        {
-            manifest.outputs.push(Output {
-                run_output_name: None,
-                type_name: type_name.into(),
-                file: file.into(),
-            });
-        }
-        manifest.image = Some(file.to_owned());
-        manifest.content_sha256 = Some(finished.content_sha256.clone());
-        manifest.bytes = Some(finished.bytes);
-        if self.request.options.sha256 {
-            manifest.sha256 = Some(disk::full_sha256(path).map_err(|error| disk_error(&error))?);
-        }
-        manifest.seal = Some(Seal::of(path, key).map_err(BuildError::io("look at", path))?);
-        context.log.borrow_mut().say("Builds finished but no artifacts were created.")
     }
 
     /// Writes what is written however a build ends: log, egress record, manifest.
@@ -423,6 +374,7 @@ impl Build<'_> {
         let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
         text.push(b'\n');
         crate::manifest::replace(&self.request.output.join("egress.json"), &text)?;
+        reached(Checkpoint::EgressWritten);
         let mut manifest = self.manifest.borrow_mut();
         manifest.last_run_status.end_time = jiff::Timestamp::now().to_string();
         manifest.last_run_status.run_state = match made {
@@ -439,7 +391,9 @@ impl Build<'_> {
             log.error("Some builds didn't complete successfully and had errors:")?;
         }
         manifest.write(&self.request.output)?;
+        reached(Checkpoint::ManifestReplaced);
         context.log.borrow_mut().finish()?;
+        reached(Checkpoint::LogClosed);
         Ok(record.connections)
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! <cache>/lock             held shared by builds, alone by `cache prune`
+//!         base-<suite>.lock  held by the build that makes a base
 //!         bases/<id>/      root/, lists/ (apt's package lists) and base.json
 //!         layers/<name>/   diff/ and layer.json; an overlay's upper folder, renamed, never changed again
 //!         packages/<base>/ .deb files whose digests stand in a signed index
 //!         work/<id>/       scratch of one build; its `lock` is free once that build is gone
 //! ```
 //!
-//! Everything enters by one rename, so what is there is whole. A layer that is made again stands beside the older
-//! one, which another build may have mounted; only `cache prune`, when no build runs, removes layers.
+//! Everything enters by one rename and leaves by one, so what is there is whole. A layer that is made again stands
+//! beside the older one, which another build may have mounted; only `cache prune`, when no build runs, removes layers.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -19,8 +20,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use egress_gateway::Connection;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{Checkpoint, reached};
 use crate::error::{BuildError, Result};
 use crate::remove::remove_tree;
+use crate::{lock, packages};
+
+mod prune;
+
+pub use prune::Entry;
 
 /// A place for what builds share.
 #[derive(Debug)]
@@ -31,17 +38,6 @@ pub struct Cache {
 
 /// The mark of a working folder that outlives its build.
 const KEEP_MARK: &str = "keep.json";
-/// What `cache list` calls such a folder.
-const KEPT: &str = "kept";
-
-/// Kind of an entry, the folder that holds such entries, and the note in each of them.
-const KINDS: [(&str, &str, &str); 4] = [
-    ("base", "bases", "base.json"),
-    ("layer", "layers", "layer.json"),
-    ("packages", "packages", ""),
-    (KEPT, "work", KEEP_MARK),
-];
-
 /// What is known about a layer; written once, beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LayerRecord {
@@ -82,21 +78,6 @@ fn layer_name_start(key: &str) -> String {
     format!("{}-", key.get(..16).unwrap_or(key))
 }
 
-/// One row of `cache list`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Entry {
-    /// `base`, `layer`, `packages`, or `kept` for what a failed step left (`errorHandling` abort).
-    pub kind: &'static str,
-    /// Its folder's name.
-    pub key: String,
-    /// What it is.
-    pub name: String,
-    /// Age in seconds.
-    pub age_seconds: u64,
-    /// Bytes it takes on disk.
-    pub bytes: u64,
-}
-
 impl Cache {
     /// `$AKS_JUMPBOX_CACHE`, else `aks-jumpbox` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub fn default_path() -> PathBuf {
@@ -108,36 +89,42 @@ impl Cache {
         base.join("aks-jumpbox")
     }
 
-    /// Opens the cache for a build, making it when it is missing, and removes what killed builds left.
+    /// Opens the cache for a build, making it when it is missing, and removes what killed builds left. While it is
+    /// being pruned, `waits` is asked now and then, whose error ends the wait.
     ///
     /// # Errors
-    /// When the folder cannot be made or is being pruned.
-    pub fn open(root: &Path) -> Result<Self> {
-        let cache = Self::locked(root, File::try_lock_shared)?;
-        cache.remove_abandoned()?;
+    /// That of `waits`, or when the folder cannot be made.
+    pub fn open(root: &Path, waits: &mut dyn FnMut() -> Result<()>) -> Result<Self> {
+        let cache = Self::locked(root, File::try_lock_shared, waits)?;
+        // A process that was killed in this moment may still write; what cannot be removed now is removed later.
+        let _ = cache.remove_abandoned();
         Ok(cache)
     }
 
-    fn locked(root: &Path, lock: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<Self> {
+    fn locked(
+        root: &Path,
+        lock: fn(&File) -> std::result::Result<(), TryLockError>,
+        waits: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
         for name in ["bases", "layers", "packages", "work"] {
             let folder = root.join(name);
             fs::create_dir_all(&folder).map_err(BuildError::io("make the cache folder", &folder))?;
         }
         let path = root.join("lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(BuildError::io("open", &path))?;
-        match lock(&file) {
-            Ok(()) => Ok(Self { root: root.to_path_buf(), _lock: file }),
-            Err(TryLockError::WouldBlock) => Err(BuildError::Host {
-                message: format!("the cache {} is in use", root.display()),
-                hint: Some("wait for the other build or `cache prune` to end".to_owned()),
-            }),
-            Err(TryLockError::Error(error)) => Err(BuildError::io("lock", &path)(error)),
-        }
+        let file = lock_file(&path)?;
+        lock::take(&file, &path, lock, waits)?;
+        Ok(Self { root: root.to_path_buf(), _lock: file })
+    }
+
+    /// The right to make a base for a suite, which one build at a time has, until the returned file is closed.
+    ///
+    /// # Errors
+    /// That of `waits`, which is asked while another build has it.
+    pub fn making_base(&self, suite: &str, waits: &mut dyn FnMut() -> Result<()>) -> Result<File> {
+        let path = self.root.join(format!("base-{suite}.lock"));
+        let file = lock_file(&path)?;
+        lock::take(&file, &path, File::try_lock, waits)?;
+        Ok(file)
     }
 
     /// Where it is.
@@ -169,6 +156,7 @@ impl Cache {
         fs::rename(upper, &diff).map_err(BuildError::io("seal", upper))?;
         let text = serde_json::to_vec(record).unwrap_or_default();
         write_synced(&staging.join("layer.json"), &text)?;
+        reached(Checkpoint::LayerStaged);
         let target = self.root.join("layers").join(record.folder_name());
         match fs::rename(&staging, &target) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && record.instance == record.key => {
@@ -184,68 +172,41 @@ impl Cache {
     /// When it cannot be made.
     pub fn work(&self) -> Result<Work> {
         let path = self.root.join("work").join(uuid::Uuid::new_v4().to_string());
+        let _begun = self.judging()?;
         fs::create_dir(&path).map_err(BuildError::io("make", &path))?;
+        reached(Checkpoint::WorkFolderMade);
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(BuildError::io("make", &lock_path))?;
         lock.lock().map_err(BuildError::io("lock", &lock_path))?;
         Ok(Work { path, keep: false, _lock: lock })
     }
 
+    /// Held while a working folder is begun and while all are judged: one without its lock then is abandoned.
+    fn judging(&self) -> Result<File> {
+        let path = self.root.join("work");
+        let folder = File::open(&path).map_err(BuildError::io("open", &path))?;
+        folder.lock().map_err(BuildError::io("lock", &path))?;
+        Ok(folder)
+    }
+
     fn remove_abandoned(&self) -> Result<()> {
+        let stores = self.root.join("packages");
+        packages::remove_unfinished(&stores).map_err(BuildError::io("clear", &stores))?;
+        // Each is locked while it is removed, so that two do not remove the same.
+        self.abandoned()?.into_iter().try_for_each(|(path, _lock)| remove_tree(&path))
+    }
+
+    /// Working folders of builds that are gone, with their locks, where they have one.
+    fn abandoned(&self) -> Result<Vec<(PathBuf, Option<File>)>> {
+        let _judged = self.judging()?;
         let folder = self.root.join("work");
-        for entry in fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?.flatten() {
-            let path = entry.path();
-            // Without a lock file a build has only just begun, or was killed in that instant: judge by age.
-            let free = match File::open(path.join("lock")) {
-                Ok(lock) => lock.try_lock().is_ok(),
-                Err(_) => age_of(&path) > 60,
-            };
-            if free && !path.join(KEEP_MARK).exists() {
-                remove_tree(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Everything in it.
-    ///
-    /// # Errors
-    /// When a folder cannot be read.
-    pub fn list(&self) -> Result<Vec<Entry>> {
-        let mut rows = Vec::new();
-        for (kind, folder, note) in KINDS {
-            let folder = self.root.join(folder);
-            for entry in fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?.flatten() {
-                let path = entry.path();
-                // Without its mark, a working folder belongs to a build that runs.
-                if !path.is_dir() || (kind == KEPT && !path.join(note).exists()) {
-                    continue;
-                }
-                let key = entry.file_name().to_string_lossy().into_owned();
-                let (name, created) = describe(&path.join(note)).unwrap_or((key.clone(), None));
-                let age_seconds = created.map_or_else(|| age_of(&path), |then| now().saturating_sub(then));
-                rows.push(Entry { kind, key, name, age_seconds, bytes: tree_bytes(&path) });
-            }
-        }
-        rows.sort_by(|a, b| (a.kind, a.age_seconds).cmp(&(b.kind, b.age_seconds)));
-        Ok(rows)
-    }
-
-    /// Removes what is older than `older_than` seconds and returns how many bytes that freed.
-    ///
-    /// # Errors
-    /// When a build uses the cache, or something cannot be removed.
-    pub fn prune(root: &Path, older_than: u64) -> Result<u64> {
-        let cache = Self::locked(root, File::try_lock)?;
-        cache.remove_abandoned()?;
-        let mut freed = 0;
-        for entry in cache.list()?.into_iter().filter(|entry| entry.age_seconds >= older_than) {
-            for (_, folder, _) in KINDS.into_iter().filter(|(kind, ..)| *kind == entry.kind) {
-                remove_tree(&root.join(folder).join(&entry.key))?;
-            }
-            freed += entry.bytes;
-        }
-        Ok(freed)
+        let entries = fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?.flatten();
+        let free =
+            entries.map(|entry| entry.path()).filter_map(|path| match File::open(path.join("lock")).ok() {
+                Some(lock) => lock.try_lock().is_ok().then_some((path, Some(lock))),
+                None => Some((path, None)),
+            });
+        Ok(free.filter(|(path, _)| !path.join(KEEP_MARK).exists()).collect())
     }
 }
 
@@ -286,6 +247,20 @@ impl Work {
         Ok(folder)
     }
 
+    /// Removes what is in the folder, which then is quickly dropped.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.path).map_err(BuildError::io("read", &self.path))?.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        reached(Checkpoint::WorkCleared);
+        Ok(())
+    }
+
     /// Leaves the folder behind (`errorHandling` abort); `cache prune` removes it.
     ///
     /// # Errors
@@ -307,39 +282,14 @@ impl Drop for Work {
     }
 }
 
+fn lock_file(path: &Path) -> Result<File> {
+    let open = File::options().create(true).truncate(false).write(true).open(path);
+    open.map_err(BuildError::io("open", path))
+}
+
 /// Seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn age_of(path: &Path) -> u64 {
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    modified.and_then(|then| then.elapsed().ok()).map_or(0, |age| age.as_secs())
-}
-
-fn describe(note: &Path) -> Option<(String, Option<u64>)> {
-    #[derive(Deserialize)]
-    struct Note {
-        name: String,
-        created: u64,
-    }
-    let note: Note = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
-    Some((note.name, Some(note.created)))
-}
-
-fn tree_bytes(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
-    let own = meta.blocks() * 512;
-    if !meta.is_dir() {
-        return own;
-    }
-    own + fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| tree_bytes(&entry.path()))
-        .sum::<u64>()
 }
 
 /// Writes a file and waits until it is on the disk.
@@ -384,7 +334,7 @@ mod tests {
     #[test]
     fn a_layer_is_whole_or_absent_and_found_again() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = Cache::open(folder.path()).expect("opens");
+        let cache = Cache::open(folder.path(), &mut || Ok(())).expect("opens");
         assert!(cache.layer("k").is_none());
         seal(&cache, &record("k", "i", now()), "x");
         let found = cache.layer("k").expect("layer");
@@ -396,7 +346,7 @@ mod tests {
     #[test]
     fn a_layer_made_again_is_the_one_that_counts_and_the_older_one_stays_for_who_has_it_mounted() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = Cache::open(folder.path()).expect("opens");
+        let cache = Cache::open(folder.path(), &mut || Ok(())).expect("opens");
         let (older, newer) = (record("k", "z", 100), record("k", "a", 200));
         seal(&cache, &older, "older");
         seal(&cache, &newer, "newer");
@@ -408,7 +358,7 @@ mod tests {
     #[test]
     fn a_layer_that_is_the_same_whenever_it_is_made_is_kept_once() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = Cache::open(folder.path()).expect("opens");
+        let cache = Cache::open(folder.path(), &mut || Ok(())).expect("opens");
         let same = record("k", "k", 100);
         seal(&cache, &same, "first");
         seal(&cache, &same, "second");
@@ -418,12 +368,12 @@ mod tests {
     #[test]
     fn work_of_a_dead_build_is_removed_and_of_a_live_one_kept() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = Cache::open(folder.path()).expect("opens");
+        let cache = Cache::open(folder.path(), &mut || Ok(())).expect("opens");
         let dead = folder.path().join("work/dead");
         fs::create_dir(&dead).expect("make");
         fs::write(dead.join("lock"), "").expect("lock file");
         let live = cache.work().expect("work");
-        Cache::open(folder.path()).expect("opens again");
+        Cache::open(folder.path(), &mut || Ok(())).expect("opens again");
         assert!(!dead.exists());
         assert!(live.path().exists());
         let path = live.path().to_path_buf();
@@ -434,7 +384,7 @@ mod tests {
     #[test]
     fn prune_waits_for_no_build_and_frees_what_is_old() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = Cache::open(folder.path()).expect("opens");
+        let cache = Cache::open(folder.path(), &mut || Ok(())).expect("opens");
         assert!(Cache::prune(folder.path(), 0).is_err(), "a build holds the cache");
         fs::create_dir_all(folder.path().join("layers/k/diff")).expect("make");
         drop(cache);

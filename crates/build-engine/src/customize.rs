@@ -8,6 +8,7 @@ use egress_gateway::Connection;
 
 use crate::base::{self, Base, MAX_AGE};
 use crate::cache::{Cache, LayerRecord, now};
+use crate::checkpoint::{Checkpoint, reached};
 use crate::digest::KeyBuilder;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Phase, StepState};
@@ -70,6 +71,7 @@ impl Stack {
                 connections: Vec::new(),
             };
             context.cache.seal_layer(&scratch.join("upper"), &record, context.work)?;
+            reached(Checkpoint::UserLayerSealed);
             record
         };
         stack.push(&layer);
@@ -180,6 +182,7 @@ impl Customizing<'_> {
                 (context.observer)(&step.event(StepState::Started, None, Some(why), None));
                 let scratch = context.work.overlay("step")?;
                 *scratch_out.borrow_mut() = Some(scratch.clone());
+                reached(Checkpoint::StepBegun);
                 let name = format!("step {}: {}", task.index, task.name);
                 context.timeline.part(name, || self.execute(context, stack, &step, &scratch))
             }
@@ -240,9 +243,11 @@ impl Customizing<'_> {
             self.tell_end(context, step, Some(error), started.elapsed().as_secs_f64());
         })?;
         logged?;
+        reached(Checkpoint::StepRan);
         context
             .timeline
             .part("packages", || self.share_packages(context, stack, scratch, &outcome.added_packages))?;
+        reached(Checkpoint::PackagesAdmitted);
         let record = LayerRecord {
             key: step.key.clone(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -256,6 +261,7 @@ impl Customizing<'_> {
         context
             .timeline
             .part("seal", || context.cache.seal_layer(&scratch.join("upper"), &record, context.work))?;
+        reached(Checkpoint::LayerSealed);
         self.tell_end(context, step, None, outcome.seconds);
         stack.push(&record);
         Ok(())

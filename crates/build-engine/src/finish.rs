@@ -7,6 +7,7 @@ use std::time::Instant;
 use sandbox::{Job, JobContext};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{Checkpoint, reached};
 use crate::disk::{self, DiskError, DiskIds, DiskSpec};
 use crate::error::{BuildError, Result, full_text};
 use crate::generalise;
@@ -65,6 +66,7 @@ pub fn run(
 ) -> Result<(Finished, Vec<Stage>)> {
     let input = serde_json::to_string(order).unwrap_or_default();
     let folder = order.vhd.parent().unwrap_or(Path::new("/"));
+    reached(Checkpoint::FinishBegun);
     let output = context.run_job(&JOB, &input, Some(context.overlay(lowers, scratch)), &[folder])?;
     let Report { stages, result } = serde_json::from_str(&output)
         .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
@@ -128,15 +130,18 @@ fn finish(
     let plan = if order.deprovisioned { generalise::plan_own } else { generalise::plan };
     let generalised = generalise::apply(&rooted, &plan(&rooted, &users)?)?;
     let identities_left = generalise::identities_left(&rooted)?.into_iter().map(str::to_owned).collect();
+    reached(Checkpoint::Generalised);
     clock.next("sbom");
     let ids = DiskIds::random();
     disk::install_boot_files(&rooted, &ids, &order.kernel_arguments)?;
     let sbom = sbom::cyclonedx(&rooted)?;
     let spec = DiskSpec { size_gib: order.size_gib, ids };
     let disk = disk::write(&spec, root, &order.vhd, &mut |stage| clock.next(&stage.to_string()))?;
+    reached(Checkpoint::DiskWritten);
     if order.compare {
         clock.next("comparison");
         disk::compare(&order.vhd, root)?;
+        reached(Checkpoint::DiskCompared);
     }
     Ok(Finished {
         content_sha256: disk.content_sha256,

@@ -7,9 +7,11 @@ use recipe::SmokeTest;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::write_synced;
-use crate::error::Result;
+use crate::checkpoint::{Checkpoint, reached};
+use crate::error::{BuildError, Result};
 use crate::event::{RunState, RunSubState};
 use crate::isolation::Isolation;
+use crate::output::unfinished;
 use crate::timeline::Part;
 
 /// Name of the file.
@@ -199,6 +201,20 @@ impl Manifest {
         serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()
     }
 
+    /// Removes it from a folder, because what it says is about to be wrong.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub fn withdraw(folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(BuildError::io("remove", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes it into a folder, whole or not at all.
     ///
     /// # Errors
@@ -212,12 +228,12 @@ impl Manifest {
 
 /// Replaces a file by a whole new one.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    let written = write_synced(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, path).map_err(crate::error::BuildError::io("replace", path)));
+    let unfinished = path.with_file_name(unfinished(&path.file_name().unwrap_or_default().to_string_lossy()));
+    let written = write_synced(&unfinished, bytes).and_then(|()| {
+        reached(Checkpoint::ReportStaged);
+        fs::rename(&unfinished, path).map_err(BuildError::io("replace", path))
+    });
     written.inspect_err(|_| {
-        let _ = fs::remove_file(&partial);
+        let _ = fs::remove_file(&unfinished);
     })
 }

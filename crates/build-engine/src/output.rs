@@ -28,18 +28,20 @@ pub fn take(folder: &Path, name: &str) -> Result<File> {
     Ok(lock)
 }
 
-/// File name of the disk until it is finished and validated; what is made on the way to it starts with the same.
-pub fn unfinished(name: &str) -> String {
-    format!(".{name}.vhd.new")
+/// Name of a file until it is finished, and for a disk validated; what is made on the way to it starts with the same.
+pub fn unfinished(file: &str) -> String {
+    format!(".{file}.new")
 }
 
-/// Removes what was not finished of the image `name`.
+/// Removes what was not finished of the image `name` and of the reports beside it.
 ///
 /// # Errors
 /// When something cannot be removed.
 pub fn remove_unfinished(folder: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(BuildError::io("read", folder))?.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(&unfinished(name)) {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let is_report = file.starts_with('.') && file.ends_with(".json.new");
+        if !is_report && !file.starts_with(&unfinished(&format!("{name}.vhd"))) {
             continue;
         }
         let path = entry.path();

@@ -14,6 +14,7 @@ use sandbox::{Job, JobContext};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Base;
+use crate::checkpoint::{Checkpoint, reached};
 use crate::digest::sha256_of;
 use crate::error::{BuildError, Result};
 use crate::run::Context;
@@ -21,6 +22,9 @@ use crate::tools::{self, Tool};
 
 /// The function that checks and admits.
 pub const JOB: Job = Job { name: "admit-packages", run: inside };
+
+/// How names of copies begin that are not yet admitted.
+const UNFINISHED: &str = ".new-";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Input {
@@ -38,6 +42,23 @@ pub fn store(context: &Context<'_>, base: &Base) -> Result<PathBuf> {
     let folder = context.cache.root().join("packages").join(&base.record.suite);
     fs::create_dir_all(&folder).map_err(BuildError::io("make", &folder))?;
     Ok(folder)
+}
+
+/// Removes what killed builds had not yet admitted to the stores in `folder`. A copy whose maker lives is locked; should
+/// it go in the instant before that, a package more is downloaded next time.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    for store in fs::read_dir(folder)?.flatten() {
+        for entry in fs::read_dir(store.path())?.flatten() {
+            let unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+            if unfinished && File::open(entry.path())?.try_lock().is_ok() {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Admits what a step added, seen with the package indexes of `lowers`. Returns how many files were admitted.
@@ -105,12 +126,14 @@ fn admit_one(path: &Path, name: &str, signed: &Digests, store: &Path) -> std::io
     if !fs::symlink_metadata(path)?.is_file() || store.join(name).exists() {
         return Ok(false);
     }
-    let mut copy = tempfile::NamedTempFile::new_in(store)?;
+    let mut copy = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(store)?;
+    copy.as_file().lock()?;
     std::io::copy(&mut File::open(path)?, &mut copy)?;
     if !digests.contains(&sha256_of(File::open(copy.path())?)?) {
         return Ok(false);
     }
     fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o644))?;
+    reached(Checkpoint::PackageCopied);
     copy.persist(store.join(name))?;
     Ok(true)
 }
@@ -208,6 +231,39 @@ mod tests {
         let digests = release_digests(text);
         assert_eq!(digests.len(), 2);
         assert!(digests.contains("good") && digests.contains("fine"));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_copy_whose_maker_was_killed_is_removed_and_one_that_is_being_made_stays() {
+        use crate::checkpoint::tests::{killed_at, own_folder};
+        let admit = |folder: &Path| {
+            let signed = HashMap::from([("a_1_all.deb".to_owned(), HashSet::from([sha256(b"content")]))]);
+            let deb = folder.join("a_1_all.deb");
+            admit_one(&deb, "a_1_all.deb", &signed, &folder.join("stores/trixie")).expect("checks")
+        };
+        if let Some(folder) = own_folder() {
+            admit(&folder);
+        }
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let stores = folder.path().join("stores");
+        fs::create_dir_all(stores.join("trixie")).expect("made");
+        fs::write(folder.path().join("a_1_all.deb"), "content").expect("written");
+        let this =
+            "packages::tests::a_copy_whose_maker_was_killed_is_removed_and_one_that_is_being_made_stays";
+        killed_at(Checkpoint::PackageCopied, this, folder.path());
+        let names =
+            || fs::read_dir(stores.join("trixie")).expect("read").flatten().map(|entry| entry.file_name());
+        let left = names().next().expect("a copy");
+        assert!(left.to_string_lossy().starts_with(UNFINISHED), "not under the name that steps look for");
+        let maker = File::open(stores.join("trixie").join(left)).expect("opens");
+        maker.lock().expect("locks");
+        remove_unfinished(&stores).expect("clears");
+        assert_eq!(names().count(), 1, "its maker lives");
+        drop(maker);
+        remove_unfinished(&stores).expect("clears");
+        assert_eq!(names().count(), 0);
+        assert!(admit(folder.path()));
     }
 
     #[test]

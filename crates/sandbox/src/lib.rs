@@ -37,6 +37,10 @@ use std::os::fd::OwnedFd;
 /// First argument that tells our binary to become part of a sandbox.
 pub(crate) const ENTRY: &str = "__sandbox";
 
+/// Variable that is passed on to jobs in builds with debug assertions, and only there: where a test wants the program
+/// to be killed. No program inside a sandbox sees it.
+pub const KILL_AT: &str = "AKS_JUMPBOX_KILL_AT";
+
 /// Sockets that were created inside a sandbox's network namespace and handed out to the engine.
 ///
 /// The namespace has only a loopback interface, on which *every* IPv4 address is local (`AnyIP`), so nothing can

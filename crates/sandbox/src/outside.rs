@@ -1,5 +1,6 @@
 //! The engine's side: starts a sandbox, gives it its id map, receives its sockets, waits for its end.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -8,7 +9,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use crate::channel::{Report, receive, receive_descriptors, send, send_descriptors};
 use crate::id_map::{IdMap, namespace_of};
 use crate::spec::{Exit, Spec};
-use crate::{ENTRY, NetworkSockets, SandboxError, trees};
+use crate::{ENTRY, KILL_AT, NetworkSockets, SandboxError, trees};
 
 /// A sandbox that runs. Dropping it kills everything inside.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ fn start_again(part: &str, stream: fn() -> Stdio) -> Result<(Child, UnixStream),
         .args([ENTRY, part])
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(kill_at())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(stream())
         .stderr(stream())
@@ -48,6 +50,11 @@ fn start_again(part: &str, stream: fn() -> Stdio) -> Result<(Child, UnixStream),
     // Should it have ended already, its first report is missed just so.
     let _ = send(&mut ours, &std::process::id());
     Ok((child, ours))
+}
+
+/// Our own environment, which is empty but for what a test has set.
+fn kill_at() -> Option<(&'static str, OsString)> {
+    if cfg!(debug_assertions) { std::env::var_os(KILL_AT).map(|at| (KILL_AT, at)) } else { None }
 }
 
 /// A user namespace with a map, that lives as long as this does.

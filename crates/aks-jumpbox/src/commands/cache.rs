@@ -25,7 +25,10 @@ pub struct Arguments {
 enum Action {
     /// List bases, layers and package stores, with age and size
     List,
-    /// Remove what is old; nothing that a running build uses
+    /// Remove what is old, where no build runs
+    ///
+    /// While a build runs, which may use anything in the cache, nothing is removed and the exit code is 4. A build that
+    /// is started meanwhile waits. Stopped or killed midway, this leaves a cache to go on with.
     Prune {
         /// Remove what is at least this many days old; 0 removes everything
         #[arg(long, value_name = "DAYS", default_value_t = 0)]
@@ -51,7 +54,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn list(folder: &Path, context: &Context) -> Result<(), Failure> {
     // Looking must not make a cache where there is none.
-    let entries = if folder.is_dir() { Cache::open(folder)?.list()? } else { Vec::new() };
+    let entries = if folder.is_dir() { Cache::open(folder, &mut || Ok(()))?.list()? } else { Vec::new() };
     match context.output.format {
         Format::Json => output::json(&json!({"path": folder, "entries": entries})),
         Format::Text => output::print(&table(&entries, context)),

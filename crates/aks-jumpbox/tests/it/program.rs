@@ -96,3 +96,11 @@ impl std::fmt::Display for Answer {
         write!(formatter, "exit {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
     }
 }
+
+#[test]
+fn only_a_development_build_can_be_told_to_kill_itself() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_aks-jumpbox")).expect("read");
+    let variable = sandbox::KILL_AT.as_bytes();
+    let knows = program.windows(variable.len()).any(|bytes| bytes == variable);
+    assert_eq!(knows, cfg!(debug_assertions));
+}

@@ -1,11 +1,10 @@
 //! Looks into a finished disk with the file system's own tools, not with the code that wrote it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
 /// Where the root partition starts on Azure's Debian images, in bytes.
-const ROOT_OFFSET: u64 = 125 << 20;
+pub const ROOT_OFFSET: u64 = 125 << 20;
 
 /// The root file system of a disk image.
 pub struct Root(String);
@@ -40,44 +39,6 @@ impl Root {
         let mut names: Vec<_> = names.filter(|name| name != "." && name != "..").collect();
         names.sort();
         names
-    }
-
-    /// Mode in octal, owner and group of everything, by path.
-    pub fn owners(&self) -> BTreeMap<String, String> {
-        let mut all = BTreeMap::new();
-        let mut level = vec![("2".to_owned(), String::new())];
-        while !level.is_empty() {
-            let requests = tempfile::NamedTempFile::new().expect("made");
-            let text: String = level.iter().flat_map(|(inode, _)| ["ls -p <", inode, ">\n"]).collect();
-            std::fs::write(&requests, text).expect("written");
-            let output = run("debugfs", &["-f", &requests.path().to_string_lossy(), &self.0]);
-            let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-            // Each request is printed before its answer.
-            let answers = printed.split("debugfs: ls -p ").skip(1);
-            let mut next = Vec::new();
-            for ((_, folder), answer) in level.iter().zip(answers) {
-                for line in answer.lines() {
-                    let [_, inode, mode, uid, gid, name, ..] = line.split('/').collect::<Vec<_>>()[..] else {
-                        continue;
-                    };
-                    if name == "." || name == ".." {
-                        continue;
-                    }
-                    let path = format!("{folder}/{name}");
-                    if mode.starts_with("04") {
-                        next.push((inode.to_owned(), path.clone()));
-                    }
-                    all.insert(path, format!("{mode} {uid}:{gid}"));
-                }
-            }
-            level = next;
-        }
-        all
-    }
-
-    /// Copies the contents of everything into a folder; nobody's owners or modes.
-    pub fn copy_to(&self, folder: &Path) {
-        self.ask(&format!("rdump / {}", folder.display()));
     }
 
     /// An extended attribute as bytes in hexadecimal; empty when there is none.

@@ -7,5 +7,6 @@ mod disk;
 mod processes;
 mod rootless;
 mod terminal;
+mod tree;
 mod vm;
 mod world;

@@ -7,7 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, kill_process, kill_process_group, pidfd_open, set_child_subreaper,
+};
 use serde_json::Value;
 
 /// A build that runs.
@@ -31,28 +33,32 @@ impl Live {
 
     /// Waits for an event.
     pub fn until(&mut self, is_it: impl Fn(&Value) -> bool) {
+        let seen = self.seen_before(is_it);
+        assert_eq!(seen, None, "the build ended before that");
+    }
+
+    /// Waits for an event or the build's end, and says whether the event came.
+    pub fn finds(&mut self, is_it: impl Fn(&Value) -> bool) -> bool {
+        self.seen_before(is_it).is_none()
+    }
+
+    /// Everything else that came, should the event not come.
+    fn seen_before(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<String> {
         let mut seen = String::new();
         for text in self.lines.by_ref() {
             let text = text.expect("UTF-8");
             if is_it(&serde_json::from_str(&text).expect("one event a line")) {
-                return;
+                return None;
             }
             seen += &text;
             seen.push('\n');
         }
-        panic!("the build ended before that:\n{seen}");
+        Some(seen)
     }
 
     /// Every process that the program started, directly or not.
     pub fn below(&self) -> Family {
-        let mut family = vec![self.child.id()];
-        let all = parents();
-        let mut at = 0;
-        while let Some(&parent) = family.get(at) {
-            family.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-            at += 1;
-        }
-        Family(family[1..].iter().filter_map(|&pid| pidfd_open(raw(pid), PidfdFlags::empty()).ok()).collect())
+        Family::below(self.child.id())
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -81,7 +87,24 @@ impl Drop for Live {
 /// Processes, by handles that never come to mean others.
 pub struct Family(Vec<OwnedFd>);
 
+/// From now on, processes whose parent has ended become children of this one, and are found below it.
+pub fn adopt_orphans() {
+    set_child_subreaper(Some(getpid())).expect("adopted");
+}
+
 impl Family {
+    /// Every process that another one started, directly or not.
+    pub fn below(ancestor: u32) -> Self {
+        let mut family = vec![ancestor];
+        let all = parents();
+        let mut at = 0;
+        while let Some(&parent) = family.get(at) {
+            family.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+            at += 1;
+        }
+        Self(family[1..].iter().filter_map(|&pid| pidfd_open(raw(pid), PidfdFlags::empty()).ok()).collect())
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -17,9 +17,11 @@ pub use bootstrap::JOB;
 pub use catalogue::{Distribution, KNOWN, lookup};
 
 use crate::cache::{Cache, now, write_synced};
+use crate::checkpoint::{Checkpoint, reached};
 use crate::digest::{KeyBuilder, sha256};
 use crate::error::{BuildError, Result};
 use crate::event::Event;
+use crate::lock;
 use crate::run::Context;
 
 /// A base older than this is made anew; so is a layer whose step used the network. Seconds.
@@ -79,11 +81,10 @@ impl Base {
 /// # Errors
 /// When it has to be made and cannot be.
 pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool) -> Result<Base> {
-    let inputs = inputs_key(distribution);
+    let (inputs, begun) = (inputs_key(distribution), now());
     let cached = newest(context.cache, &inputs);
     if let Some(base) = cached.as_ref().filter(|base| !refresh && age(base) <= MAX_AGE) {
-        context.earlier_connections.borrow_mut().extend(base.record.connections.iter().cloned());
-        return Ok(base.clone());
+        return Ok(of_earlier(context, base.clone()));
     }
     let why = match &cached {
         None => "there is none in the cache".to_owned(),
@@ -92,6 +93,11 @@ pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool)
     };
     let text = format!("making the base {} from its archive: {why}", distribution.image());
     (context.observer)(&Event::Note { text });
+    let mut waits = lock::patience("another build makes a base", context.observer, context.cancel);
+    let _alone = context.cache.making_base(distribution.suite, &mut waits)?;
+    if let Some(base) = newest(context.cache, &inputs).filter(|base| base.record.created >= begun) {
+        return Ok(of_earlier(context, base));
+    }
     make(context, distribution, &inputs).map_err(|error| match error {
         BuildError::Sandbox(sandbox::SandboxError::Job(message)) => BuildError::Network {
             message: format!("failed to make the base {} ({why}): {message}", distribution.image()),
@@ -99,6 +105,12 @@ pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool)
         },
         other => other,
     })
+}
+
+/// What is reused was made with connections that are reported again.
+fn of_earlier(context: &Context<'_>, base: Base) -> Base {
+    context.earlier_connections.borrow_mut().extend(base.record.connections.iter().cloned());
+    base
 }
 
 /// Seconds since a base was made.
@@ -158,42 +170,105 @@ fn make(context: &Context<'_>, distribution: &Distribution, inputs: &str) -> Res
 /// A base with the same packages keeps its folder, because layers may be mounted over it; only its age and its
 /// package lists are new.
 fn place(cache: &Cache, staging: &Path, id: &str) -> Result<()> {
+    reached(Checkpoint::BaseStaged);
     let target = cache.root().join("bases").join(id);
     if !target.exists() {
-        return fs::rename(staging, &target).map_err(BuildError::io("place", &target));
+        fs::rename(staging, &target).map_err(BuildError::io("place", &target))?;
+        reached(Checkpoint::BaseAdmitted);
+        return Ok(());
     }
     // Only apt reads the lists, each at once or not at all, and fetches those that it misses.
     let (lists, older) = (target.join(LISTS), staging.join("older"));
     if lists.exists() {
         fs::rename(&lists, &older).map_err(BuildError::io("move", &lists))?;
     }
+    reached(Checkpoint::BaseListsMoved);
     fs::rename(staging.join(LISTS), &lists).map_err(BuildError::io("place", &lists))?;
-    fs::rename(staging.join("base.json"), target.join("base.json")).map_err(BuildError::io("place", &target))
+    fs::rename(staging.join("base.json"), target.join("base.json"))
+        .map_err(BuildError::io("place", &target))?;
+    reached(Checkpoint::BaseAdmitted);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A base as it stands in a working folder, every file with the same content.
+    fn stage(folder: &Path, content: &str) -> PathBuf {
+        let staging = folder.join(content);
+        for part in ["root", LISTS] {
+            fs::create_dir_all(staging.join(part)).expect("made");
+            fs::write(staging.join(part).join("file"), content).expect("written");
+        }
+        let record = BaseRecord {
+            id: "id".into(),
+            name: content.into(),
+            created: now(),
+            inputs: "inputs".into(),
+            suite: "trixie".into(),
+            archive_hosts: Vec::new(),
+            packages: 1,
+            seconds: 1.0,
+            connections: Vec::new(),
+        };
+        fs::write(staging.join("base.json"), serde_json::to_vec(&record).expect("JSON")).expect("written");
+        staging
+    }
+
+    fn open(folder: &Path) -> Cache {
+        Cache::open(folder, &mut || Ok(())).expect("opens")
+    }
+
+    /// Content of root and lists, and the record's name.
+    fn contents(base: &Base) -> [String; 3] {
+        let read = |path: PathBuf| fs::read_to_string(path).expect("read");
+        [read(base.root.join("file")), read(base.lists().join("file")), base.record.name.clone()]
+    }
+
     #[test]
     fn a_base_made_again_keeps_its_root_and_gets_the_newer_record_and_lists() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = Cache::open(folder.path()).expect("opens");
+        let cache = open(folder.path());
         for age in ["older", "newer"] {
-            let staging = folder.path().join(age);
-            for part in ["root", LISTS] {
-                fs::create_dir_all(staging.join(part)).expect("made");
-                fs::write(staging.join(part).join("file"), age).expect("written");
-            }
-            fs::write(staging.join("base.json"), age).expect("written");
-            place(&cache, &staging, "id").expect("places");
+            place(&cache, &stage(folder.path(), age), "id").expect("places");
         }
-        let content =
-            |file: &str| fs::read_to_string(folder.path().join("bases/id").join(file)).expect("read");
-        assert_eq!(
-            ["root/file", "lists/file", "base.json"].map(content),
-            ["older", "newer", "newer"],
-            "layers may be mounted over the root"
-        );
+        let base = newest(&cache, "inputs").expect("a base");
+        assert_eq!(contents(&base), ["older", "newer", "newer"], "layers may be mounted over the root");
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_kill_while_a_base_enters_the_cache_leaves_a_whole_one_or_none() {
+        use crate::checkpoint::tests::{killed_at, own_folder};
+        if let Some(folder) = own_folder() {
+            place(&open(&folder), &stage(&folder, "newer"), "id").expect("places");
+        }
+        let this = "base::tests::a_kill_while_a_base_enters_the_cache_leaves_a_whole_one_or_none";
+        // Whether there was one before, and what there is afterwards.
+        let cases: [(Checkpoint, bool, Option<[&str; 3]>); 5] = [
+            (Checkpoint::BaseStaged, false, None),
+            (Checkpoint::BaseAdmitted, false, Some(["newer"; 3])),
+            (Checkpoint::BaseStaged, true, Some(["older"; 3])),
+            // A base without lists does not count, and the next one takes its place.
+            (Checkpoint::BaseListsMoved, true, None),
+            (Checkpoint::BaseAdmitted, true, Some(["older", "newer", "newer"])),
+        ];
+        for (checkpoint, before, after) in cases {
+            let folder = tempfile::tempdir().expect("temporary folder");
+            let cache = open(folder.path());
+            if before {
+                place(&cache, &stage(folder.path(), "older"), "id").expect("places");
+            }
+            killed_at(checkpoint, this, folder.path());
+            let found = newest(&cache, "inputs").map(|base| contents(&base));
+            assert_eq!(
+                found.as_ref().map(|found| found.each_ref().map(String::as_str)),
+                after,
+                "{checkpoint:?}"
+            );
+            place(&cache, &stage(folder.path(), "next"), "id").expect("places");
+            assert_eq!(contents(&newest(&cache, "inputs").expect("a base"))[1..], ["next", "next"]);
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::gpt::SECTOR;
 use super::plan::{DiskSpec, Plan, TreeSize};
 use super::vhd::{FOOTER_BYTES, Footer};
 use super::{DiskError, inspect};
+use crate::checkpoint::{Checkpoint, reached};
 use crate::rooted::Rooted;
 use crate::tools::{self, Tool, ToolError};
 
@@ -76,9 +77,11 @@ pub fn write(
     progress(Stage::Frame);
     let mut writer = Writer::start(plan, &files, output)?;
     writer.stages.insert(0, (Stage::Measure, measured));
+    reached(Checkpoint::FrameWritten);
     progress(Stage::Root);
     let arguments = writer.mke2fs_arguments(root);
     writer.fill(|| tools::run(Tool::Mke2fs.command()?.args(arguments)).map(drop))?;
+    reached(Checkpoint::RootWritten);
     progress(Stage::Digest);
     writer.finish()
 }
@@ -163,6 +166,7 @@ impl Writer {
         let content_sha256 = digest?;
         self.stages.push((Stage::Digest, started.elapsed()));
         let meta = self.partial.file.metadata().map_err(DiskError::io("look at", path))?;
+        reached(Checkpoint::DigestTaken);
         self.partial.publish(&self.output)?;
         Ok(Disk {
             path: self.output,

@@ -12,7 +12,7 @@ use crate::world::{World, fresh, names};
 /// Steps that wait for ever, with children inside that would outlive a careless engine.
 const WAIT: &[&str] = &["setsid sleep 86400 &", "sudo setsid sleep 86400 &", "echo ready", "sleep 86400"];
 
-fn mounts_below(world: &World) -> Vec<String> {
+pub(super) fn mounts_below(world: &World) -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
     let cache = world.cache().to_string_lossy().into_owned();
     mounts.lines().filter(|line| line.contains(&cache)).map(str::to_owned).collect()

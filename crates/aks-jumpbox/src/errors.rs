@@ -12,6 +12,7 @@ use build_engine::egress::sentence;
 use build_engine::error::BuildError;
 use build_engine::event::{Connection, Event, Phase, RunState};
 use document::{Diagnostic, SourceText};
+use sandbox::SandboxError;
 use serde::Serialize;
 use serde_json::json;
 
@@ -148,7 +149,9 @@ impl From<BuildError> for Problem {
     fn from(error: BuildError) -> Self {
         let category = match &error {
             BuildError::Input { .. } => Category::Input,
-            BuildError::Step(_) | BuildError::Interrupted => Category::Build,
+            BuildError::Step(_) | BuildError::Interrupted | BuildError::Sandbox(SandboxError::Image(_)) => {
+                Category::Build
+            }
             BuildError::Host { .. }
             | BuildError::Io { .. }
             | BuildError::Tool(_)

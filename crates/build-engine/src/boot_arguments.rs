@@ -9,6 +9,7 @@ use crate::customize::Stack;
 use crate::error::{BuildError, Result};
 use crate::event::Stream;
 use crate::run::{Context, Ended};
+use crate::space::{SpaceGuard, USUAL_DISK};
 
 /// `grub-mkconfig` reads these files in this order, as shell.
 const READ: &str = "set -e; for file in /etc/default/grub /etc/default/grub.d/*.cfg; do \
@@ -33,16 +34,18 @@ pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
         uid: NOBODY,
         gid: NOBODY,
     });
-    let overlay = context.overlay(&stack.lowers, &context.work.overlay("boot-arguments")?);
+    let scratch = context.work.overlay("boot-arguments")?;
+    let overlay = context.overlay(&stack.lowers, &scratch);
+    let space = SpaceGuard::new(&[&scratch], USUAL_DISK);
     let spec = Spec { overlay: Some(overlay), ..Spec::new(context.id_map.clone(), entry) };
     let (mut arguments, mut complaint) = (String::new(), String::new());
-    let ended = context.drive(sandbox::spawn(&spec)?, |stream, line| match stream {
+    let ended = context.drive(sandbox::spawn(&spec)?, Some(space), |stream, line| match stream {
         Stream::Stdout => line.clone_into(&mut arguments),
         Stream::Stderr => line.clone_into(&mut complaint),
     })?;
     match ended {
         Ended::Exit(Exit::Code(0)) => checked(arguments),
-        Ended::TimedOut => Err(BuildError::host(crate::run::OUT_OF_TIME)),
+        Ended::Stopped(why) => Err(BuildError::host(why)),
         Ended::Exit(_) => Err(BuildError::Input {
             message: format!("/etc/default/grub, as the customizers left it, cannot be read: {complaint}"),
             hint: Some("it is a shell script that update-grub reads too".to_owned()),

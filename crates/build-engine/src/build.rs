@@ -25,6 +25,7 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
+use crate::limits;
 use crate::lock;
 use crate::log::PackerLog;
 use crate::manifest::{BaseNote, LastRunStatus, Manifest};
@@ -34,6 +35,7 @@ use crate::packages;
 use crate::read_ahead::ReadAhead;
 use crate::request::{BuildReport, BuildRequest};
 use crate::run::Context;
+use crate::space::USUAL_DISK;
 use crate::step::Machine;
 use crate::task::{DEPROVISIONING_SCRIPT, Fetch, Task};
 use crate::timeline::Timeline;
@@ -59,6 +61,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     warnings.extend(fallback.map(|why| {
         format!("root inside the build's sandbox is the owner of root's files outside, without root's powers: {why}")
     }));
+    warnings.extend(limits::missing(&id_map));
     let log_path = request.output.join("customization.log");
     let log = RefCell::new(PackerLog::create(&log_path, &uuid::Uuid::new_v4().to_string())?);
     reached(Checkpoint::LogBegun);
@@ -191,6 +194,7 @@ impl Build<'_> {
             policy: &policy,
             build_only: &build_only,
             packages: packages::store(context, &base)?,
+            disk_bytes: self.request.disk_gib().map_or(USUAL_DISK, |size| u64::from(size) << 30),
         };
         let environment = self.environment(&policy, &build_only);
         let read_ahead = ReadAhead::of(base.root.clone());
@@ -326,12 +330,11 @@ impl Build<'_> {
         self.enter(context, Phase::Generalise);
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let fresh = self.request.output.join(output::unfinished(&file));
-        let size_gib = Some(self.request.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0);
         self.enter(context, Phase::Disk);
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
         let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
         let order = Order {
-            size_gib,
+            size_gib: self.request.disk_gib(),
             vhd,
             compare: !validators.is_empty(),
             kernel_arguments: boot_arguments::read(context, stack)?,

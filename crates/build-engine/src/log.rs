@@ -90,7 +90,7 @@ pub fn printable(line: &str) -> String {
     let mut text: String = line
         .chars()
         .take(LINE_LIMIT)
-        .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     let left = line.chars().count().saturating_sub(LINE_LIMIT);
     if left > 0 {
@@ -100,9 +100,24 @@ pub fn printable(line: &str) -> String {
     text
 }
 
+/// Moves the cursor, starts a line or turns the reading direction, so that a line could pass for another.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && c != '\t')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_a_line_steers_a_terminal() {
+        let line = "a\tb\u{1b}]0;title\u{7}\r\u{9b}2J\u{202e}gpj.exe\u{2028}z\u{e9}";
+        assert_eq!(
+            printable(line),
+            "a\tb\u{fffd}]0;title\u{fffd}\u{fffd}\u{fffd}2J\u{fffd}gpj.exe\u{fffd}z\u{e9}"
+        );
+    }
 
     #[test]
     fn lines_have_the_shape_that_the_service_writes() {

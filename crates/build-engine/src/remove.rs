@@ -48,7 +48,11 @@ fn empty(path: &Path) -> rustix::io::Result<()> {
     let top = open(CWD, path)?;
     let mut folders = Vec::new();
     each(&top, |name, is_folder| {
-        if is_folder { folders.push(name.to_owned()) } else { unlinkat(&top, name, AtFlags::empty())? }
+        if is_folder {
+            folders.push(name.to_owned())
+        } else {
+            unlinkat(&top, name, AtFlags::empty())?
+        }
         Ok(())
     })?;
     // Names that are in no tree which a build has left.

@@ -36,6 +36,13 @@ pub struct BuildRequest {
     pub options: BuildOptions,
 }
 
+impl BuildRequest {
+    /// `osDiskSizeGB`, where the template states it.
+    pub(crate) fn disk_gib(&self) -> Option<u32> {
+        Some(self.template.vm_profile.os_disk_size_gb).filter(|&size| size > 0)
+    }
+}
+
 /// What differs from an ordinary build.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]

@@ -1,9 +1,8 @@
 //! Driving a sandbox: its output line by line, its time limit, its end; and what every part of a build shares.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use egress_gateway::{Connection, Gateway, Mode};
@@ -15,6 +14,8 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Stream};
 use crate::log::{PackerLog, printable};
 use crate::network::Outbound;
+use crate::output_lines::send_lines;
+use crate::space::SpaceGuard;
 use crate::timeline::Timeline;
 
 /// Said when the service would end a build for its length.
@@ -52,9 +53,12 @@ pub struct Context<'a> {
 pub enum Ended {
     /// By itself.
     Exit(Exit),
-    /// The build ran out of time and the sandbox was ended.
-    TimedOut,
+    /// The sandbox was ended, for this reason.
+    Stopped(String),
 }
+
+/// How often time and space are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Context<'_> {
     /// Runs a job of the engine's own with recorded, unrestricted network, and passes its output on.
@@ -65,12 +69,12 @@ impl Context<'_> {
         let mut running = sandbox::spawn(spec)?;
         let gateway = self.outbound.gateway(Mode::Learn, None)?;
         let session = attach(&gateway, step, &mut running)?;
-        let ended = self.drive(running, |stream, line| self.pass_on(step, stream, line));
+        let ended = self.drive(running, None, |stream, line| self.pass_on(step, stream, line));
         drop(session);
         self.own_connections.borrow_mut().extend(gateway.record().connections);
         match ended? {
             Ended::Exit(exit) => Ok(exit),
-            Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
+            Ended::Stopped(why) => Err(BuildError::host(why)),
         }
     }
 
@@ -81,35 +85,55 @@ impl Context<'_> {
         let _ = self.log.borrow_mut().output(stream, line);
     }
 
-    /// Follows a sandbox to its end.
+    /// Follows a sandbox to its end, and ends it when time or space runs out.
     ///
     /// # Errors
     /// When the sandbox fails or a stop was asked for.
-    pub fn drive(&self, mut running: Running, mut on_line: impl FnMut(Stream, &str)) -> Result<Ended> {
+    pub fn drive(
+        &self,
+        mut running: Running,
+        mut space: Option<SpaceGuard>,
+        mut on_line: impl FnMut(Stream, &str),
+    ) -> Result<Ended> {
         self.cancel.set_running(Some(running.killer()?));
         let (sender, lines) = sync_channel(1024);
-        read_lines(running.take_stdout(), Stream::Stdout, sender.clone());
-        read_lines(running.take_stderr(), Stream::Stderr, sender);
-        let mut timed_out = false;
+        send_lines(running.take_stdout(), Stream::Stdout, sender.clone());
+        send_lines(running.take_stderr(), Stream::Stderr, sender);
+        let mut stopped = None;
+        let mut next_look = Instant::now() + LOOK_EVERY.min(self.time_left());
         loop {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            match lines.recv_timeout(left.max(Duration::from_millis(1))) {
+            match lines.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
                 Ok((stream, line)) => on_line(stream, &line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if timed_out => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    timed_out = true;
-                    running.kill();
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
+            // Also between lines, or who prints without end could not be ended.
+            if Instant::now() < next_look {
+                continue;
+            }
+            if stopped.is_none() {
+                stopped = self.out_of_time().or_else(|| space.as_mut().and_then(SpaceGuard::check));
+            }
+            if stopped.is_some() {
+                running.kill();
+            }
+            next_look = Instant::now() + LOOK_EVERY;
         }
         let ended = running.wait();
         self.cancel.set_running(None);
         self.cancel.check()?;
-        match ended {
-            Err(SandboxError::Lost(_)) if timed_out => Ok(Ended::TimedOut),
-            other => Ok(Ended::Exit(other?)),
+        match (ended, stopped) {
+            (Err(SandboxError::Lost(_)), Some(why)) => Ok(Ended::Stopped(why)),
+            (other, _) => Ok(Ended::Exit(other?)),
         }
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn out_of_time(&self) -> Option<String> {
+        self.time_left().is_zero().then(|| OUT_OF_TIME.to_owned())
     }
 }
 
@@ -127,33 +151,6 @@ pub fn attach(
     session
         .map(Some)
         .map_err(|error| BuildError::host(format!("failed to serve the build's network: {error}")))
-}
-
-/// Sends lines, without their ends, until the pipe closes. What is not UTF-8 is replaced; a line longer than a
-/// mebibyte comes in parts.
-pub fn read_lines(
-    pipe: Option<impl Read + Send + 'static>,
-    stream: Stream,
-    sender: SyncSender<(Stream, String)>,
-) {
-    const LONGEST: u64 = 1 << 20;
-    let Some(pipe) = pipe else { return };
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(pipe);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            match (&mut reader).take(LONGEST).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end_matches(['\n', '\r']);
-            if sender.send((stream, text.to_owned())).is_err() {
-                return;
-            }
-        }
-    });
 }
 
 impl Context<'_> {
@@ -174,12 +171,12 @@ impl Context<'_> {
             folders: folders.iter().map(|folder| (*folder).to_path_buf()).collect(),
             ..self.job(job, input.to_owned())
         };
-        match self.drive(sandbox::spawn(&spec)?, |stream, line| self.pass_on(0, stream, line))? {
+        match self.drive(sandbox::spawn(&spec)?, None, |stream, line| self.pass_on(0, stream, line))? {
             Ended::Exit(Exit::Job(output)) => Ok(output),
             Ended::Exit(other) => {
                 Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))
             }
-            Ended::TimedOut => Err(BuildError::host(OUT_OF_TIME)),
+            Ended::Stopped(why) => Err(BuildError::host(why)),
         }
     }
 

@@ -10,8 +10,10 @@ use network_policy::NetworkPolicy;
 use sandbox::{Bind, Entry, Exit, Program, SandboxError, Spec, Upload};
 
 use crate::error::{BuildError, Result, StepFailure};
+use crate::limits;
 use crate::network::BuildOnly;
 use crate::run::{self, Context, Ended};
+use crate::space::SpaceGuard;
 use crate::task::{Action, Task};
 use crate::user;
 
@@ -26,6 +28,8 @@ pub struct Machine<'a> {
     pub build_only: &'a BuildOnly,
     /// The shared package store that steps may read.
     pub packages: PathBuf,
+    /// Bytes of the image's disk, which no step may write more than.
+    pub disk_bytes: u64,
 }
 
 /// What a task that succeeded leaves.
@@ -56,6 +60,7 @@ impl Machine<'_> {
         scratch: &Path,
     ) -> Result<Outcome> {
         let started = Instant::now();
+        let killed_before = limits::processes_killed();
         let added_packages = context.work.overlay("packages")?;
         let spec = self.spec(context, task, lowers, scratch, &added_packages)?;
         let mut last_lines = LastLines::default();
@@ -66,25 +71,31 @@ impl Machine<'_> {
         });
         let (running, session) = match spawned {
             // What an earlier step left is in the way: the template's fault, not this machine's.
-            Err(BuildError::Sandbox(SandboxError::Upload(why))) => {
-                let reason = format!("Upload failed: {why}");
+            Err(BuildError::Sandbox(error @ (SandboxError::Upload(_) | SandboxError::Image(_)))) => {
+                let reason = match error {
+                    SandboxError::Upload(why) => format!("Upload failed: {why}"),
+                    other => other.to_string(),
+                };
                 return Err(BuildError::Step(Box::new(self.failure(task, reason, last_lines, &[]))));
             }
             spawned => spawned?,
         };
+        let space = SpaceGuard::new(&[scratch, &added_packages], self.disk_bytes);
         let ended = context.timeline.part("run", || {
-            context.drive(running, |stream, line| {
+            context.drive(running, Some(space), |stream, line| {
                 last_lines.push(line);
                 context.pass_on(step, stream, line);
             })
         });
         drop(session);
         let reason = match ended? {
+            Ended::Exit(Exit::Code(0)) => left_behind(task, scratch),
             Ended::Exit(Exit::Code(code)) => exit_reason(code),
             Ended::Exit(Exit::Signal(signal)) => Some(format!("ended by signal {signal}")),
             Ended::Exit(Exit::Job(_)) => Some("ended unexpectedly".to_owned()),
-            Ended::TimedOut => Some(run::OUT_OF_TIME.to_owned()),
+            Ended::Stopped(why) => Some(why),
         };
+        let reason = reason.map(|reason| reason + &limits::since(killed_before));
         let connections = self.judge(task, step, reason, last_lines)?;
         Ok(Outcome {
             added_packages,
@@ -122,13 +133,18 @@ impl Machine<'_> {
         connections: &[Connection],
     ) -> StepFailure {
         let refused: Vec<_> = crate::egress::telling(connections).into_iter().cloned().collect();
+        let out_of_tasks = lines
+            .name_a_failed_fork()
+            .then(|| format!("a step has at most {} processes and threads at once", sandbox::MOST_TASKS));
         StepFailure {
             index: task.index,
             name: task.name.clone(),
             phase: task.phase,
             reason,
             last_lines: lines.0.into(),
-            hint: crate::egress::suggestions(self.policy, &refused).or_else(|| task.differences()),
+            hint: crate::egress::suggestions(self.policy, &refused)
+                .or(out_of_tasks)
+                .or_else(|| task.differences()),
             refused,
         }
     }
@@ -250,6 +266,14 @@ fn script_path(bytes: &[u8]) -> String {
     format!("/tmp/script_{number}.sh")
 }
 
+/// A script is removed by the shell that ran it: one that is still there was never run, whatever the exit code.
+fn left_behind(task: &Task, scratch: &Path) -> Option<String> {
+    let Action::Script { bytes } = &task.action else { return None };
+    let path = script_path(bytes);
+    let there = fs::symlink_metadata(scratch.join("upper").join(path.trim_start_matches('/'))).is_ok();
+    there.then(|| format!("{path} was not run: /bin/sh of the image is no shell"))
+}
+
 /// Packer's execute command, then its removal of the script, whose failure is an error of its own.
 fn script_command(path: &str) -> String {
     format!(
@@ -271,6 +295,12 @@ impl LastLines {
             self.0.pop_front();
         }
         self.0.push_back(crate::log::printable(line));
+    }
+
+    /// As the shells of a Debian image say it, and the C library.
+    fn name_a_failed_fork(&self) -> bool {
+        let words = ["Cannot fork", "Resource temporarily unavailable"];
+        self.0.iter().any(|line| words.iter().any(|word| line.contains(word)))
     }
 }
 

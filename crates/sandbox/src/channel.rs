@@ -23,6 +23,8 @@ pub enum Report {
     Started,
     /// Set-up failed.
     SetUpFailed(String),
+    /// What the image is made of stands in the way.
+    ImageUnfit(String),
     /// A file could not be written inside: what is inside stands in its way.
     UploadFailed(String),
     /// A job reported an error.

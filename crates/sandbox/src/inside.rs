@@ -14,8 +14,9 @@ use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::{Gid, Pid, Uid, setfsgid, setfsuid};
 
 use crate::channel::{Report, receive, send};
+use crate::mounts::{self, Trouble};
 use crate::spec::{Entry, Exit, Program, Spec, Upload};
-use crate::{confine, mounts};
+use crate::{confine, limits};
 
 /// One of our own functions that can run inside a sandbox.
 #[derive(Clone, Copy, Debug)]
@@ -37,19 +38,21 @@ pub struct JobContext {
 pub fn main(mut outer: UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> i32 {
     let report = match run(&mut outer, spec, trees, jobs) {
         Ok(report) => report,
-        Err(why) => Report::SetUpFailed(why),
+        Err(Trouble::Machine(why)) => Report::SetUpFailed(why),
+        Err(Trouble::Image(why)) => Report::ImageUnfit(why),
     };
     i32::from(send(&mut outer, &report).is_err())
 }
 
-fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> Result<Report, String> {
+fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> Result<Report, Trouble> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(text)?;
     // Only now may the outer process answer: had it died before, the next read would find the end of file.
     send(outer, &()).map_err(text)?;
     receive::<()>(outer).map_err(text)?;
     match &spec.entry {
         Entry::Job { name, input } => {
-            let job = jobs.iter().find(|job| job.name == name).ok_or(format!("no job is called {name}"))?;
+            let job =
+                jobs.iter().find(|job| job.name == name).ok_or_else(|| format!("no job is called {name}"))?;
             let root = mounts::enter_for_job(spec, trees)?;
             send(outer, &Report::Started).map_err(text)?;
             Ok(match (job.run)(&JobContext { root }, input) {
@@ -67,7 +70,7 @@ fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> 
             confine::this_process()?;
             let child = start(program, spec.interactive)?;
             send(outer, &Report::Started).map_err(text)?;
-            reap_until(child).map(Report::Exited)
+            Ok(reap_until(child).map(Report::Exited)?)
         }
     }
 }
@@ -104,12 +107,13 @@ fn open_as(uid: u32, gid: u32, options: &OpenOptions, path: &Path) -> std::io::R
     })
 }
 
-fn start(program: &Program, interactive: bool) -> Result<Pid, String> {
-    let (name, arguments) = program.argv.split_first().ok_or("no program to run")?;
+fn start(program: &Program, interactive: bool) -> Result<Pid, Trouble> {
+    let (name, arguments) = program.argv.split_first().ok_or_else(|| "no program to run".to_owned())?;
     let cwd = if program.cwd.is_dir() { program.cwd.as_path() } else { Path::new("/") };
     // The engine may have raised its own limit; a program gets what a fresh machine gives.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(text)?;
     setrlimit(Resource::RLIMIT_NOFILE, most.min(1024), most).map_err(text)?;
+    limits::tasks_of_each_user()?;
     let mut command = Command::new(name);
     command.args(arguments).env_clear().envs(program.env.iter().cloned()).current_dir(cwd);
     command.uid(program.uid).gid(program.gid).stdin(Stdio::null());
@@ -117,8 +121,9 @@ fn start(program: &Program, interactive: bool) -> Result<Pid, String> {
         let terminal = std::io::stderr().as_fd().try_clone_to_owned().map_err(text)?;
         command.stdin(Stdio::from(terminal));
     }
-    let child = command.spawn().map_err(|error| format!("failed to start {name}: {error}"))?;
-    i32::try_from(child.id()).map(Pid::from_raw).map_err(text)
+    let child =
+        command.spawn().map_err(|error| Trouble::Image(format!("failed to start {name}: {error}")))?;
+    Ok(i32::try_from(child.id()).map(Pid::from_raw).map_err(text)?)
 }
 
 /// Collects every process that ends until `child` does; the kernel ends the rest with pid 1.

@@ -7,21 +7,23 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::mounts::tmpfs;
+use crate::limits;
+use crate::mounts::{Trouble, tmpfs};
 
 type Result<T> = std::result::Result<T, String>;
 
 const NONE: Option<&str> = None;
 
 /// Mounts all of them below `root`.
-pub fn mount_below(root: &Path) -> Result<()> {
+pub fn mount_below(root: &Path) -> std::result::Result<(), Trouble> {
     for name in ["proc", "sys", "dev", "run"] {
-        mount_point(&root.join(name))?;
+        mount_point(&root.join(name)).map_err(Trouble::Image)?;
     }
     processes(&root.join("proc"))?;
+    limits::tasks_of_namespace(&root.join("proc"))?;
     objects(&root.join("sys"))?;
     devices(&root.join("dev"))?;
-    tmpfs(&root.join("run"), "mode=0755")
+    Ok(tmpfs(&root.join("run"), "mode=0755,size=10%,nr_inodes=200k")?)
 }
 
 /// A layer may have turned a mount point into a link; following it would mount over the host's view.
@@ -56,7 +58,7 @@ fn objects(target: &Path) -> Result<()> {
 /// The six harmless devices, terminals of our own, shared memory.
 fn devices(dev: &Path) -> Result<()> {
     let fail = |what: &str, error: &dyn std::fmt::Display| format!("failed to make /dev/{what}: {error}");
-    mount(Some("tmpfs"), dev, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))
+    mount(Some("tmpfs"), dev, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755,size=1m"))
         .map_err(|e| fail("", &e))?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
         let target = dev.join(name);
@@ -80,7 +82,7 @@ fn devices(dev: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     let options = Some("newinstance,ptmxmode=0666,mode=0620,gid=5");
     mount(Some("devpts"), &dev.join("pts"), Some("devpts"), flags, options).map_err(|e| fail("pts", &e))?;
-    tmpfs(&dev.join("shm"), "mode=1777")
+    tmpfs(&dev.join("shm"), "mode=1777,size=10%,nr_inodes=200k")
 }
 
 /// What steps may read and never write.

@@ -16,6 +16,7 @@ mod confine;
 mod id_map;
 mod inside;
 mod kernel_files;
+mod limits;
 mod mounts;
 mod network;
 mod outer;
@@ -28,6 +29,7 @@ mod trees;
 
 pub use id_map::{Choice, IdMap, Range};
 pub use inside::{Job, JobContext};
+pub use limits::{MOST_TASKS, TaskLimit};
 pub use outside::{Killer, Running, spawn};
 pub use rootless::{Account, Obstacle, obstacles};
 pub use spec::{Bind, Entry, Exit, Overlay, Program, Spec, Upload};
@@ -95,6 +97,9 @@ pub enum SandboxError {
     /// An [`Upload`] could not be written: its owner may not, or something that is no file is in its place.
     #[error("could not write {0}")]
     Upload(String),
+    /// The image lacks what a sandbox needs, or has something else in its place.
+    #[error("the image cannot be run: {0}")]
+    Image(String),
     /// A job ran and reported an error.
     #[error("{0}")]
     Job(String),

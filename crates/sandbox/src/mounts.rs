@@ -13,6 +13,21 @@ use crate::trees::{self, Places};
 
 type Result<T> = std::result::Result<T, String>;
 
+/// Why the root could not be put together.
+#[derive(Debug)]
+pub enum Trouble {
+    /// This machine does not do what it should.
+    Machine(String),
+    /// The image lacks what is needed, or has something else in its place.
+    Image(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Machine(why)
+    }
+}
+
 const NONE: Option<&str> = None;
 
 /// Where the host's paths are attached and the root is put together: a folder that every host has.
@@ -30,9 +45,13 @@ pub fn make_private() -> Result<()> {
 
 /// Makes the overlay the root, with what the specification makes visible in it, and forgets the host's files.
 /// Returns the sources of its uploads.
-pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> Result<Vec<File>> {
+pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<Vec<File>, Trouble> {
     let (places, root) = workshop(spec, trees)?;
-    mount_overlay_of(spec.overlay.as_ref().ok_or("a program needs a root file system")?, &places, &root)?;
+    mount_overlay_of(
+        spec.overlay.as_ref().ok_or_else(|| "a program needs a root file system".to_owned())?,
+        &places,
+        &root,
+    )?;
     kernel_files::mount_below(&root)?;
     let sources = spec.binds.iter().map(|bind| Sources::open(bind, &places)).collect::<Result<Vec<_>>>()?;
     let open =
@@ -41,10 +60,10 @@ pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> Result<Vec<File>> {
         spec.uploads.iter().map(|upload| open(places.of(&upload.source)?)).collect::<Result<Vec<_>>>()?;
     change_root(&root)?;
     for (bind, source) in spec.binds.iter().zip(&sources) {
-        source.mount_at(bind)?;
+        source.mount_at(bind).map_err(Trouble::Image)?;
     }
     if spec.network {
-        resolver()?;
+        resolver().map_err(Trouble::Image)?;
     }
     leave_old_root()?;
     kernel_files::protect()?;
@@ -53,7 +72,7 @@ pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> Result<Vec<File>> {
 
 /// Makes a root of the host's programs, read-only, and the job's own folders; returns where the overlay is in it.
 /// Its /proc hides nothing, or the kernel would not let a job mount another.
-pub fn enter_for_job(spec: &Spec, trees: &[OwnedFd]) -> Result<Option<PathBuf>> {
+pub fn enter_for_job(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<Option<PathBuf>, Trouble> {
     let (places, root) = workshop(spec, trees)?;
     tmpfs(&root, "mode=0755")?;
     HOST_PROGRAMS.iter().try_for_each(|name| host_programs(name, &root))?;

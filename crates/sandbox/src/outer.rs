@@ -14,7 +14,7 @@ use crate::channel::{Report, receive, receive_descriptors, send, send_descriptor
 use crate::id_map::IdMap;
 use crate::inside::{self, Job};
 use crate::spec::Spec;
-use crate::{mounts, network, sys, trees};
+use crate::{limits, mounts, network, sys, trees};
 
 /// Runs the outer process, and pid 1 as its child, to their ends; the exit code only matters to people reading a
 /// process list.
@@ -65,6 +65,7 @@ fn prepare(engine: &mut UnixStream) -> Result<(Spec, Vec<OwnedFd>), String> {
     sys::hide_inherited_descriptors();
     die_with_parent(receive(engine).map_err(text)?)?;
     let spec: Spec = receive(engine).map_err(text)?;
+    limits::end_first_when_memory_runs_out();
     if !spec.interactive {
         nix::unistd::setsid().map_err(|error| format!("failed to leave the terminal: {error}"))?;
     }

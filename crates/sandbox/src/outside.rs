@@ -104,6 +104,7 @@ impl Running {
                 }
                 Report::Started => return Ok(()),
                 Report::SetUpFailed(why) => return Err(SandboxError::SetUp(why)),
+                Report::ImageUnfit(why) => return Err(SandboxError::Image(why)),
                 Report::UploadFailed(why) => return Err(SandboxError::Upload(why)),
                 other => return Err(unexpected(&other)),
             }

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, reached};
 use crate::disk::{self, DiskError, DiskIds, DiskSpec};
 use crate::error::{BuildError, Result, full_text};
 use crate::generalise;
+use crate::log::printable_lines;
 use crate::manifest::Stage;
 use crate::read_ahead::ReadAhead;
 use crate::rooted::Rooted;
@@ -100,8 +101,10 @@ impl NotMade {
         let template = matches!(
             error.downcast_ref(),
             Some(BadSize { .. } | NotBootable { .. } | TooLarge { .. } | TooSmall { .. })
-        );
-        let text = full_text(error);
+        ) || matches!(error.downcast_ref(), Some(DiskError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::InvalidFilename);
+        // It may name files, and steps choose their names.
+        let text = printable_lines(&full_text(error));
         match text.split_once("\nhint: ") {
             Some((message, hint)) => {
                 Self { message: message.to_owned(), hint: Some(hint.to_owned()), template }

@@ -25,14 +25,11 @@ fn killed(vmstat: &str) -> Option<u64> {
 }
 
 /// What to add to the reason of a step that failed: the kernel does not say whose processes they were.
-pub fn since(before: Option<u64>) -> String {
-    let during = before.zip(processes_killed()).map_or(0, |(before, now)| now.saturating_sub(before));
-    match during {
-        0 => String::new(),
-        count => {
-            format!("; meanwhile the kernel ended {count} of this machine's processes for want of memory")
-        }
-    }
+pub fn killed_since(before: Option<u64>) -> Option<String> {
+    let count = processes_killed()?.saturating_sub(before?);
+    (count > 0).then(|| {
+        format!("; meanwhile the kernel ended {count} of this machine's processes for want of memory")
+    })
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl PackerLog {
     /// # Errors
     /// When the file cannot be written.
     pub fn say(&mut self, text: &str) -> Result<()> {
-        self.line(&format!("ui: ==> azure-arm: {text}"))
+        text.lines().try_for_each(|line| self.line(&format!("ui: ==> azure-arm: {}", printable(line))))
     }
 
     /// An error of the tool itself.
@@ -42,7 +42,7 @@ impl PackerLog {
     /// # Errors
     /// When the file cannot be written.
     pub fn error(&mut self, text: &str) -> Result<()> {
-        self.line(&format!("ui error: ==> azure-arm: {text}"))
+        text.lines().try_for_each(|line| self.line(&format!("ui error: ==> azure-arm: {}", printable(line))))
     }
 
     /// A line that a script printed.
@@ -100,6 +100,11 @@ pub fn printable(line: &str) -> String {
     text
 }
 
+/// A text of several lines, each printable.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// Moves the cursor, starts a line or turns the reading direction, so that a line could pass for another.
 fn steers(c: char) -> bool {
     let turns = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -127,6 +132,7 @@ mod tests {
         log.telemetry("Starting provisioner", "shell").expect("write");
         log.output(Stream::Stdout, "hello\u{1b}[31m").expect("write");
         log.output(Stream::Stderr, "oops").expect("write");
+        log.error("no /a\nb\u{1b}[2J").expect("write");
         log.finish().expect("write");
         let text = std::fs::read_to_string(path).expect("read");
         let shapes: Vec<_> = text.lines().map(|line| line[39..].split_at(7).1).collect();
@@ -134,6 +140,8 @@ mod tests {
         assert!(shapes[1].ends_with("ui:     azure-arm: hello\u{fffd}[31m"), "{text}");
         assert!(shapes[2].ends_with("ui error: ==> azure-arm: oops"), "{text}");
         assert!(text.ends_with("PACKER Done exporting Packer logs to Azure Storage.\n"), "{text}");
+        assert!(text.lines().all(|line| line.contains("PACKER")), "no line is without its begin: {text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
         assert_eq!(&shapes[0][4..5], "/", "a date comes first: {}", shapes[0]);
     }
 

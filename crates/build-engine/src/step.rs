@@ -88,14 +88,18 @@ impl Machine<'_> {
             })
         });
         drop(session);
-        let reason = match ended? {
-            Ended::Exit(Exit::Code(0)) => left_behind(task, scratch),
-            Ended::Exit(Exit::Code(code)) => exit_reason(code),
-            Ended::Exit(Exit::Signal(signal)) => Some(format!("ended by signal {signal}")),
-            Ended::Exit(Exit::Job(_)) => Some("ended unexpectedly".to_owned()),
-            Ended::Stopped(why) => Some(why),
+        let out_of_memory = limits::killed_since(killed_before);
+        let reason = match ended {
+            Ok(Ended::Exit(Exit::Code(0))) => left_behind(task, scratch),
+            Ok(Ended::Exit(Exit::Code(code))) => exit_reason(code),
+            Ok(Ended::Exit(Exit::Signal(signal))) => Some(format!("ended by signal {signal}")),
+            Ok(Ended::Exit(Exit::Job(_))) => Some("ended unexpectedly".to_owned()),
+            Ok(Ended::Stopped(why)) => Some(why),
+            // The sandbox's own processes are among those that the kernel ends first.
+            Err(BuildError::Sandbox(error)) if out_of_memory.is_some() => Some(error.to_string()),
+            Err(error) => return Err(error),
         };
-        let reason = reason.map(|reason| reason + &limits::since(killed_before));
+        let reason = reason.map(|reason| reason + &out_of_memory.unwrap_or_default());
         let connections = self.judge(task, step, reason, last_lines)?;
         Ok(Outcome {
             added_packages,

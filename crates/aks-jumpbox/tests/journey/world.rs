@@ -166,7 +166,7 @@ impl World {
 }
 
 impl Built {
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         let stdout = String::from_utf8(output.stdout.clone()).expect("UTF-8");
         // What is wrong with the arguments or the template is one document instead.
         let events = match serde_json::from_str(&stdout) {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod customizers;
 mod failures;
+mod hostile;
 mod interruption;
 mod journey;
 mod kill;

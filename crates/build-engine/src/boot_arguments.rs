@@ -13,7 +13,7 @@ use crate::space::{SpaceGuard, USUAL_DISK};
 
 /// `grub-mkconfig` reads these files in this order, as shell.
 const READ: &str = "set -e; for file in /etc/default/grub /etc/default/grub.d/*.cfg; do \
-                    test ! -r \"$file\" || . \"$file\"; done; \
+                    test ! -f \"$file\" || . \"$file\"; done; \
                     echo $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT";
 
 /// Nobody's account, which may read the files and change nothing.

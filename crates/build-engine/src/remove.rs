@@ -49,9 +49,9 @@ fn empty(path: &Path) -> rustix::io::Result<()> {
     let mut folders = Vec::new();
     each(&top, |name, is_folder| {
         if is_folder {
-            folders.push(name.to_owned())
+            folders.push(name.to_owned());
         } else {
-            unlinkat(&top, name, AtFlags::empty())?
+            unlinkat(&top, name, AtFlags::empty())?;
         }
         Ok(())
     })?;

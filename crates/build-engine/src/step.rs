@@ -137,9 +137,9 @@ impl Machine<'_> {
         connections: &[Connection],
     ) -> StepFailure {
         let refused: Vec<_> = crate::egress::telling(connections).into_iter().cloned().collect();
-        let out_of_tasks = lines
-            .name_a_failed_fork()
-            .then(|| format!("a step has at most {} processes and threads at once", sandbox::MOST_TASKS));
+        let out_of_tasks = lines.name_a_failed_fork().then(|| {
+            format!("a step in the sandbox has at most {} processes and threads at once", sandbox::MOST_TASKS)
+        });
         StepFailure {
             index: task.index,
             name: task.name.clone(),

@@ -13,7 +13,8 @@ use crate::cache::LayerRecord;
 use crate::customize::{Customizing, Step};
 use crate::error::{BuildError, Result};
 use crate::event::{StepState, Stream};
-use crate::run::{Context, OUT_OF_TIME, read_lines};
+use crate::output_lines::send_lines;
+use crate::run::{Context, OUT_OF_TIME};
 use crate::step::{Delivery, LastLines, exit_reason};
 use crate::task::Task;
 
@@ -130,8 +131,8 @@ fn follow(
     mut on_line: impl FnMut(Stream, &str),
 ) -> Result<Option<ExitStatus>> {
     let (sender, lines) = sync_channel(1024);
-    read_lines(child.stdout.take(), Stream::Stdout, sender.clone());
-    read_lines(child.stderr.take(), Stream::Stderr, sender);
+    send_lines(child.stdout.take(), Stream::Stdout, sender.clone());
+    send_lines(child.stderr.take(), Stream::Stderr, sender);
     let fail = |error: std::io::Error| BuildError::host(format!("failed to follow the SSH client: {error}"));
     loop {
         let left = context.deadline.saturating_duration_since(Instant::now());

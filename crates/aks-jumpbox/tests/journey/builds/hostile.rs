@@ -219,11 +219,11 @@ impl MemoryGroup {
 
     fn build(&self, world: &World) -> Built {
         let mut command = std::process::Command::new("/bin/sh");
-        let build = world.build_command("");
+        let inner = world.build_command("");
         let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", self.0.display());
-        command.args(["-c", &enter, "sh"]).arg(build.get_program()).args(build.get_args());
-        command.env_clear().envs(build.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(build.get_current_dir().expect("a folder"));
+        command.args(["-c", &enter, "sh"]).arg(inner.get_program()).args(inner.get_args());
+        command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(inner.get_current_dir().expect("a folder"));
         let built = Built::of(&command.output().expect("the program runs"));
         assert_eq!(built.code, Some(1), "{built}");
         built

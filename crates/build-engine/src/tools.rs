@@ -87,7 +87,6 @@ impl Tool {
             Self::Qemu => "qemu-system-x86",
             Self::Ssh | Self::SshKeygen => "openssh-client",
             Self::Setpriv | Self::Nsenter => "util-linux",
-            Self::Setpriv => "util-linux",
             Self::Gzip => "gzip",
             Self::Xz => "xz-utils",
             Self::Zstd => "zstd",

@@ -146,7 +146,8 @@ impl GivenBase {
     }
 
     fn run_job(&self, context: &Context<'_>, root: &Path) -> Result<Unpacked> {
-        let job = Input { file: self.file.clone(), root: root.to_path_buf() };
+        let scratch = context.work.folder("scratch")?;
+        let job = Input { file: self.file.clone(), root: root.to_path_buf(), scratch };
         let spec = Spec {
             overlay: None,
             hostname: "build".into(),

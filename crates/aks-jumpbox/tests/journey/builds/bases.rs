@@ -49,8 +49,12 @@ fn an_archive_of_a_root_is_built_on_and_its_steps_are_cached() {
     let root = made_base(&world);
     let archive = world.path("root.tar.zst");
     let (root, file) = (root.to_str().expect("a path"), archive.to_str().expect("a path"));
+    world.write("more/srv/capable", "");
+    let more = world.path("more");
+    let more = more.to_str().expect("a path");
+    run("setcap", &["cap_net_raw+ep", &format!("{more}/srv/capable")]);
     let form = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--use-compress-program=zstd -1"];
-    run("tar", &[&form[..], &["-cf", file, "-C", root, "."]].concat());
+    run("tar", &[&form[..], &["-cf", file, "-C", root, ".", "-C", more, "srv/capable"]].concat());
 
     // The template's source is not looked at: it is what the file stands in for.
     let gallery = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/\
@@ -70,19 +74,66 @@ fn an_archive_of_a_root_is_built_on_and_its_steps_are_cached() {
 
     let unpacked = world.cache().join("bases").join(manifest["base"]["id"].as_str().expect("an id"));
     let unpacked = unpacked.join("root").to_str().expect("a path").to_owned();
-    assert_eq!(listing(&unpacked), listing(root), "names, types, modes, owners, times, targets");
-    let capabilities = |root: &str| run("getcap", &["-r", root]).replace(root, "");
-    assert_eq!(capabilities(&unpacked), capabilities(root));
+    let (mut found, capable) = (listing(&unpacked), "srv/capable ");
+    assert_eq!(
+        run("getcap", &["-r", &format!("{unpacked}/srv")]),
+        format!("{unpacked}/{capable}cap_net_raw=ep\n")
+    );
+    found.retain(|line| !line.starts_with(capable));
+    assert_eq!(found, listing(root), "names, types, modes, owners, links, times, targets");
 
     let again = build_on(&world, "root.tar.zst", "--output again", 0);
     assert_eq!(again.states(), ["cached"], "{again}");
     assert_eq!(world.json("again/manifest.json")["base"]["cached"], true);
 }
 
+#[test]
+fn an_image_of_ours_is_the_base_of_the_next_in_each_disk_format() {
+    let Some(world) = World::ready() else { return };
+    // cap_net_raw+ep, as the kernel keeps it.
+    let capability = "0100000200200000000000000000000000000000";
+    let set = format!("os.setxattr('/opt/first', 'security.capability', bytes.fromhex('{capability}'))");
+    let first = [
+        "echo one | sudo tee /opt/first",
+        "sudo chown 1234:5678 /opt/first",
+        &format!("sudo python3 -c \"import os; {set}\""),
+    ];
+    world.template(&json!({"customize": [fresh("first", &first)]}));
+    world.build("--output first", 0);
+    let disk = world.path("first/image.vhd");
+    let disk = disk.to_str().expect("a path");
+    std::os::unix::fs::symlink(disk, world.path("image.vhd")).expect("linked");
+
+    world.template(&json!({"customize": [fresh("second", &["cat /opt/first | sudo tee /opt/second"])]}));
+    build_on(&world, "image.vhd", "", 0);
+    let root = Root::of(&world.path("out/image.vhd"));
+    root.assert_clean();
+    assert_eq!(root.file("/opt/second").as_deref(), Some("one\n"));
+    let unpacked = |manifest: &str| {
+        let id = world.json(manifest)["base"]["id"].as_str().expect("an id").to_owned();
+        world.cache().join("bases").join(id).join("root").to_str().expect("a path").to_owned()
+    };
+    let from_vhd = unpacked("out/manifest.json");
+    assert!(listing(&from_vhd).iter().any(|line| line.starts_with("opt/first f 644 1234:5678 1 ")));
+    assert!(run("getcap", &[&format!("{from_vhd}/opt/first")]).ends_with("cap_net_raw=ep\n"));
+    assert!(!run("find", &[&from_vhd, "-perm", "/6000", "-name", "sudo"]).is_empty(), "so is set-user-id");
+
+    for (format, file) in [("qcow2", "image.qcow2"), ("vpc", "dynamic.vhd")] {
+        let target = world.path(file);
+        let target = target.to_str().expect("a path");
+        run("qemu-img", &["convert", "-f", "raw", "-O", format, disk, target]);
+        build_on(&world, file, &format!("--until 1 --output {format}"), 0);
+        let from_this = unpacked(&format!("{format}/manifest.json"));
+        assert_ne!(from_this, from_vhd);
+        assert_eq!(listing(&from_this), listing(&from_vhd), "{format}");
+    }
+}
+
 /// A line for each name of a tree.
 fn listing(root: &str) -> Vec<String> {
     let printed = run("find", &[root, "-printf", "%P %y %m %U:%G %n %T@ %l\n"]);
-    let mut lines: Vec<_> = printed.lines().filter(|line| !line.starts_with(' ')).map(str::to_owned).collect();
+    let mut lines: Vec<_> =
+        printed.lines().filter(|line| !line.starts_with(' ')).map(str::to_owned).collect();
     lines.sort();
     lines
 }

@@ -2,8 +2,11 @@
 //! file was made by others.
 
 mod archive;
+mod disk;
 mod examine;
 mod kind;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -17,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::kind::Kind;
 use self::tree::Tree;
+use crate::disk::DiskError;
 use crate::rooted::RootedError;
 use crate::tools::{self, Tool, ToolError};
 
@@ -30,6 +34,8 @@ pub(super) struct Input {
     pub(super) file: PathBuf,
     /// An empty folder.
     pub(super) root: PathBuf,
+    /// An empty folder for what is not kept.
+    pub(super) scratch: PathBuf,
 }
 
 /// What was unpacked.
@@ -63,6 +69,9 @@ enum UnpackError {
     /// A program of the host was not.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// A disk could not be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The tree could not be read.
     #[error(transparent)]
     Rooted(#[from] RootedError),
@@ -95,6 +104,10 @@ fn inside(_: &JobContext, input: &str) -> Result<String, String> {
     let report: Report = match unpack(&input) {
         Ok(unpacked) => Ok(unpacked),
         Err(UnpackError::Refused { message, hint }) => Err(Refusal { message, hint }),
+        // The disk contradicts itself.
+        Err(UnpackError::Disk(DiskError::Unsound { problem, .. })) => {
+            Err(Refusal { message: problem, hint: None })
+        }
         Err(error) => return Err(crate::error::full_text(&error)),
     };
     serde_json::to_string(&report).map_err(|error| error.to_string())
@@ -107,6 +120,11 @@ fn unpack(input: &Input) -> Result<Unpacked, UnpackError> {
     match kind {
         Kind::Archive => archive::unpack(file, &mut tree)?,
         Kind::Compressed(tool) => unpack_compressed(tool, file, &mut tree)?,
+        Kind::Disk => disk::unpack(&input.file, &mut tree)?,
+        Kind::Converted(format) => {
+            let raw = disk::convert(&input.file, format, &input.scratch)?;
+            disk::unpack(&raw, &mut tree)?;
+        }
     }
     let not_kept = tree.finish()?;
     examine::examine(&input.root)?;

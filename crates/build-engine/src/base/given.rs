@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use sandbox::{Entry, Exit, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::unpack::{self, Input, Refusal, Report, Unpacked};
@@ -79,6 +78,11 @@ impl GivenBase {
         Ok(Self { file, sha256: sha256.to_ascii_lowercase() })
     }
 
+    /// Where it is.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// What people call it.
     pub fn name(&self) -> String {
         self.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -148,22 +152,8 @@ impl GivenBase {
     fn run_job(&self, context: &Context<'_>, root: &Path) -> Result<Unpacked> {
         let scratch = context.work.folder("scratch")?;
         let job = Input { file: self.file.clone(), root: root.to_path_buf(), scratch };
-        let spec = Spec {
-            overlay: None,
-            hostname: "build".into(),
-            network: false,
-            binds: Vec::new(),
-            uploads: Vec::new(),
-            entry: Entry::Job {
-                name: unpack::JOB.name.into(),
-                input: serde_json::to_string(&job).unwrap_or_default(),
-            },
-            interactive: false,
-        };
-        let exit = context.run_engine_job(&spec, 0)?;
-        let Exit::Job(output) = exit else {
-            return Err(BuildError::host(format!("unpacking the base ended unexpectedly: {exit:?}")));
-        };
+        let input = serde_json::to_string(&job).unwrap_or_default();
+        let output = context.run_job(&unpack::JOB, &input, None, &[&self.file, root, &job.scratch])?;
         let report: Report = serde_json::from_str(&output)
             .map_err(|error| BuildError::host(format!("the base's report is unreadable: {error}")))?;
         report.map_err(|Refusal { message, hint }| BuildError::Input {

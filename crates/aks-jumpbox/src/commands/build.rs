@@ -48,7 +48,8 @@ pub struct Arguments {
     /// The same, for an environment file
     #[arg(long, value_name = "FILE", conflicts_with = "network")]
     environment: Option<PathBuf>,
-    /// Build on this file in place of the template's source: a root file system as tar, tar.gz, tar.xz or tar.zst
+    /// Build on this file in place of the template's source: a root file system as tar, tar.gz, tar.xz or tar.zst, or a
+    /// disk as raw, VHD or qcow2
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
     /// SHA-256 that the whole file of --base must have

@@ -1,7 +1,7 @@
 //! A base that the user gives: a file and its SHA-256, checked over the whole file before anything is read out of it.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,9 @@ impl GivenBase {
         let text = format!("unpacking the base {}", self.file.display());
         (context.observer)(&Event::Note { text });
         let staging = context.work.folder("base")?;
+        // Its set-user-id programs are a stranger's: nobody else on this machine may reach them.
+        fs::set_permissions(&staging, fs::Permissions::from_mode(0o700))
+            .map_err(BuildError::io("protect", &staging))?;
         let (root, lists) = (staging.join("root"), staging.join(LISTS));
         for folder in [&root, &lists] {
             fs::create_dir(folder).map_err(BuildError::io("make", folder))?;

@@ -35,7 +35,7 @@ pub(super) fn unpack(reader: impl Read, tree: &mut Tree) -> Result<()> {
         number += 1;
         let entry = match entries.next() {
             None => break,
-            Some(entry) => entry.map_err(|error| unreadable(&error, format!("entry {number}")))?,
+            Some(entry) => entry.map_err(|error| unreadable(&error, &format!("entry {number}")))?,
         };
         allowance.set(u64::MAX);
         let at = format!("entry {number} (at byte {} of the archive)", entry.raw_header_position());
@@ -44,7 +44,7 @@ pub(super) fn unpack(reader: impl Read, tree: &mut Tree) -> Result<()> {
     let mut rest = archive.into_inner();
     rest.allowance.set(LARGEST_PADDING);
     // Read to the end, because only there a compressed archive's checksum stands.
-    io::copy(&mut rest, &mut io::sink()).map_err(|error| unreadable(&error, "its end".to_owned()))?;
+    io::copy(&mut rest, &mut io::sink()).map_err(|error| unreadable(&error, "its end"))?;
     if number == 1 { Err(UnpackError::refused("an archive without entries")) } else { Ok(()) }
 }
 
@@ -64,7 +64,7 @@ impl<R: Read> Read for Measured<R> {
 }
 
 /// What the `tar` library says of an archive is about the archive.
-fn unreadable(error: &io::Error, at: String) -> UnpackError {
+fn unreadable(error: &io::Error, at: &str) -> UnpackError {
     UnpackError::refused(format!("{at}: no sound tar archive: {error}"))
 }
 
@@ -116,7 +116,7 @@ impl Extended {
         let mut version = (None, None);
         let mut other_sparse = false;
         for record in entry.pax_extensions()?.into_iter().flatten() {
-            let record = record.map_err(|error| unreadable(&error, "its extended header".to_owned()))?;
+            let record = record.map_err(|error| unreadable(&error, "its extended header"))?;
             let (key, value) = (record.key_bytes(), record.value_bytes());
             let text = String::from_utf8_lossy(value);
             if let Some(name) = key.strip_prefix(ATTRIBUTE) {
@@ -155,12 +155,12 @@ fn seconds(text: &str) -> (i64, u32) {
 fn meta<R: Read>(entry: &Entry<'_, R>, extended: &Extended) -> Result<Meta> {
     let header = entry.header();
     let id = |id: io::Result<u64>| {
-        let id = id.map_err(|error| unreadable(&error, "its header".to_owned()))?;
+        let id = id.map_err(|error| unreadable(&error, "its header"))?;
         u32::try_from(id).map_err(|_| UnpackError::refused(format!("the owner {id}")))
     };
     let mtime = || (header.mtime().ok().and_then(|time| i64::try_from(time).ok()).unwrap_or_default(), 0);
     Ok(Meta {
-        mode: header.mode().map_err(|error| unreadable(&error, "its header".to_owned()))?,
+        mode: header.mode().map_err(|error| unreadable(&error, "its header"))?,
         uid: id(header.uid())?,
         gid: id(header.gid())?,
         modified: extended.modified.unwrap_or_else(mtime),

@@ -36,7 +36,7 @@ impl Forged {
 
     fn pax(self, key: &str, value: &str) -> Self {
         let rest = format!(" {key}={value}\n");
-        let length = (1..).find(|n: &usize| n.to_string().len() + rest.len() == *n).expect("a length");
+        let length = (1..10_000).find(|n: &usize| n.to_string().len() + rest.len() == *n).expect("a length");
         self.add(EntryType::XHeader, "pax", "", format!("{length}{rest}").as_bytes())
     }
 

@@ -273,6 +273,7 @@ mod tests {
             packages: 1,
             seconds: 1.0,
             connections: Vec::new(),
+            given: None,
         };
         fs::write(staging.join("base.json"), serde_json::to_vec(&record).expect("JSON")).expect("written");
         staging

@@ -13,7 +13,7 @@ use egress_gateway::{Connection, Gateway, Mode};
 use network_policy::NetworkPolicy;
 use sandbox::{Choice, IdMap};
 
-use crate::base::{self, Base, Distribution};
+use crate::base::{self, Base, GivenBase, Origin};
 use crate::boot_arguments;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
@@ -51,13 +51,15 @@ const DEFAULT_TIMEOUT_MINUTES: u32 = 240;
 /// [`BuildError`], after everything that was started has been stopped and removed.
 pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -> Result<BuildReport> {
     let started = Instant::now();
-    let (distribution, mut warnings) = base::lookup(&request.template.source)?;
+    let (origin, mut warnings) = Origin::of(request)?;
     let _lock = output::take(&request.output, &request.name)?;
     reached(Checkpoint::OutputTaken);
     let mut waits = lock::patience("the cache is being pruned", observer, cancel);
     let cache = Cache::open(&request.cache, &mut waits)?;
     let mut work = cache.work()?;
-    let Choice { id_map, fallback } = IdMap::choose(&[cache.root(), &request.output])?;
+    let given = request.base.as_ref().map(GivenBase::file);
+    let paths: Vec<_> = [cache.root(), &request.output].into_iter().chain(given).collect();
+    let Choice { id_map, fallback } = IdMap::choose(&paths)?;
     warnings.extend(fallback.map(|why| {
         format!("root inside the build's sandbox is the owner of root's files outside, without root's powers: {why}")
     }));
@@ -92,7 +94,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let only_in_azure = session.manifest.borrow().only_in_azure.clone().into_iter();
     let only_in_azure = only_in_azure.map(|what| format!("{what}: only a build in Azure does that"));
     warnings.into_iter().chain(only_in_azure).for_each(|text| session.warn(&context, text));
-    let made = session.run(&context, distribution);
+    let made = session.run(&context, origin);
     // A terminal's Ctrl-C also ends the programs that run: that they failed is not what happened.
     let made = made.map_err(|error| cancel.check().err().unwrap_or(error));
     let kept = *session.keep_work.borrow();
@@ -172,7 +174,7 @@ impl Build<'_> {
         (context.observer)(&Event::Warning { text });
     }
 
-    fn run(&self, context: &Context<'_>, distribution: &Distribution) -> Result<Made> {
+    fn run(&self, context: &Context<'_>, origin: Origin<'_>) -> Result<Made> {
         // As the service does at submission: what cannot be fetched is known before anything runs.
         let (tasks, validators) = context.timeline.part("sources", || self.tasks(context))?;
         let (selected, all) = self.selected(&tasks)?;
@@ -180,9 +182,8 @@ impl Build<'_> {
             self.warn(context, text.clone());
         }
         self.enter(context, Phase::Base);
-        let base = context
-            .timeline
-            .part("base", || base::ensure(context, distribution, self.request.options.refresh))?;
+        let base =
+            context.timeline.part("base", || base::ensure(context, origin, self.request.options.refresh))?;
         self.manifest.borrow_mut().base = Some(base_note(&base));
         let policy = self.policy(&base);
         let mode = if self.request.options.learn { Mode::Learn } else { Mode::Enforce };
@@ -408,6 +409,7 @@ fn base_note(base: &Base) -> BaseNote {
         age_seconds: base::age(base),
         cached: base.cached,
         packages: base.record.packages,
+        sha256: base.record.given.as_ref().map(|given| given.sha256.clone()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use egress_gateway::Connection;
 
-use crate::base::{self, Base, MAX_AGE};
+use crate::base::{Base, MAX_AGE};
 use crate::cache::{Cache, LayerRecord, now};
 use crate::checkpoint::{Checkpoint, reached};
 use crate::digest::KeyBuilder;
@@ -291,7 +291,7 @@ impl Customizing<'_> {
         let age = now().saturating_sub(layer.created);
         match layer.used_network {
             true if self.freshness.refresh => Err("--refresh, and the step uses the network".to_owned()),
-            true if age.max(base::age(self.base)) > MAX_AGE => {
+            true if age.max(self.base.staleness()) > MAX_AGE => {
                 Err(format!("its layer used the network and is {} days old", age / 86400))
             }
             _ => Ok(layer),

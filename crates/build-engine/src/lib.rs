@@ -48,7 +48,8 @@ pub use isolation::Isolation;
 /// Functions of the engine that run inside sandboxes: what the program's `main` hands to
 /// `sandbox::enter_if_requested`.
 pub const JOBS: &[sandbox::Job] = &[
-    base::JOB,
+    base::BOOTSTRAP,
+    base::UNPACK,
     finish::JOB,
     isolation::HOLD,
     isolation::MAKE,

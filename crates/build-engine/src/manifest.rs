@@ -87,7 +87,7 @@ pub struct LastRunStatus {
 /// The base, as the manifest names it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BaseNote {
-    /// The platform image.
+    /// The platform image, or the name of the file that was given.
     pub name: String,
     /// Digest of what made it and of every package in it.
     pub id: String,
@@ -97,6 +97,9 @@ pub struct BaseNote {
     pub cached: bool,
     /// Number of packages.
     pub packages: usize,
+    /// SHA-256 of the file that was given as the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// One customizer.

@@ -13,6 +13,7 @@ use sandbox::Bind;
 use crate::base::{Base, host_apt_options, lists};
 use crate::digest::sha256;
 use crate::error::{BuildError, Result};
+use crate::rooted::Rooted;
 
 /// What the configuration says about reaching the outside from this machine.
 #[derive(Clone, Default)]
@@ -67,6 +68,13 @@ impl Outbound {
     }
 }
 
+/// The certificates that the base itself trusts.
+fn own_authorities(base: &Base) -> Result<Vec<u8>> {
+    let read =
+        Rooted::open(&base.root).and_then(|root| root.read("/etc/ssl/certs/ca-certificates.crt", 64 << 20));
+    Ok(read.map_err(|error| BuildError::host(error.to_string()))?.unwrap_or_default())
+}
+
 /// Files and variables that exist only while a step runs: nothing of them is in the image.
 #[derive(Clone, Debug)]
 pub struct BuildOnly {
@@ -114,8 +122,7 @@ impl BuildOnly {
         let text = options.join(";\n") + ";\n";
         this.add(folder, "apt.conf", text.as_bytes(), &["APT_CONFIG"])?;
         if !authorities.is_empty() {
-            let own = base.root.join("etc/ssl/certs/ca-certificates.crt");
-            let mut bundle = fs::read(&own).map_err(BuildError::io("read", &own))?;
+            let mut bundle = own_authorities(base)?;
             for path in authorities {
                 bundle.extend(fs::read(path).map_err(BuildError::io("read", path))?);
                 bundle.push(b'\n');

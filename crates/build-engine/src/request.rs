@@ -6,6 +6,7 @@ use image_template::ImageTemplate;
 use network_policy::{Endpoint, NetworkPolicy};
 use recipe::SmokeTest;
 
+use crate::base::GivenBase;
 use crate::isolation::Isolation;
 use crate::manifest::Manifest;
 use crate::network::Outbound;
@@ -18,6 +19,8 @@ pub struct BuildRequest {
     pub template: ImageTemplate,
     /// Folder the template was read from; none when it came from a recipe.
     pub template_folder: Option<PathBuf>,
+    /// What to build on in place of the template's source.
+    pub base: Option<GivenBase>,
     /// Name of the image, and of its file without the ending.
     pub name: String,
     /// What `try` is to run in the image.

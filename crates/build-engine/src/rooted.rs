@@ -220,7 +220,8 @@ impl Rooted {
             .map_err(|source| self.error("make the folder", path, source))
     }
 
-    fn make_folders(&self, path: &Path) -> io::Result<OwnedFd> {
+    /// Opens the folder `path`, which it makes with those on the way unless they are there. No link is followed.
+    pub(crate) fn make_folders(&self, path: &Path) -> io::Result<OwnedFd> {
         let mut folder = self.top.try_clone()?;
         for part in path.strip_prefix("/").unwrap_or(path) {
             match mkdirat(&folder, part, Mode::from_raw_mode(0o755)) {
@@ -263,15 +264,18 @@ impl Rooted {
         sweep().map_err(|source| self.error("clean", path, source))
     }
 
+    /// Opens the folder `path` without following a link.
+    pub(crate) fn open_folder(&self, path: &Path) -> io::Result<OwnedFd> {
+        if path.as_os_str().is_empty() {
+            return self.top.try_clone();
+        }
+        open_strictly(&self.top, path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
     /// The folder that holds `path`, reached without following a link, and the name in it.
     fn parent<'p>(&self, path: &'p str) -> io::Result<Option<(OwnedFd, &'p OsStr)>> {
         let (folder, name) = split(path)?;
-        let opened = if folder.as_os_str().is_empty() {
-            Some(self.top.try_clone()?)
-        } else {
-            absent_is_none(open_strictly(&self.top, folder, OFlags::PATH | OFlags::DIRECTORY))?
-        };
-        Ok(opened.map(|folder| (folder, name)))
+        Ok(absent_is_none(self.open_folder(folder))?.map(|folder| (folder, name)))
     }
 
     fn follow(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {

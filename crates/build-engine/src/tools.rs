@@ -24,11 +24,15 @@ pub enum Tool {
     SshKeygen,
     Setpriv,
     Nsenter,
+    Gzip,
+    Xz,
+    Zstd,
+    QemuImg,
 }
 
 impl Tool {
     /// Every tool, for `doctor`.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Mmdebstrap,
         Self::Gpgv,
         Self::Ip,
@@ -42,6 +46,10 @@ impl Tool {
         Self::SshKeygen,
         Self::Setpriv,
         Self::Nsenter,
+        Self::Gzip,
+        Self::Xz,
+        Self::Zstd,
+        Self::QemuImg,
     ];
 
     /// File name of the program.
@@ -60,6 +68,10 @@ impl Tool {
             Self::SshKeygen => "ssh-keygen",
             Self::Setpriv => "setpriv",
             Self::Nsenter => "nsenter",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+            Self::QemuImg => "qemu-img",
         }
     }
 
@@ -75,6 +87,10 @@ impl Tool {
             Self::Qemu => "qemu-system-x86",
             Self::Ssh | Self::SshKeygen => "openssh-client",
             Self::Setpriv | Self::Nsenter => "util-linux",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz-utils",
+            Self::Zstd => "zstd",
+            Self::QemuImg => "qemu-utils",
         }
     }
 
@@ -92,6 +108,8 @@ impl Tool {
             Self::Ssh | Self::SshKeygen => "running smoke tests and build steps in a virtual machine",
             Self::Setpriv => "ending the virtual machine when this program ends",
             Self::Nsenter => "giving a virtual machine the network namespace of a build",
+            Self::Gzip | Self::Xz | Self::Zstd => "unpacking a compressed base of your own",
+            Self::QemuImg => "reading a base of your own in the qcow2 or dynamic VHD format",
         }
     }
 

@@ -1,13 +1,13 @@
 //! The build user: an ordinary account with sudo and no password, made before the first customizer and removed
 //! when the image is generalised (Packer's default name; AIB does not publish its own).
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
+use rustix::fs::{AtFlags, Gid, Mode, Uid, chmodat, chownat};
 use sandbox::{Job, JobContext};
 
 use crate::network::BuildOnly;
+use crate::rooted::{Rooted, RootedError};
 
 /// Name of the account.
 pub const NAME: &str = "packer";
@@ -44,28 +44,28 @@ fn sudoers() -> String {
     format!("Defaults env_keep += \"{kept}\"\n{NAME} ALL=(ALL) NOPASSWD:ALL\n")
 }
 
-/// The base is our own and nothing else runs, so plain paths below the root are safe here.
 fn inside(context: &JobContext, _: &str) -> Result<String, String> {
     let root = context.root.as_ref().ok_or("no root file system")?;
     add(root).map_err(|error| format!("failed to add the build user: {error}"))?;
     Ok(String::new())
 }
 
-fn add(root: &Path) -> std::io::Result<()> {
-    let append = |name: &str, line: String| -> std::io::Result<()> {
-        let path = root.join("etc").join(name);
-        let text = fs::read_to_string(&path)?;
-        fs::write(&path, text + &line + "\n")
+/// The base may be anybody's, and its files links to somewhere else.
+fn add(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let rooted = Rooted::open(root)?;
+    let append = |name: &str, line: String| -> Result<(), RootedError> {
+        let path = format!("/etc/{name}");
+        let mut text = rooted.read(&path, 1 << 20)?.unwrap_or_default();
+        text.extend((line + "\n").bytes());
+        rooted.write(&path, &text, 0o644)
     };
     append("passwd", format!("{NAME}:x:{ID}:{ID}::{HOME}:/bin/bash"))?;
     append("group", format!("{NAME}:x:{ID}:"))?;
     append("shadow", format!("{NAME}:!:20000:0:99999:7:::"))?;
     append("gshadow", format!("{NAME}:!::"))?;
-    let home = root.join(HOME.trim_start_matches('/'));
-    fs::create_dir_all(&home)?;
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o700))?;
-    chown(&home, Some(ID), Some(ID))?;
-    let sudoers_path = root.join(SUDOERS);
-    fs::write(&sudoers_path, sudoers())?;
-    fs::set_permissions(&sudoers_path, fs::Permissions::from_mode(0o440))
+    let home = rooted.make_folders(Path::new(HOME))?;
+    chmodat(&home, ".", Mode::from_raw_mode(0o700), AtFlags::empty())?;
+    chownat(&home, ".", Some(Uid::from_raw(ID)), Some(Gid::from_raw(ID)), AtFlags::empty())?;
+    rooted.write(&format!("/{SUDOERS}"), sudoers().as_bytes(), 0o440)?;
+    Ok(())
 }

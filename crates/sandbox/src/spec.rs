@@ -22,7 +22,7 @@ pub struct Spec {
     pub binds: Vec<Bind>,
     /// Files written inside before the command starts.
     pub uploads: Vec<Upload>,
-    /// Host folders that a job may use, at the same absolute paths inside.
+    /// Host folders, and files, that a job may use, at the same absolute paths inside.
     pub folders: Vec<PathBuf>,
     /// What runs.
     pub entry: Entry,

@@ -42,6 +42,7 @@ pub fn attach(tree: &OwnedFd, target: &Path) -> Result<(), String> {
     if is_folder {
         fs::create_dir_all(target).map_err(fail)?;
     } else if !target.exists() {
+        fs::create_dir_all(target.parent().unwrap_or(target)).map_err(fail)?;
         File::create(target).map_err(fail)?;
     }
     move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use build_engine::base::{GivenBase, HOW_TO_GET_A_DIGEST};
 use build_engine::cancel::Cancel;
 use build_engine::event::Event;
 use build_engine::network::Outbound;
@@ -47,6 +48,13 @@ pub struct Arguments {
     /// The same, for an environment file
     #[arg(long, value_name = "FILE", conflicts_with = "network")]
     environment: Option<PathBuf>,
+    /// Build on this file in place of the template's source: a root file system as tar, tar.gz, tar.xz or tar.zst, or a
+    /// disk as raw, VHD or qcow2
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+    /// SHA-256 that the whole file of --base must have
+    #[arg(long, value_name = "HEX", requires = "base")]
+    base_sha256: Option<String>,
     /// Folder for the results; made when missing
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
@@ -155,6 +163,17 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     }
 }
 
+/// The base that the user gives, checked as far as arguments can be.
+fn base(args: &Arguments) -> Result<Option<GivenBase>, Failure> {
+    let Some(file) = &args.base else { return Ok(None) };
+    let Some(sha256) = &args.base_sha256 else {
+        return Err(Problem::new(Category::Input, "--base needs the file's SHA-256: --base-sha256 HEX")
+            .hint(HOW_TO_GET_A_DIGEST)
+            .into());
+    };
+    Ok(Some(GivenBase::new(file, sha256)?))
+}
+
 /// What the engine is asked to do.
 fn request(
     args: &Arguments,
@@ -169,6 +188,7 @@ fn request(
     Ok(BuildRequest {
         template: input.template.clone(),
         template_folder: input.folder.clone(),
+        base: base(args)?,
         name: input.name.clone(),
         smoke_tests: input.smoke_tests.clone(),
         policy: rules.map(network::load).transpose()?,

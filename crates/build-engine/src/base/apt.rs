@@ -1,26 +1,25 @@
 //! What apt's and dpkg's own files say: archive hosts, installed packages, settings of this machine.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use crate::error::{BuildError, Result};
+use crate::rooted::{Rooted, RootedError};
+
+/// Longest file that is read.
+const LARGEST: u64 = 64 << 20;
 
 /// Names of the hosts that a root's package sources point to, sorted.
 ///
 /// # Errors
 /// When a source list cannot be read.
-pub fn archive_hosts(root: &Path) -> Result<Vec<String>> {
-    let folder = root.join("etc/apt");
-    let mut files = vec![folder.join("sources.list")];
-    if let Ok(entries) = fs::read_dir(folder.join("sources.list.d")) {
-        files.extend(entries.flatten().map(|entry| entry.path()));
-    }
+pub fn archive_hosts(root: &Rooted) -> Result<Vec<String>, RootedError> {
+    let mut files = vec!["/etc/apt/sources.list".to_owned()];
+    let parts = root.list("/etc/apt/sources.list.d")?.into_iter();
+    files.extend(parts.map(|(name, _)| format!("/etc/apt/sources.list.d/{}", name.to_string_lossy())));
     let mut hosts = BTreeSet::new();
-    for file in files.iter().filter(|file| file.is_file()) {
-        let text = fs::read_to_string(file).map_err(BuildError::io("read", file))?;
-        hosts.extend(hosts_of(&text));
+    for file in files {
+        let text = root.read(&file, LARGEST)?.unwrap_or_default();
+        hosts.extend(hosts_of(&String::from_utf8_lossy(&text)));
     }
     Ok(hosts.into_iter().collect())
 }
@@ -36,8 +35,16 @@ fn hosts_of(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// `name version architecture` of every installed package, in the file's order (`/var/lib/dpkg/status`).
-pub fn installed(status: &str) -> Vec<String> {
+/// `name version architecture` of every package installed in a root, in dpkg's order.
+///
+/// # Errors
+/// When dpkg's record cannot be read.
+pub fn installed(root: &Rooted) -> Result<Vec<String>, RootedError> {
+    let status = root.read("/var/lib/dpkg/status", LARGEST)?.unwrap_or_default();
+    Ok(installed_of(&String::from_utf8_lossy(&status)))
+}
+
+fn installed_of(status: &str) -> Vec<String> {
     let field = |stanza: &str, name: &str| {
         let found = stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         found.unwrap_or_default().to_owned()
@@ -86,6 +93,6 @@ mod tests {
     fn only_installed_packages_count() {
         let status = "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1:2-3\n\n\
                       Package: b\nStatus: deinstall ok config-files\nVersion: 1\n";
-        assert_eq!(installed(status), ["a 1:2-3 all"]);
+        assert_eq!(installed_of(status), ["a 1:2-3 all"]);
     }
 }

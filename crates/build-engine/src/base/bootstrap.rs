@@ -61,10 +61,20 @@ const KEEP_LISTS: &str = "cp --archive \"$1/var/lib/apt/lists\" \"$KEPT_LISTS\""
 /// Makes `staging/root`.
 pub(super) fn run(context: &Context<'_>, distribution: &Distribution, staging: &Path) -> Result<()> {
     Tool::Mmdebstrap.command()?;
+    let (keyring, package) = distribution.keyring;
+    if !Path::new(keyring).is_file() {
+        return Err(BuildError::Host {
+            message: format!(
+                "{keyring} is missing, which checks the signatures of the archive of {}",
+                distribution.image()
+            ),
+            hint: Some(format!("apt-get install {package}")),
+        });
+    }
     let temporary = context.work.folder("tmp")?;
     let input = Input {
         suite: distribution.suite.to_owned(),
-        packages: distribution.packages().iter().map(|&name| name.to_owned()).collect(),
+        packages: distribution.packages().into_iter().map(str::to_owned).collect(),
         apt_options: host_apt_options(),
         root: staging.join("root"),
         lists: staging.join(LISTS),

@@ -1,10 +1,13 @@
 //! Bases: root file systems with what a real Azure image of the distribution carries, made by mmdebstrap from the
-//! distribution's signed archive, cached by the digest of everything that made them.
+//! distribution's signed archive, or unpacked from a file that the user gives; cached by the digest of everything that
+//! made them.
 
 mod apt;
 mod bootstrap;
 mod catalogue;
+mod given;
 pub(crate) mod lists;
+mod unpack;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +15,11 @@ use std::path::{Path, PathBuf};
 use egress_gateway::Connection;
 use serde::{Deserialize, Serialize};
 
-pub use apt::{archive_hosts, host_apt_options};
-pub use bootstrap::JOB;
+pub use apt::host_apt_options;
+pub use bootstrap::JOB as BOOTSTRAP;
 pub use catalogue::{Distribution, KNOWN, lookup};
+pub use given::{Given, GivenBase, HOW_TO_GET_A_DIGEST};
+pub use unpack::JOB as UNPACK;
 
 use crate::cache::{Cache, now, write_synced};
 use crate::checkpoint::{Checkpoint, reached};
@@ -22,6 +27,8 @@ use crate::digest::{KeyBuilder, sha256};
 use crate::error::{BuildError, Result};
 use crate::event::Event;
 use crate::lock;
+use crate::request::BuildRequest;
+use crate::rooted::Rooted;
 use crate::run::Context;
 
 /// A base older than this is made anew; so is a layer whose step used the network. Seconds.
@@ -46,13 +53,13 @@ pub struct Base {
 pub struct BaseRecord {
     /// Identity of the content: what made it, and every package with its version.
     pub id: String,
-    /// The platform image it stands for.
+    /// The platform image it stands for, or the name of the file that was given.
     pub name: String,
     /// Seconds since 1970 when it was made.
     pub created: u64,
     /// Digest of what made it: suite, packages, files, engine.
     pub inputs: String,
-    /// The archive's suite.
+    /// The archive's suite: bases of one suite share packages. A given base shares with none.
     pub suite: String,
     /// Names of the hosts of its package archive, as its own configuration has them.
     pub archive_hosts: Vec<String>,
@@ -62,6 +69,30 @@ pub struct BaseRecord {
     pub seconds: f64,
     /// What making it contacted.
     pub connections: Vec<Connection>,
+    /// The file that it was unpacked from; none for one that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
+}
+
+impl BaseRecord {
+    /// What the tree at `root` says of itself, when `inputs` have made it just now.
+    fn of(root: &Path, inputs: &str) -> Result<Self> {
+        let rooted = Rooted::open(root).map_err(|error| BuildError::host(error.to_string()))?;
+        let packages = apt::installed(&rooted).map_err(|error| BuildError::host(error.to_string()))?;
+        Ok(Self {
+            id: sha256(format!("{inputs}\n{}", packages.join("\n")).as_bytes())[..32].to_owned(),
+            name: String::new(),
+            created: now(),
+            inputs: inputs.to_owned(),
+            suite: String::new(),
+            archive_hosts: apt::archive_hosts(&rooted)
+                .map_err(|error| BuildError::host(error.to_string()))?,
+            packages: packages.len(),
+            seconds: 0.0,
+            connections: Vec::new(),
+            given: None,
+        })
+    }
 }
 
 impl Base {
@@ -70,17 +101,52 @@ impl Base {
         Path::new("bases").join(&self.record.id).join("root")
     }
 
+    /// Seconds for which it counts against what is made with it: what was given stays what it is.
+    pub fn staleness(&self) -> u64 {
+        if self.record.given.is_some() { 0 } else { age(self) }
+    }
+
     /// The package lists kept with it.
     pub fn lists(&self) -> PathBuf {
         self.root.with_file_name(LISTS)
     }
 }
 
-/// The base for a distribution: the cached one unless it is too old or `refresh` is set.
+/// Where a base comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// The archive of a distribution.
+    Archive(&'static Distribution),
+    /// A file of the user.
+    Given(&'a GivenBase),
+}
+
+impl<'a> Origin<'a> {
+    /// Where the base of a build comes from, and what has to be said about the choice.
+    ///
+    /// # Errors
+    /// As [`lookup`].
+    pub fn of(request: &'a BuildRequest) -> Result<(Self, Vec<String>)> {
+        if let Some(given) = &request.base {
+            return Ok((Self::Given(given), Vec::new()));
+        }
+        let (distribution, warnings) = lookup(&request.template.source)?;
+        Ok((Self::Archive(distribution), warnings))
+    }
+}
+
+/// The base: the cached one unless it is too old or `refresh` is set. A given base is never made anew.
 ///
 /// # Errors
 /// When it has to be made and cannot be.
-pub fn ensure(context: &Context<'_>, distribution: &Distribution, refresh: bool) -> Result<Base> {
+pub fn ensure(context: &Context<'_>, origin: Origin<'_>, refresh: bool) -> Result<Base> {
+    match origin {
+        Origin::Archive(distribution) => ensure_made(context, distribution, refresh),
+        Origin::Given(given) => given.ensure(context),
+    }
+}
+
+fn ensure_made(context: &Context<'_>, distribution: &Distribution, refresh: bool) -> Result<Base> {
     let (inputs, begun) = (inputs_key(distribution), now());
     let cached = newest(context.cache, &inputs);
     if let Some(base) = cached.as_ref().filter(|base| !refresh && age(base) <= MAX_AGE) {
@@ -145,25 +211,21 @@ fn make(context: &Context<'_>, distribution: &Distribution, inputs: &str) -> Res
     let before = context.own_connections.borrow().len();
     let staging = context.work.folder("base")?;
     bootstrap::run(context, distribution, &staging)?;
-    let root = staging.join("root");
-    let status = root.join("var/lib/dpkg/status");
-    let status = fs::read_to_string(&status).map_err(BuildError::io("read", &status))?;
-    let packages = apt::installed(&status);
-    let id = sha256(format!("{inputs}\n{}", packages.join("\n")).as_bytes())[..32].to_owned();
     let record = BaseRecord {
-        id: id.clone(),
         name: distribution.image(),
-        created: now(),
-        inputs: inputs.to_owned(),
         suite: distribution.suite.to_owned(),
-        archive_hosts: archive_hosts(&root)?,
-        packages: packages.len(),
         seconds: started.elapsed().as_secs_f64(),
         connections: context.own_connections.borrow()[before..].to_vec(),
+        ..BaseRecord::of(&staging.join("root"), inputs)?
     };
+    admit(context, &staging, record)
+}
+
+/// Puts a base into the cache.
+fn admit(context: &Context<'_>, staging: &Path, record: BaseRecord) -> Result<Base> {
     write_synced(&staging.join("base.json"), &serde_json::to_vec(&record).unwrap_or_default())?;
-    place(context.cache, &staging, &id)?;
-    let root = context.cache.root().join("bases").join(&id).join("root");
+    place(context.cache, staging, &record.id)?;
+    let root = context.cache.root().join("bases").join(&record.id).join("root");
     Ok(Base { record, root, cached: false })
 }
 
@@ -211,6 +273,7 @@ mod tests {
             packages: 1,
             seconds: 1.0,
             connections: Vec::new(),
+            given: None,
         };
         fs::write(staging.join("base.json"), serde_json::to_vec(&record).expect("JSON")).expect("written");
         staging

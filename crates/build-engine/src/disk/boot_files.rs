@@ -28,7 +28,7 @@ pub struct BootFile {
 }
 
 /// The boot files of the image in `root` for a disk with these identities: GRUB's menu, GRUB's settings for the
-/// next `update-grub`, and `/etc/fstab`, in which other lines than those of `/` and `/boot/efi` are kept.
+/// next `update-grub`, and `/etc/fstab`, in which other lines than those of `/`, `/boot` and `/boot/efi` are kept.
 /// `arguments` is what the kernel is told besides [`KERNEL_ARGUMENTS`]; it stands in the menu as it is.
 ///
 /// # Errors
@@ -168,7 +168,7 @@ fn fstab(old: &str, ids: &DiskIds) -> String {
     let ours = |line: &&str| {
         let mount = line.split_whitespace().nth(1);
         line.starts_with("# UNCONFIGURED FSTAB")
-            || !line.trim_start().starts_with('#') && matches!(mount, Some("/" | EFI_MOUNT))
+            || !line.trim_start().starts_with('#') && matches!(mount, Some("/" | "/boot" | EFI_MOUNT))
     };
     let mut out = format!(
         "UUID={} / ext4 rw,discard,errors=remount-ro 0 1\n\
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn lines_that_a_customizer_added_to_fstab_stay() {
         let old = "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n/dev/sda1 / ext4 defaults 0 1\n# data\n\
-                   nfs.example.org:/x /data nfs ro 0 0\nLABEL=x /boot/efi vfat defaults 0 0\n";
+                   nfs.example.org:/x /data nfs ro 0 0\nLABEL=BOOT /boot ext4 defaults 0 2\nLABEL=x /boot/efi vfat defaults 0 0\n";
         insta::assert_snapshot!(fstab(old, &ids()), @r"
         UUID=00000000-0000-0000-0000-000000000abc / ext4 rw,discard,errors=remount-ro 0 1
         UUID=1234-ABCD /boot/efi vfat umask=0077 0 2

@@ -2,7 +2,7 @@
 //!
 //! Shim is signed by Microsoft and GRUB by the distribution, so the disk boots with Secure Boot on. The files stand
 //! where firmware looks on a disk it has never seen (`EFI/BOOT`) and where the distribution's own tools keep them
-//! (`EFI/debian`, which is also where its signed GRUB looks for its configuration).
+//! (`EFI/debian` or `EFI/ubuntu`, which is also where its signed GRUB looks for its configuration).
 
 use std::fs::File;
 use std::io;
@@ -24,7 +24,7 @@ const GRUB: &str = "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EfiFile {
     /// Path from the partition's top, with `/`.
-    pub path: &'static str,
+    pub path: String,
     /// What is in it.
     pub content: Vec<u8>,
 }
@@ -44,19 +44,27 @@ pub fn efi_files(root: &Rooted, ids: &DiskIds) -> Result<Vec<EfiFile>, DiskError
         "search.fs_uuid {} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n",
         ids.root
     );
-    let mut out = vec![
-        EfiFile { path: "EFI/BOOT/BOOTX64.EFI", content: shim.clone() },
-        EfiFile { path: "EFI/BOOT/grubx64.efi", content: grub.clone() },
-        EfiFile { path: "EFI/BOOT/grub.cfg", content: stub.clone().into() },
-        EfiFile { path: "EFI/debian/shimx64.efi", content: shim },
-        EfiFile { path: "EFI/debian/grubx64.efi", content: grub },
-        EfiFile { path: "EFI/debian/grub.cfg", content: stub.into() },
-    ];
-    if let Some(manager) = root.read(KEY_MANAGER, LARGEST_FILE)? {
-        out.push(EfiFile { path: "EFI/BOOT/mmx64.efi", content: manager.clone() });
-        out.push(EfiFile { path: "EFI/debian/mmx64.efi", content: manager });
+    let mut out = Vec::new();
+    let mut put = |folder: &str, name: &str, content: &[u8]| {
+        out.push(EfiFile { path: format!("EFI/{folder}/{name}"), content: content.to_vec() });
+    };
+    let manager = root.read(KEY_MANAGER, LARGEST_FILE)?;
+    for (folder, first) in [("BOOT", "BOOTX64.EFI"), (vendor(root)?, "shimx64.efi")] {
+        put(folder, first, &shim);
+        put(folder, "grubx64.efi", &grub);
+        put(folder, "grub.cfg", stub.as_bytes());
+        if let Some(manager) = &manager {
+            put(folder, "mmx64.efi", manager);
+        }
     }
     Ok(out)
+}
+
+/// The distribution's folder, as its GRUB has it built in.
+fn vendor(root: &Rooted) -> Result<&'static str, DiskError> {
+    let release = root.read("/etc/os-release", 1 << 20)?.unwrap_or_default();
+    let ubuntu = String::from_utf8_lossy(&release).lines().any(|line| line == "ID=ubuntu");
+    Ok(if ubuntu { "ubuntu" } else { "debian" })
 }
 
 /// Formats the partition in the disk image `file` as FAT32 and fills it. `scratch` is an empty folder for staging.

@@ -17,13 +17,16 @@ use super::{DiskError, inspect};
 use crate::tools::{self, Tool};
 
 /// Inode of an ext4 file system's top folder.
-const TOP: u32 = 2;
-const CAPABILITY: &str = "security.capability";
+pub(crate) const TOP: u32 = 2;
+pub(crate) const CAPABILITY: &str = "security.capability";
 /// Made by `mke2fs`, and in no tree.
 const LOST_AND_FOUND: &str = "lost+found";
 /// A symbolic link shorter than this is in its inode.
 const INLINE: u64 = 60;
-const BLOCK: u64 = 4096;
+const SUPERBLOCK_AT: u64 = 1024;
+const MAGIC: [u8; 2] = [0x53, 0xef];
+/// More than any machine's root file system has.
+const MOST_NODES: usize = 10_000_000;
 const CHUNK: usize = 1 << 20;
 
 /// One buffer for each side of a comparison.
@@ -34,26 +37,46 @@ pub(super) fn buffers() -> Buffers {
 }
 
 /// What `debugfs` says about inodes beside their listing.
-pub(super) struct Details {
-    capabilities: HashMap<u32, Vec<u8>>,
-    extents: HashMap<u32, Vec<Extent>>,
+#[derive(Debug)]
+pub(crate) struct Details {
+    pub(crate) capabilities: HashMap<u32, Vec<u8>>,
+    pub(crate) extents: HashMap<u32, Vec<Extent>>,
     /// Targets of short symbolic links, with zeroes behind them.
     inline: HashMap<u32, Vec<u8>>,
 }
 
 /// The root file system inside the disk, as `debugfs` addresses it.
-pub(super) struct Image {
+#[derive(Debug)]
+pub(crate) struct Image {
     vhd: PathBuf,
     file: File,
     offset: u64,
+    /// Bytes of a block.
+    pub(crate) block: u64,
+    /// Incompatible features, as the superblock has them.
+    pub(crate) features: u32,
 }
 
 impl Image {
     pub(super) fn open(vhd: &Path) -> Result<Self, DiskError> {
-        let layout = inspect(vhd)?;
-        let file = File::open(vhd).map_err(DiskError::io("open", vhd))?;
-        let vhd = std::path::absolute(vhd).map_err(DiskError::io("find", vhd))?;
-        Ok(Self { vhd, file, offset: layout.root.offset })
+        Self::at(vhd, inspect(vhd)?.root.offset)
+    }
+
+    /// The file system that begins `offset` bytes into the file `disk`.
+    ///
+    /// # Errors
+    /// [`DiskError::Unsound`] when there is none.
+    pub(crate) fn at(disk: &Path, offset: u64) -> Result<Self, DiskError> {
+        let file = File::open(disk).map_err(DiskError::io("open", disk))?;
+        let mut superblock = [0; 256];
+        file.read_exact_at(&mut superblock, offset + SUPERBLOCK_AT).map_err(DiskError::io("read", disk))?;
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| superblock[at + byte]));
+        let shift = word(24);
+        if superblock[56..58] != MAGIC || shift > 6 {
+            return Err(DiskError::unsound(disk, "there is no ext4 file system where it should be"));
+        }
+        let vhd = std::path::absolute(disk).map_err(DiskError::io("find", disk))?;
+        Ok(Self { vhd, file, offset, block: 1024 << shift, features: word(96) })
     }
 
     /// Runs the requests in one go and returns what they printed, each after a line that repeats it.
@@ -71,7 +94,7 @@ impl Image {
     ///
     /// A disk that anybody may have written to is read here, too: one name twice, or a folder in two places, is an
     /// error.
-    pub(super) fn nodes(&self) -> Result<Vec<Node>, DiskError> {
+    pub(crate) fn nodes(&self) -> Result<Vec<Node>, DiskError> {
         let mut out: Vec<Node> = Vec::new();
         let mut level = vec![(TOP, PathBuf::new())];
         let (mut folders, mut paths) = (HashSet::from([TOP]), HashSet::new());
@@ -92,6 +115,9 @@ impl Image {
                 .map(|node| (node.inode, node.path.clone()))
                 .collect();
             out.extend(found);
+            if out.len() > MOST_NODES {
+                return Err(DiskError::unsound(&self.vhd, format!("it has more than {MOST_NODES} names")));
+            }
         }
         Ok(out)
     }
@@ -101,7 +127,7 @@ impl Image {
     }
 
     /// What a comparison of contents needs.
-    pub(super) fn details(&self, nodes: &[Node]) -> Result<Details, DiskError> {
+    pub(crate) fn details(&self, nodes: &[Node]) -> Result<Details, DiskError> {
         Ok(Details {
             capabilities: self.capabilities(nodes)?,
             extents: self.extents(nodes)?,
@@ -135,6 +161,20 @@ impl Image {
         Ok(listing::inline(&String::from_utf8_lossy(&printed)))
     }
 
+    /// The inodes of the top folder and of every node, as they are on the disk.
+    pub(crate) fn inodes(&self, nodes: &[Node]) -> Result<HashMap<u32, Vec<u8>>, DiskError> {
+        let inodes = nodes.iter().map(|node| node.inode).chain([TOP]);
+        let printed = self.ask(inodes.map(|inode| format!("inode_dump <{inode}>")))?;
+        Ok(listing::inodes(&String::from_utf8_lossy(&printed)))
+    }
+
+    /// Reads from `within` bytes after the begin of a block on.
+    pub(crate) fn read_block(&self, block: u64, within: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let place = block.checked_mul(self.block).and_then(|at| at.checked_add(within));
+        let place = place.and_then(|at| at.checked_add(self.offset));
+        self.file.read_exact_at(buffer, place.ok_or(io::ErrorKind::UnexpectedEof)?)
+    }
+
     pub(super) fn same_content(
         &self,
         node: &Node,
@@ -156,8 +196,8 @@ impl Image {
         }
     }
 
-    pub(super) fn link_target(&self, node: &Node, details: &Details) -> io::Result<Vec<u8>> {
-        let length = usize::try_from(node.bytes.min(BLOCK)).unwrap_or_default();
+    pub(crate) fn link_target(&self, node: &Node, details: &Details) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(node.bytes.min(self.block)).unwrap_or_default();
         if node.bytes < INLINE {
             let inline = details.inline.get(&node.inode).and_then(|bytes| bytes.get(..length));
             return Ok(inline.unwrap_or_default().to_vec());
@@ -166,7 +206,7 @@ impl Image {
             return Ok(Vec::new());
         };
         let mut target = vec![0; length];
-        self.file.read_exact_at(&mut target, self.offset + first.physical * BLOCK)?;
+        self.read_block(first.physical, 0, &mut target)?;
         Ok(target)
     }
 
@@ -181,11 +221,11 @@ impl Image {
         file.set_len(node.bytes)?;
         let extents = details.extents.get(&node.inode).map(Vec::as_slice).unwrap_or_default();
         for extent in extents.iter().filter(|extent| extent.written) {
-            let mut at = extent.logical * BLOCK;
-            let end = (at + extent.blocks * BLOCK).min(node.bytes);
+            let mut at = extent.logical * self.block;
+            let end = (at + extent.blocks * self.block).min(node.bytes);
             while at < end {
                 let part = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
-                let place = extent.physical * BLOCK + (at - extent.logical * BLOCK);
+                let place = extent.physical * self.block + (at - extent.logical * self.block);
                 self.file.read_exact_at(&mut buffer[..part], self.offset + place)?;
                 file.write_all_at(&buffer[..part], at)?;
                 at += part as u64;
@@ -209,10 +249,10 @@ impl Image {
         let mut at = 0;
         let mut rest = extents.iter().filter(|extent| extent.written).peekable();
         while at < node.bytes {
-            let extent = rest.next_if(|extent| extent.logical * BLOCK <= at);
+            let extent = rest.next_if(|extent| extent.logical * self.block <= at);
             let end = match (extent, rest.peek()) {
-                (Some(extent), _) => (extent.logical + extent.blocks) * BLOCK,
-                (None, Some(next)) => next.logical * BLOCK,
+                (Some(extent), _) => (extent.logical + extent.blocks) * self.block,
+                (None, Some(next)) => next.logical * self.block,
                 (None, None) => node.bytes,
             };
             let end = end.min(node.bytes);
@@ -225,7 +265,7 @@ impl Image {
                 file.read_exact_at(&mut ours[..length], at)?;
                 match extent {
                     Some(extent) => {
-                        let place = extent.physical * BLOCK + (at - extent.logical * BLOCK);
+                        let place = extent.physical * self.block + (at - extent.logical * self.block);
                         self.file.read_exact_at(&mut theirs[..length], self.offset + place)?;
                     }
                     None => theirs[..length].fill(0),

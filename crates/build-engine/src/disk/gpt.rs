@@ -2,17 +2,24 @@
 //!
 //! Source: UEFI specification, chapter 5 "GUID Partition Table (GPT) Disk Layout".
 
+use std::ops::Range;
+
 use uuid::{Uuid, uuid};
 
 /// Bytes per logical block: Azure's disks and QEMU's both have 512.
 pub const SECTOR: u64 = 512;
 /// Partition type "Linux root (x86-64)" of the Discoverable Partitions Specification.
 pub const ROOT_X86_64: Uuid = uuid!("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709");
+/// Partition type "Linux filesystem data": what many images have for their root.
+pub const LINUX_DATA: Uuid = uuid!("0FC63DAF-8483-4772-8E79-3D69D8477DE4");
+/// Partition type "extended boot loader": a separate `/boot`.
+pub const EXTENDED_BOOT: Uuid = uuid!("BC13C2FF-59E6-4262-A352-B275FD6F7172");
 /// Partition type "EFI system partition".
 pub const EFI_SYSTEM: Uuid = uuid!("C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
 
 const SECTOR_LEN: usize = 512;
 const ENTRIES: u32 = 128;
+const MOST_ENTRIES: u32 = 1024;
 const ENTRY_BYTES: u32 = 128;
 const ENTRY_LEN: usize = 128;
 const TABLE_SECTORS: u64 = 32;
@@ -155,12 +162,11 @@ impl Gpt {
         if table != backup_table {
             return Err(damaged("backup entries", "they differ from the first ones"));
         }
-        gpt.check_places(sectors)?;
+        gpt.check_places(&(HEAD_SECTORS * SECTOR..(sectors - TAIL_SECTORS) * SECTOR))?;
         Ok(gpt)
     }
 
-    fn check_places(&self, sectors: u64) -> Result<(), GptError> {
-        let usable = HEAD_SECTORS * SECTOR..(sectors - TAIL_SECTORS) * SECTOR;
+    fn check_places(&self, usable: &Range<u64>) -> Result<(), GptError> {
         let mut by_offset: Vec<_> = self.partitions.iter().collect();
         by_offset.sort_by_key(|partition| partition.offset);
         let mut free_from = usable.start;
@@ -176,6 +182,64 @@ impl Gpt {
             }
         }
         Ok(())
+    }
+}
+
+/// Header of a table that any program wrote: where its entries are, and what they must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    disk: Uuid,
+    /// First byte of the entries on the disk.
+    pub table_at: u64,
+    /// Bytes of the entries.
+    pub table_bytes: usize,
+    table_sum: u32,
+}
+
+impl Header {
+    /// Where it is on a disk, in bytes.
+    pub const AT: u64 = SECTOR;
+
+    /// Reads the first header of a disk, its block 1 (UEFI specification 2.10, 5.3.2).
+    ///
+    /// # Errors
+    /// [`GptError::Damaged`].
+    pub fn decode(sector: &[u8; 512]) -> Result<Self, GptError> {
+        let wrong = |problem| damaged("first header", problem);
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| sector[at + byte]));
+        if &sector[..8] != SIGNATURE {
+            return Err(wrong("it is not there"));
+        }
+        let length = word(12) as usize;
+        if !(HEADER_BYTES as usize..=SECTOR_LEN).contains(&length) {
+            return Err(wrong("its length is wrong"));
+        }
+        let mut summed = sector[..length].to_vec();
+        summed[16..20].fill(0);
+        if crc32(&summed) != word(16) {
+            return Err(wrong("its checksum is wrong"));
+        }
+        let (entries, entry_bytes) = (word(80), word(84));
+        if entries > MOST_ENTRIES || entry_bytes != ENTRY_BYTES {
+            return Err(wrong("it has more or larger entries than any program makes"));
+        }
+        let table_at = (u64::from(word(76)) << 32 | u64::from(word(72))).checked_mul(SECTOR);
+        let table_at = table_at.ok_or_else(|| wrong("its entries are beyond any disk"))?;
+        let table_bytes = entries as usize * ENTRY_LEN;
+        Ok(Self { disk: disk_id(sector), table_at, table_bytes, table_sum: word(88) })
+    }
+
+    /// The table on a disk of `disk_bytes`, from its entries.
+    ///
+    /// # Errors
+    /// [`GptError`] when the entries are damaged, overlap, or leave the disk.
+    pub fn table(&self, entries: &[u8], disk_bytes: u64) -> Result<Gpt, GptError> {
+        if crc32(entries) != self.table_sum {
+            return Err(damaged("entries", "their checksum is wrong"));
+        }
+        let gpt = Gpt { disk: self.disk, partitions: partitions(entries)? };
+        gpt.check_places(&(2 * SECTOR..disk_bytes))?;
+        Ok(gpt)
     }
 }
 
@@ -274,6 +338,28 @@ mod tests {
     fn what_is_written_reads_back() {
         let (head, tail) = sample().encode(DISK);
         assert_eq!(Gpt::decode(&head, &tail, DISK).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_table_is_read_from_its_first_header_alone() {
+        let (head, _) = sample().encode(DISK);
+        let read = |head: &[u8]| {
+            let header = Header::decode(head[512..1024].try_into().unwrap())?;
+            let at = usize::try_from(header.table_at).unwrap();
+            header.table(&head[at..at + header.table_bytes], DISK)
+        };
+        assert_eq!(read(&head), Ok(sample()));
+        for at in [512, 512 + 12, 512 + 16, 512 + 80, 1024, 1024 + 33] {
+            let mut bad = head.clone();
+            bad[at] ^= 0x10;
+            assert!(read(&bad).is_err(), "byte {at}");
+        }
+        assert!(
+            Header::decode(head[512..1024].try_into().unwrap())
+                .unwrap()
+                .table(&head[1024..], DISK / 2)
+                .is_err()
+        );
     }
 
     #[test]

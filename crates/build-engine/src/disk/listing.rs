@@ -9,20 +9,20 @@ use rustix::fs::FileType;
 
 /// One name in a folder of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Path from the top, without a leading `/`.
-    pub(super) path: PathBuf,
-    pub(super) inode: u32,
+    pub(crate) path: PathBuf,
+    pub(crate) inode: u32,
     /// Type and permissions, as in `st_mode`.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Length; 0 for a folder.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Node {
-    pub(super) fn file_type(&self) -> FileType {
+    pub(crate) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.mode)
     }
 }
@@ -120,26 +120,34 @@ pub(super) fn modified(printed: &str) -> HashMap<u32, (i64, u32)> {
     out
 }
 
-/// The output of `inode_dump -b <inode>` for many inodes: what stands in each in place of block numbers. After the
-/// request's echo come lines such as `0020  7573 722f 6269 6e00  usr/bin.`: an octal offset, 16 bytes, the same as
-/// text; `*` for lines like the one before. What cannot be read is left out.
+/// The output of `inode_dump -b <inode>` for many inodes: what stands in each in place of block numbers.
 pub(super) fn inline(printed: &str) -> HashMap<u32, Vec<u8>> {
+    dumps(printed, "debugfs: inode_dump -b <", 60)
+}
+
+/// The output of `inode_dump <inode>` for many inodes: the first 256 bytes of each.
+pub(super) fn inodes(printed: &str) -> HashMap<u32, Vec<u8>> {
+    dumps(printed, "debugfs: inode_dump <", 256)
+}
+
+/// After a request's echo come lines such as `0020  7573 722f 6269 6e00  usr/bin.`: an octal offset, 16 bytes, the same
+/// as text; `*` for lines like the one before, up to `length` bytes. What cannot be read is left out.
+fn dumps(printed: &str, echo: &str, length: usize) -> HashMap<u32, Vec<u8>> {
     const LINE: usize = 16;
-    const LENGTH: usize = 60;
     let mut out = HashMap::new();
     let mut inode: Option<u32> = None;
     for line in printed.lines() {
-        if let Some(request) = line.strip_prefix("debugfs: inode_dump -b <") {
+        if let Some(request) = line.strip_prefix(echo) {
             inode = request.strip_suffix('>').and_then(|digits| digits.parse().ok());
         } else if let Some(inode) = inode {
             let bytes: &mut Vec<u8> = out.entry(inode).or_default();
             if line == "*" && bytes.len() >= LINE {
-                while bytes.len() < LENGTH {
+                while bytes.len() < length {
                     bytes.extend_from_within(bytes.len() - LINE..);
                 }
             } else if let Some((offset, rest)) = line.split_once("  ")
                 && let Ok(offset) = usize::from_str_radix(offset, 8)
-                && offset <= LENGTH
+                && offset <= length
             {
                 let digits = rest.split("  ").next().unwrap_or_default().split(' ');
                 let words = digits.filter_map(|word| u16::from_str_radix(word, 16).ok());
@@ -153,14 +161,14 @@ pub(super) fn inline(printed: &str) -> HashMap<u32, Vec<u8>> {
 
 /// Neighbouring blocks of a file that are neighbours on the disk too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     /// First block in the file.
-    pub(super) logical: u64,
+    pub(crate) logical: u64,
     /// First block on the file system.
-    pub(super) physical: u64,
-    pub(super) blocks: u64,
+    pub(crate) physical: u64,
+    pub(crate) blocks: u64,
     /// Without data of its own, it reads as zeroes.
-    pub(super) written: bool,
+    pub(crate) written: bool,
 }
 
 /// The output of `ex -l <inode>` for many inodes: after the request's echo a heading, then lines such as

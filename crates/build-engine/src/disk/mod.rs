@@ -13,12 +13,12 @@ mod compare;
 mod content;
 mod error;
 mod esp;
-mod ext4;
+pub(crate) mod ext4;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gpt;
 mod inspect;
-mod listing;
+pub(crate) mod listing;
 mod plan;
 mod take_back;
 pub mod vhd;

@@ -1,6 +1,7 @@
 //! The tests. They share processors, a cache and a build at a time, so the test runner takes them one by one.
 
 mod bad_input;
+mod bases;
 mod customizers;
 mod failures;
 mod hostile;

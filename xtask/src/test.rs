@@ -26,18 +26,26 @@ pub fn run(yes: bool) -> Result<(), Stop> {
     process::run(&mut cargo(&["nextest", "run", "--workspace", "--profile", profile]))
 }
 
-/// What tests need and the program itself does not. `qemu-img` judges our disks independently; its package must be of
-/// the version of the emulator, for a newer one from elsewhere would replace it.
+/// What tests need and a build of a known source does not. `qemu-img` judges our disks independently; its package must
+/// be of the version of the emulator, for a newer one from elsewhere would replace it.
 fn test_packages() -> Result<Vec<String>, Stop> {
+    let mut packages = Vec::new();
     // Run by root, the tests build as an ordinary user, too.
-    let helpers = (!Path::new("/usr/bin/newuidmap").is_file()).then(|| "uidmap".to_owned());
-    if succeeds(&mut command("qemu-img", &["--version"])) {
-        return Ok(helpers.into_iter().collect());
+    if !Path::new("/usr/bin/newuidmap").is_file() {
+        packages.push("uidmap".to_owned());
     }
-    let policy = output(command("apt-cache", &["policy", "qemu-system-x86"]).env("LC_ALL", "C"))?;
-    let version = emulator_version(&String::from_utf8_lossy(&policy.stdout));
-    let judge = version.map_or_else(|| "qemu-utils".to_owned(), |version| format!("qemu-utils={version}"));
-    Ok(helpers.into_iter().chain([judge]).collect())
+    for (program, package) in [("zstd", "zstd"), ("xz", "xz-utils")] {
+        if !succeeds(&mut command(program, &["--version"])) {
+            packages.push(package.to_owned());
+        }
+    }
+    if !succeeds(&mut command("qemu-img", &["--version"])) {
+        let policy = output(command("apt-cache", &["policy", "qemu-system-x86"]).env("LC_ALL", "C"))?;
+        let version = emulator_version(&String::from_utf8_lossy(&policy.stdout));
+        packages
+            .push(version.map_or_else(|| "qemu-utils".to_owned(), |version| format!("qemu-utils={version}")));
+    }
+    Ok(packages)
 }
 
 /// The installed version in `apt-cache policy`'s answer, else the candidate.

@@ -31,8 +31,9 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// Every tool, for `doctor`.
-    pub const ALL: [Self; 17] = [
+    /// What builds on known sources and `try` need, for `doctor`. What unpacks a base of one's own is asked for when
+    /// there is one.
+    pub const ALL: [Self; 13] = [
         Self::Mmdebstrap,
         Self::Gpgv,
         Self::Ip,
@@ -46,10 +47,6 @@ impl Tool {
         Self::SshKeygen,
         Self::Setpriv,
         Self::Nsenter,
-        Self::Gzip,
-        Self::Xz,
-        Self::Zstd,
-        Self::QemuImg,
     ];
 
     /// File name of the program.

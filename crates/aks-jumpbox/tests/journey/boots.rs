@@ -6,6 +6,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::terminal::Terminal;
 use crate::world::{World, fresh};
 
 /// `try` on an image; its answer and the status of every test.
@@ -105,4 +106,14 @@ fn a_build_boots_its_own_image_and_keeps_the_results() {
     assert!(tests.iter().any(|test| test["name"] == "jq counts"), "{manifest:#}");
     assert!(tests.iter().all(|test| test["status"] == "pass"), "{manifest:#}");
     assert_eq!(manifest["warnings"], json!([]), "our own scripts do the same here and in Azure");
+
+    // A person looks around in it.
+    let mut terminal = Terminal::start(&world.command("try out/small.vhd --shell"));
+    terminal.until("$ ");
+    terminal.type_line("jq -n '40 + 2'; id -un | tr a-z A-Z");
+    terminal.until("TRY-ADMIN");
+    terminal.type_line("exit");
+    let (seen, code) = terminal.end();
+    assert!(seen.contains("42\r\n"), "{seen}");
+    assert_eq!(code, Some(0), "{seen}");
 }

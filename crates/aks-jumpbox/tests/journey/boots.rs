@@ -110,10 +110,10 @@ fn a_build_boots_its_own_image_and_keeps_the_results() {
     // A person looks around in it.
     let mut terminal = Terminal::start(&world.command("try out/small.vhd --shell"));
     terminal.until("$ ");
-    terminal.type_line("jq -n '40 + 2'; id -un | tr a-z A-Z");
+    terminal.type_line("echo answer-$((40 + 2)); id -un | tr a-z A-Z");
     terminal.until("TRY-ADMIN");
     terminal.type_line("exit");
     let (seen, code) = terminal.end();
-    assert!(seen.contains("42\r\n"), "{seen}");
+    assert!(seen.contains("answer-42"), "{seen}");
     assert_eq!(code, Some(0), "{seen}");
 }

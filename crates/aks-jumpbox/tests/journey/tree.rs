@@ -65,8 +65,10 @@ impl Tree {
                 None => String::new(),
             };
             let attributes = answers.text(&ea_list(node));
+            let mut attributes: Vec<_> = attributes.lines().collect();
+            attributes.sort_unstable();
             let owner = format!("{} {}", node.mode, node.owner);
-            (node.path.clone(), File { owner, rest: format!("{first} {attributes}"), content })
+            (node.path.clone(), File { owner, rest: format!("{first} {attributes:?}"), content })
         });
         let tree = Self(entries.collect());
         assert!(tree.0.len() > 10_000, "a whole system: {}", tree.0.len());

@@ -173,8 +173,8 @@ mod tests {
         file.write_all(&[0; 4096]).unwrap();
         let disk = DiskImage::open(file.path()).unwrap();
         let boot = Boot::Kernel {
-            kernel: Path::new("/work/vmlinuz"),
-            initrd: Path::new("/work/initrd.img"),
+            kernel: Path::new("/guest/vmlinuz"),
+            initrd: Path::new("/guest/initrd.img"),
             command_line: "root=/dev/vda1 rw",
             disk: &disk,
             net: "net=192.0.2.0/28",
@@ -184,10 +184,10 @@ mod tests {
             firmware: None,
             memory_mib: 2048,
             cpus: 2,
-            serial_log: Path::new("/work/guest.log"),
+            serial_log: Path::new("/guest/guest.log"),
             boot,
         };
-        let text = lines(&arguments(&setup)).replace(&disk.path().display().to_string(), "/work/disk.vhd");
+        let text = lines(&arguments(&setup)).replace(&disk.path().display().to_string(), "/guest/disk.vhd");
         insta::assert_snapshot!(text);
     }
 

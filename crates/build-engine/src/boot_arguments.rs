@@ -24,7 +24,7 @@ const NOBODY: u32 = 65534;
 /// # Errors
 /// When the files are no shell script that ends well, or name what cannot be put into a boot menu.
 pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
-    if !stack.customized(context.cache, &["etc/default/grub", "etc/default/grub.d"]) {
+    if !stack.customized(context.cache, &["/etc/default/grub", "/etc/default/grub.d"]) {
         return Ok(String::new());
     }
     let entry = Entry::Program(Program {

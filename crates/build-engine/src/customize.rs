@@ -15,6 +15,7 @@ use crate::event::{Event, Phase, StepState};
 use crate::manifest::{Manifest, StepNote};
 use crate::packages;
 use crate::read_ahead::ReadAhead;
+use crate::rooted::{Kind, Rooted};
 use crate::run::Context;
 use crate::step::Machine;
 use crate::task::{DEPROVISIONING_SCRIPT, Task};
@@ -81,19 +82,13 @@ impl Stack {
     /// Whether the topmost layer that says anything about a file has it. A layer that removes one has a device in its
     /// place.
     fn has(&self, cache: &Cache, path: &str) -> bool {
-        let kinds = self.lowers.iter().filter_map(|lower| {
-            let file = cache.root().join(lower).join(path.trim_start_matches('/'));
-            std::fs::symlink_metadata(file).ok()
-        });
-        kinds.map(|meta| meta.is_file()).next().unwrap_or_default()
+        self.lowers.iter().find_map(|lower| kind_in(cache, lower, path)) == Some(Kind::File)
     }
 
-    /// Whether a layer above the base has one of these paths, which are relative to the root.
+    /// Whether a layer above the base has one of these paths.
     pub fn customized(&self, cache: &Cache, paths: &[&str]) -> bool {
         let above_base = self.lowers.split_last().map(|(_, above)| above).unwrap_or_default();
-        let is_in =
-            |lower: &PathBuf, path| std::fs::symlink_metadata(cache.root().join(lower).join(path)).is_ok();
-        above_base.iter().any(|lower| paths.iter().any(|path| is_in(lower, path)))
+        above_base.iter().any(|lower| paths.iter().any(|path| kind_in(cache, lower, path).is_some()))
     }
 
     /// Puts a layer on top.
@@ -101,6 +96,11 @@ impl Stack {
         self.lowers.insert(0, layer.path());
         self.identity.clone_from(&layer.instance);
     }
+}
+
+/// What a layer has at a path. Steps have made it, so that a link on the way must not lead out of it.
+fn kind_in(cache: &Cache, lower: &Path, path: &str) -> Option<Kind> {
+    Rooted::open(&cache.root().join(lower)).ok()?.kind(path).ok()?
 }
 
 /// Everything the steps need beside the context.

@@ -14,8 +14,8 @@ use crate::task::Task;
 use crate::validate;
 
 impl Build<'_> {
-    /// Runs the validators on the layers that the finished disk was found to hold. With `continueDistributeOnFailure` a failure is
-    /// returned, to be reported once the image is in place.
+    /// Runs the validators on the layers that the finished disk was found to hold. With
+    /// `continueDistributeOnFailure` a failure is returned, to be reported once the image is in place.
     pub(super) fn validated(
         &self,
         context: &Context<'_>,

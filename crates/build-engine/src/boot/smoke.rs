@@ -64,7 +64,11 @@ fn judge(test: &SmokeTest, output: &Output) -> Outcome {
         (Some(0), Some(expected)) if !printed.contains(expected.as_str()) => {
             (Status::Fail, format!("`{}` did not print \"{expected}\": {last}", test.run))
         }
-        (Some(0), _) => (Status::Pass, printed.lines().next().unwrap_or_default().to_owned()),
+        (Some(0), expected) => {
+            let expected = expected.as_deref().unwrap_or_default();
+            let telling = printed.lines().find(|line| line.contains(expected));
+            (Status::Pass, telling.or(printed.lines().next()).unwrap_or_default().trim().to_owned())
+        }
         (Some(code), _) => (Status::Fail, format!("`{}` exited with {code}: {last}", test.run)),
         (None, _) => (Status::Fail, format!("`{}` was killed: {last}", test.run)),
     }

@@ -14,6 +14,7 @@ fn a_smoke_test_needs_success_and_the_expected_text() {
         (None, output(0, "jq-1.7\nmore\n", ""), Status::Pass, "jq-1.7"),
         (None, output(0, "", ""), Status::Pass, ""),
         (Some("jq-1"), output(0, "", "jq-1.7\n"), Status::Pass, "jq-1.7"),
+        (Some("\"jq\""), output(0, "{\n  \"jq\": 1\n}\n", ""), Status::Pass, "\"jq\": 1"),
         (
             Some("jq-2"),
             output(0, "jq-1.7\n", ""),

@@ -157,6 +157,17 @@ impl ResourceId {
         Self::parse(&self.text[..end]).ok()
     }
 
+    /// Types and names without the scope, in lower case: what two spellings of one resource share when one of
+    /// them does not know its subscription or resource group.
+    pub fn tail(&self) -> String {
+        self.text[self.scope_len..].to_ascii_lowercase()
+    }
+
+    /// The id's text in lower case, which equal ids share.
+    pub fn key(&self) -> String {
+        self.text.to_ascii_lowercase()
+    }
+
     /// The id of a resource inside this one, such as a subnet of a virtual network.
     #[must_use]
     pub fn child(&self, kind: &str, name: &str) -> Self {
@@ -189,8 +200,8 @@ impl PartialOrd for ResourceId {
 
 impl Ord for ResourceId {
     fn cmp(&self, other: &Self) -> Ordering {
-        let lower = |id: &Self| id.text.to_ascii_lowercase();
-        lower(self).cmp(&lower(other))
+        let other = other.text.bytes().map(|byte| byte.to_ascii_lowercase());
+        self.text.bytes().map(|byte| byte.to_ascii_lowercase()).cmp(other)
     }
 }
 

@@ -16,6 +16,12 @@ impl Span {
     pub fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
+
+    /// The span `offset` bytes further on.
+    #[must_use]
+    pub(crate) fn moved(self, offset: usize) -> Self {
+        Self { start: self.start + offset, end: self.end + offset }
+    }
 }
 
 impl From<Range<usize>> for Span {

@@ -26,6 +26,9 @@ pub enum Kind {
     Array(Vec<Value>),
     /// Named members.
     Object(Object),
+    /// A value that is not known, and why. No text holds one: readers put it in the place of what they could
+    /// not evaluate.
+    Unknown(String),
 }
 
 /// A number in JSON's spelling, kept as text so that none is too large or too precise.
@@ -72,6 +75,17 @@ impl Object {
         self.members.iter()
     }
 
+    /// An object of these members. Their names must differ.
+    pub fn of(members: Vec<Member>) -> Self {
+        Self { members }
+    }
+
+    /// The member called `key`, spelt exactly so, else the first that differs only in case.
+    pub fn find(&self, key: &str) -> Option<&Member> {
+        let exact = self.members.iter().find(|member| member.key == key);
+        exact.or_else(|| self.members.iter().find(|member| member.key.eq_ignore_ascii_case(key)))
+    }
+
     /// The value of `key`, spelt exactly so.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.members.iter().find(|member| member.key == key).map(|member| &member.value)
@@ -85,6 +99,15 @@ impl Object {
     /// Whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+}
+
+impl IntoIterator for Object {
+    type Item = Member;
+    type IntoIter = std::vec::IntoIter<Member>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.members.into_iter()
     }
 }
 
@@ -118,6 +141,34 @@ impl Value {
     /// An array made by a program.
     pub fn array(items: impl IntoIterator<Item = Self>) -> Self {
         Self::new(Kind::Array(items.into_iter().collect()))
+    }
+
+    /// A value at `span` that is not known.
+    pub fn unknown(span: Span, reason: impl Into<String>) -> Self {
+        Self { span, kind: Kind::Unknown(reason.into()) }
+    }
+
+    /// The value with every place in it moved by `offset` bytes.
+    pub(crate) fn shift(&mut self, offset: usize) {
+        self.span = self.span.moved(offset);
+        match &mut self.kind {
+            Kind::Array(items) => items.iter_mut().for_each(|item| item.shift(offset)),
+            Kind::Object(object) => {
+                for member in &mut object.members {
+                    member.key_span = member.key_span.moved(offset);
+                    member.value.shift(offset);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Why the value is not known; `None` when it is.
+    pub fn unknown_because(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Unknown(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     /// The string, when it is one.
@@ -158,6 +209,7 @@ impl Value {
             Kind::String(_) => "a string",
             Kind::Array(_) => "an array",
             Kind::Object(_) => "an object",
+            Kind::Unknown(_) => "a value that is not known",
         }
     }
 }

@@ -21,6 +21,8 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
         Kind::Bool(false) => out.push_str("false"),
         Kind::Number(number) => out.push_str(number.as_str()),
         Kind::String(text) => write_string(out, text),
+        // As an expression, so that whoever reads it again does not know it either.
+        Kind::Unknown(reason) => write_string(out, &format!("[unknown: {reason}]")),
         Kind::Array(items) => write_items(out, ['[', ']'], items, depth, |out, item| {
             write_value(out, item, depth + 1);
         }),

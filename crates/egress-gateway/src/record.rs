@@ -79,6 +79,10 @@ pub enum Layer {
     NicNsg,
     /// The NSG of the subnet.
     SubnetNsg,
+    /// Security admin rules.
+    Admin,
+    /// The routes of the subnet.
+    Route,
     /// A firewall's network rules.
     FirewallNetwork,
     /// A firewall's application rules.
@@ -92,6 +96,8 @@ pub enum Layer {
 impl From<network_policy::Layer> for Layer {
     fn from(layer: network_policy::Layer) -> Self {
         match layer {
+            network_policy::Layer::Admin => Self::Admin,
+            network_policy::Layer::Route => Self::Route,
             network_policy::Layer::NicNsg => Self::NicNsg,
             network_policy::Layer::SubnetNsg => Self::SubnetNsg,
             network_policy::Layer::FirewallNetwork => Self::FirewallNetwork,

@@ -117,13 +117,14 @@ impl NetworkPolicy {
                 "nsg-imagebuilder".to_owned(),
                 outbound_rules(allow),
             )),
-            nic_nsg: None,
-            firewall: Some(firewall(allow)),
+            firewall: Some(firewall(allow).into()),
             context: Context {
                 virtual_network: vec![IpNet::V4(VIRTUAL_NETWORK)],
                 build_subnet: Some(IpNet::V4(BUILD_SUBNET)),
+                ..Context::default()
             },
             origin: Origin::AllowList,
+            ..Self::default()
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::firewall::{ApplicationRule, FirewallPolicy, FirewallRule, NetworkRule
 use crate::flow::{Application, Direction};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
-use crate::policy::NetworkPolicy;
+use crate::policy::{Context, NetworkPolicy};
 
 impl NetworkPolicy {
     /// One line of text that is equal for equal policies and differs when a decision could: what a layer made
@@ -15,12 +15,21 @@ impl NetworkPolicy {
     pub fn canonical(&self) -> String {
         let mut network = self.context.virtual_network.clone();
         network.sort_unstable();
+        let Self { admin, routes, far_subnets, .. } = self;
+        let Context { peered, gateway, unknown_connections, .. } = &self.context;
+        let connected = (peered, gateway, unknown_connections);
         json!({
             "virtualNetwork": network.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "buildSubnet": self.context.build_subnet.map(|subnet| subnet.to_string()),
             "nicNsg": self.nic_nsg.as_ref().map(NetworkSecurityGroup::resource),
             "subnetNsg": self.subnet_nsg.as_ref().map(NetworkSecurityGroup::resource),
-            "firewall": self.firewall.as_ref().map(FirewallPolicy::resources),
+            "firewall": self.firewall.as_ref().map(|firewall| firewall.policy.resources()),
+            "firewallAddresses": self.firewall.as_ref().map(|firewall| &firewall.private_addresses),
+            "connected": format!("{connected:?}"),
+            "admin": format!("{admin:?}"),
+            "routes": format!("{routes:?}"),
+            "farSubnets": format!("{far_subnets:?}"),
+            "tags": self.context.tags.fingerprint(),
         })
         .to_string()
     }

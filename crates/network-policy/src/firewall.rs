@@ -5,11 +5,28 @@
 //! intrusion detection and the built-in infrastructure FQDNs are not modelled: what only they would permit is
 //! not permitted.
 
+use std::net::IpAddr;
+
 use crate::address::{self, Address, End, PortRange, RuleProtocol};
 use crate::flow::{Application, Flow, Layer, Protocol};
 use crate::fqdn::FqdnPattern;
 use crate::matching::{Access, Candidate, Match, Ruling, first_match, unique};
 use crate::policy::{Context, NO_RULE};
+
+/// A firewall: its rules, and the addresses that routes know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Firewall {
+    /// Its rules.
+    pub policy: FirewallPolicy,
+    /// Its private addresses. Empty when they are not known: a route to an appliance may then lead to it or not.
+    pub private_addresses: Vec<IpAddr>,
+}
+
+impl From<FirewallPolicy> for Firewall {
+    fn from(policy: FirewallPolicy) -> Self {
+        Self { policy, private_addresses: Vec::new() }
+    }
+}
 
 /// A firewall policy, or the rules of a classic firewall: groups in the order they are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

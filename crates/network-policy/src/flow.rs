@@ -73,13 +73,17 @@ pub enum Verdict {
 }
 
 /// Which layer decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
+    /// Security admin rules.
+    Admin,
     /// The NSG of the network interface.
     NicNsg,
     /// The NSG of the subnet.
     SubnetNsg,
-    /// A firewall's network rules.
+    /// The routes of the subnet.
+    Route,
+    /// A firewall's network rules, DNAT rules among them.
     FirewallNetwork,
     /// A firewall's application rules.
     FirewallApplication,

@@ -9,6 +9,11 @@
 //! open point could change it.
 
 mod address;
+mod admin;
+mod certificate;
+mod compiled;
+#[allow(dead_code, reason = "proofs are being built on it")]
+mod contract;
 mod defaults;
 mod emit;
 mod firewall;
@@ -17,19 +22,34 @@ mod fqdn;
 mod matching;
 mod nsg;
 mod policy;
+#[allow(dead_code, reason = "proofs are being built on it")]
+mod proof;
+#[allow(dead_code, reason = "proofs are being built on it")]
+mod ranges;
 mod read;
+mod route;
+#[allow(dead_code, reason = "proofs are being built on it")]
+mod space;
 mod suggestion;
+#[allow(dead_code, reason = "proofs are being built on it")]
 mod tag;
 
 pub use address::{Address, AddressError, PortRange, RuleProtocol};
+pub use admin::{AdminAction, AdminRule};
+pub use certificate::{Certificate, CertifiedBox};
+pub use compiled::CompiledPolicy;
+pub use contract::{Contract, ContractEnd, ContractError};
 pub use defaults::{Endpoint, EndpointError};
 pub use firewall::{
-    ApplicationRule, FirewallPolicy, FirewallRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
+    ApplicationRule, Firewall, FirewallPolicy, FirewallRule, NetworkRule, RuleCollection,
+    RuleCollectionGroup, Target,
 };
 pub use flow::{Application, Decision, Destination, Direction, Flow, Layer, Protocol, Verdict};
 pub use fqdn::{FqdnPattern, PatternError};
 pub use matching::Access;
 pub use nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule};
-pub use policy::{Context, NO_RULE, NetworkPolicy, Origin};
+pub use policy::{Context, FarSubnet, NO_RULE, NetworkPolicy, Origin};
+pub use proof::{Decider, FieldMatch, LayerDecision, Lost, NearMiss, Packet, Proof, ProofVerdict};
 pub use read::{Environment, Resources, Source, SourceKind, read};
-pub use tag::ServiceTag;
+pub use route::{NextHop, Outbound, Route, RouteDestination, RouteSource, RouteTable, ServiceEndpoint};
+pub use tag::{ServiceTag, Tags};

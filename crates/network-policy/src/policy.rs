@@ -1,35 +1,56 @@
 //! The whole policy and its one meaning.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::address::End;
-use crate::firewall::FirewallPolicy;
+use crate::admin::AdminRule;
+use crate::firewall::Firewall;
 use crate::flow::{Application, Decision, Destination, Direction, Flow, Layer, Protocol, Verdict};
 use crate::matching::{Match, Ruling};
 use crate::nsg::NetworkSecurityGroup;
-use crate::tag;
+use crate::route::RouteTable;
+use crate::tag::{self, Tags};
 
 /// What a decision names when nothing permits a flow.
 pub const NO_RULE: &str = "no rule allows it";
 
 /// Network rules of an environment: what an outbound or inbound flow of the build machine meets.
 ///
-/// A layer that is absent lets everything through, as in Azure. A firewall that is present is the next hop of
-/// every flow that leaves the virtual network.
+/// A layer that is absent lets everything through, as in Azure. Where routes are known, they lead to the firewall or
+/// past it; where they are not, a firewall that is present is the next hop of every flow that leaves the virtual
+/// network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkPolicy {
+    /// Security admin rules, in any order.
+    pub admin: Vec<AdminRule>,
     /// NSG of the subnet.
     pub subnet_nsg: Option<NetworkSecurityGroup>,
     /// NSG of the network interface.
     pub nic_nsg: Option<NetworkSecurityGroup>,
+    /// Routes of the build subnet; `None` when nothing is known of them.
+    pub routes: Option<RouteTable>,
     /// Egress firewall.
-    pub firewall: Option<FirewallPolicy>,
+    pub firewall: Option<Firewall>,
+    /// Other subnets of the virtual network, whose groups a flow to them meets on arrival.
+    pub far_subnets: Vec<FarSubnet>,
     /// Addresses the rules are about.
     pub context: Context,
     /// Where the policy can be changed.
     pub origin: Origin,
+}
+
+/// A subnet that a flow can end in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FarSubnet {
+    /// Name or id.
+    pub name: String,
+    /// Its prefixes.
+    pub prefixes: Vec<IpNet>,
+    /// Its NSG.
+    pub nsg: NetworkSecurityGroup,
 }
 
 /// Where a policy comes from.
@@ -51,6 +72,16 @@ pub struct Context {
     /// Subnet of the build machine. `None` means that it is not known: a rule about an explicit source prefix may
     /// or may not be about the build machine.
     pub build_subnet: Option<IpNet>,
+    /// Address space of peered virtual networks.
+    pub peered: Vec<IpNet>,
+    /// Prefixes behind virtual network gateways.
+    pub gateway: Vec<IpNet>,
+    /// Peerings and gateways whose address space is not known, by name: `VirtualNetwork` may hold anything then.
+    pub unknown_connections: Vec<String>,
+    /// DNS servers that the virtual network uses instead of Azure's.
+    pub dns_servers: Vec<IpAddr>,
+    /// What is known of service tags.
+    pub tags: Arc<Tags>,
 }
 
 impl Context {
@@ -137,7 +168,7 @@ impl NetworkPolicy {
             End::Peer(address) | End::Local(address) => self.context.holds(address),
             End::Name(_) => Match::No,
         };
-        let ruling = firewall.decide(flow, &self.context);
+        let ruling = firewall.policy.decide(flow, &self.context);
         match stays {
             Match::Yes => None,
             Match::Maybe if ruling.verdict == Verdict::Denied => {
@@ -174,8 +205,11 @@ impl NetworkPolicy {
             .flatten()
             .flat_map(NetworkSecurityGroup::rules)
             .flat_map(|rule| rule.destination_ports.iter().copied());
-        let firewall =
-            self.firewall.iter().flat_map(FirewallPolicy::rules).flat_map(|(rule, _)| rule.ports());
+        let firewall = self
+            .firewall
+            .iter()
+            .flat_map(|firewall| firewall.policy.rules())
+            .flat_map(|(rule, _)| rule.ports());
         let mut ports: Vec<u16> = security
             .chain(firewall)
             .flat_map(|range| [range.first, range.last.saturating_add(1)])

@@ -36,7 +36,7 @@ impl NetworkPolicy {
         let nsg = match ruling.layer {
             Layer::NicNsg => self.nic_nsg.as_ref(),
             Layer::SubnetNsg => self.subnet_nsg.as_ref(),
-            Layer::FirewallNetwork | Layer::FirewallApplication | Layer::Platform => None,
+            _ => None,
         };
         match nsg {
             Some(nsg) => security_rule(nsg, ruling, flow),

@@ -3,12 +3,15 @@
 //! Sources: Azure service tags overview; the exclusions of `Internet` follow what IP flow verify and effective
 //! security rules show (private, shared, link-local, loopback and multicast space is not in it).
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::matching::Match;
+use crate::space::{self, Bounds};
 
 /// Azure's platform address: DNS, DHCP, wire server and load balancer probes.
 pub(crate) const WIRE_SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(168, 63, 129, 16));
@@ -53,6 +56,69 @@ impl fmt::Display for ServiceTag {
             Self::AzureLoadBalancer => "AzureLoadBalancer",
             Self::Other(name) => name,
         })
+    }
+}
+
+/// What is known of service tags beside those that follow from the virtual network: usually Azure's weekly file.
+/// A tag that is not in it may hold nothing or everything.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tags {
+    source: String,
+    /// By name in lower case.
+    bounds: BTreeMap<String, Bounds<u128>>,
+}
+
+impl Tags {
+    /// No tags yet; `source` says where they come from (cloud, change number, date), for proofs to name.
+    pub fn new(source: impl Into<String>) -> Self {
+        Self { source: source.into(), bounds: BTreeMap::new() }
+    }
+
+    /// Where they come from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Adds a tag whose prefixes are known.
+    pub fn insert(&mut self, name: &str, prefixes: &[IpNet]) {
+        self.bounds.insert(name.to_ascii_lowercase(), Bounds::exact(space::prefixes(prefixes)));
+    }
+
+    /// Adds a tag that certainly holds `least` and at most `most`, such as what several weekly files agree on.
+    pub fn insert_bounds(&mut self, name: &str, least: &[IpNet], most: &[IpNet]) {
+        let lo = space::prefixes(least);
+        let hi = lo.union(&space::prefixes(most));
+        self.bounds.insert(name.to_ascii_lowercase(), Bounds { lo, hi });
+    }
+
+    /// Whether a tag is known; case does not matter.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The names of all tags, in lower case.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.bounds.keys().map(String::as_str)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Bounds<u128>> {
+        self.bounds.get(&name.to_ascii_lowercase())
+    }
+
+    /// A number that differs, in all likelihood, when a tag does.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, bounds) in &self.bounds {
+            (name, bounds.lo.as_slice(), bounds.hi.as_slice()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// Its source: the prefixes are many.
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tags({:?}, {} tags)", self.source, self.bounds.len())
     }
 }
 

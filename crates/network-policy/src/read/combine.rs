@@ -76,13 +76,14 @@ pub(super) fn policy(build_subnet: Option<&str>, documents: &[Resources]) -> Res
             let version_4 = subnet.prefixes.iter().find(|prefix| prefix.addr().is_ipv4());
             version_4.or(subnet.prefixes.first()).copied()
         }),
+        ..Context::default()
     };
     Ok(NetworkPolicy {
         subnet_nsg,
-        nic_nsg: None,
-        firewall: firewall(documents)?,
+        firewall: firewall(documents)?.map(Into::into),
         context,
         origin: Origin::Documents,
+        ..NetworkPolicy::default()
     })
 }
 

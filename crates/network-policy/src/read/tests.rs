@@ -322,7 +322,7 @@ fn what_is_written_reads_back() {
     let nsg = policy.subnet_nsg.as_ref().unwrap();
     let firewall = policy.firewall.as_ref().unwrap();
     assert_eq!(read(&json(&nsg.to_arm_json())).unwrap().subnet_nsg.as_ref(), Some(nsg));
-    assert_eq!(read(&json(&firewall.to_arm_json())).unwrap().firewall.as_ref(), Some(firewall));
+    assert_eq!(read(&json(&firewall.policy.to_arm_json())).unwrap().firewall.as_ref(), Some(firewall));
     let full = read(&json(FIREWALL)).unwrap();
     assert_eq!(full.canonical(), read(&json(FIREWALL)).unwrap().canonical());
 }

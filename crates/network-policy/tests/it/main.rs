@@ -211,6 +211,7 @@ fn policy(subnet: &[Naive], nic: &[Naive]) -> NetworkPolicy {
         context: Context {
             virtual_network: vec!["10.1.0.0/16".parse().unwrap()],
             build_subnet: Some("10.1.0.0/28".parse().unwrap()),
+            ..Context::default()
         },
         ..NetworkPolicy::default()
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::firewall::{
-    ApplicationRule, FirewallRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
+    ApplicationRule, FirewallPolicy, FirewallRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
 };
 use crate::fqdn::FqdnPattern;
 
@@ -41,7 +41,7 @@ fn group(name: &str, priority: u16, collections: Vec<RuleCollection>) -> RuleCol
 
 fn behind_firewall(collections: Vec<RuleCollection>) -> NetworkPolicy {
     let firewall = FirewallPolicy::new("fw", vec![group("g", 100, collections)]);
-    NetworkPolicy { firewall: Some(firewall), context: network(), ..NetworkPolicy::default() }
+    NetworkPolicy { firewall: Some(firewall.into()), context: network(), ..NetworkPolicy::default() }
 }
 
 /// "Azure Firewall rule processing logic": the worked example of a parent and a child policy. Each rule in turn
@@ -75,7 +75,7 @@ fn documented_order_of_parent_and_child() {
             ],
         );
         let policy = NetworkPolicy {
-            firewall: Some(child.with_parent(&parent)),
+            firewall: Some(child.with_parent(&parent).into()),
             context: network(),
             ..NetworkPolicy::default()
         };

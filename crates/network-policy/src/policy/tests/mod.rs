@@ -43,6 +43,7 @@ fn network() -> Context {
     Context {
         virtual_network: vec!["10.0.0.0/16".parse().unwrap()],
         build_subnet: Some("10.0.0.0/28".parse().unwrap()),
+        ..Context::default()
     }
 }
 

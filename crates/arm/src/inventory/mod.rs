@@ -1,0 +1,322 @@
+//! The resources that documents describe together.
+
+mod merge;
+mod normal;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Value};
+
+use crate::ResourceId;
+use merge::{Merge, Mode};
+pub use normal::is_absent;
+pub(crate) use normal::{is_expression, normal};
+
+/// Lists of a resource whose items are resources of their own: type in lower case, field.
+const CHILDREN: [(&str, &str); 8] = [
+    ("microsoft.network/networksecuritygroups", "securityRules"),
+    ("microsoft.network/virtualnetworks", "subnets"),
+    ("microsoft.network/virtualnetworks", "virtualNetworkPeerings"),
+    ("microsoft.network/routetables", "routes"),
+    ("microsoft.network/firewallpolicies", "ruleCollectionGroups"),
+    ("microsoft.network/azurefirewalls", "applicationRuleCollections"),
+    ("microsoft.network/azurefirewalls", "networkRuleCollections"),
+    ("microsoft.network/azurefirewalls", "natRuleCollections"),
+];
+
+/// Types that a document tells whole or not at all.
+const WHOLE: [&str; 4] = [
+    "Microsoft.Network/networkSecurityGroups/securityRules",
+    "Microsoft.Network/routeTables/routes",
+    "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
+    "Microsoft.Network/networkManagers/securityAdminConfigurations/ruleCollections/rules",
+];
+
+/// A resource, however many documents describe it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource {
+    /// Its id. A part that no document tells is `*`; a name that a template leaves open stands in braces.
+    pub id: ResourceId,
+    /// Its fields in the flattened form of `az`, without those that are resources of their own, each with its
+    /// place in [`Inventory::sources`]; what is not known is [`Kind::Unknown`].
+    pub value: Value,
+    /// Why it is not known whether, or how often, the resource exists.
+    pub doubt: Option<String>,
+}
+
+impl Resource {
+    /// What messages call the resource: its id where that is complete, else its names.
+    pub fn label(&self) -> String {
+        label(&self.id)
+    }
+
+    /// The resource as a value to read, its path starting with its name.
+    pub fn node(&self) -> Node<'_> {
+        Node { value: &self.value, path: self.id.names().collect::<Vec<_>>().join("/") }
+    }
+}
+
+/// What messages call the resource of an id: the id where it is complete, else its names.
+pub fn label(id: &ResourceId) -> String {
+    if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
+}
+
+/// Resources by id, and what was noticed while the documents were read.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    sources: Sources,
+    resources: BTreeMap<String, Resource>,
+    /// Keys of the resources by [`ResourceId::tail`].
+    tails: HashMap<String, Vec<String>>,
+    effective_groups: Vec<Value>,
+    effective_routes: Vec<Value>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Inventory {
+    /// The texts that everything was read from.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Everything that was noticed, errors and warnings, in the order of the sources; places are in
+    /// [`Self::sources`].
+    pub fn findings(&self) -> &[Diagnostic] {
+        &self.findings
+    }
+
+    /// Whether a document could not be read as it should.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(Diagnostic::is_error)
+    }
+
+    /// All resources, by id.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.values()
+    }
+
+    /// The resources of a type, by id.
+    pub fn of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = &'a Resource> {
+        self.resources.values().filter(move |resource| resource.id.is_type(resource_type))
+    }
+
+    /// The resource that an id means. Parts that either side does not know match anything, as long as only one
+    /// resource is meant.
+    pub fn find(&self, id: &ResourceId) -> Option<&Resource> {
+        if let Some(found) = self.resources.get(&id.key()) {
+            return Some(found);
+        }
+        let mut alike = self.tails.get(&id.tail())?.iter().filter_map(|key| self.resources.get(key));
+        let mut alike = alike.by_ref().filter(|resource| may_be_same(&resource.id, id));
+        let found = alike.next()?;
+        alike.next().is_none().then_some(found)
+    }
+
+    /// The resources of a kind, such as `subnets`, inside the resource of an id, by name.
+    pub fn children<'a>(
+        &'a self,
+        parent: &ResourceId,
+        kind: &str,
+    ) -> impl Iterator<Item = &'a Resource> + use<'a> {
+        let prefix = format!("{}/{}/", parent.key(), kind.to_ascii_lowercase());
+        let range = self.resources.range(prefix.clone()..);
+        range
+            .take_while({
+                let prefix = prefix.clone();
+                move |(key, _)| key.starts_with(&prefix)
+            })
+            .filter(move |(key, _)| !key[prefix.len()..].contains('/'))
+            .map(|(_, resource)| resource)
+    }
+
+    /// What `az network nic list-effective-nsg` printed: one value for each group as it applies to the interface or
+    /// its subnet, in the flattened form.
+    pub fn effective_groups(&self) -> &[Value] {
+        &self.effective_groups
+    }
+
+    /// What `az network nic show-effective-route-table` printed: one value for each route.
+    pub fn effective_routes(&self) -> &[Value] {
+        &self.effective_routes
+    }
+}
+
+/// Whether subscription and resource group are known where the id has them.
+fn is_complete(id: &ResourceId) -> bool {
+    let known = |part: Option<&str>| part.is_none_or(|part| !part.starts_with(['*', '{']));
+    known(id.subscription()) && known(id.resource_group())
+}
+
+/// Whether two ids with the same tail may mean one resource.
+fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
+    let open = |part: &str| part.starts_with(['*', '{']);
+    let agree = |one: Option<&str>, other: Option<&str>| match (one, other) {
+        (Some(one), Some(other)) => open(one) || open(other) || one.eq_ignore_ascii_case(other),
+        (one, other) => one == other,
+    };
+    agree(one.subscription(), other.subscription()) && agree(one.resource_group(), other.resource_group())
+}
+
+/// A description of a resource as a reader found it.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub id: ResourceId,
+    /// In any spelling.
+    pub value: Value,
+    pub doubt: Option<String>,
+}
+
+/// Collects descriptions until all documents are read.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    pub sources: Sources,
+    pub reader: Reader,
+    pub effective_groups: Vec<Value>,
+    pub effective_routes: Vec<Value>,
+    /// What Azure knows only at run time, and where its id is written.
+    pub runtime: Vec<(ResourceId, Span, Value)>,
+    resources: BTreeMap<String, Resource>,
+}
+
+impl Collector {
+    /// A collector whose places are in `sources`.
+    pub fn new(sources: Sources) -> Self {
+        Self { sources, ..Self::default() }
+    }
+
+    /// Adds a description, and those of the resources inside it.
+    pub fn add(&mut self, draft: Draft) {
+        let Draft { id, value, doubt } = draft;
+        let mut value = normal(value);
+        self.take_children(&id, &mut value, doubt.as_ref());
+        self.insert(Resource { id, value, doubt });
+    }
+
+    fn take_children(&mut self, id: &ResourceId, value: &mut Value, doubt: Option<&String>) {
+        let Some(own_type) = id.resource_type().map(|own| own.to_ascii_lowercase()) else { return };
+        let Kind::Object(object) = &mut value.kind else { return };
+        let field_of = |member: &Member| {
+            let lists = CHILDREN.iter().filter(|(parent, _)| *parent == own_type);
+            lists.map(|&(_, field)| field).find(|field| field.eq_ignore_ascii_case(&member.key))
+        };
+        let (mut kept, mut taken) = (Vec::new(), Vec::new());
+        for member in std::mem::take(object) {
+            match (field_of(&member), member.value.kind) {
+                (Some(field), Kind::Array(items)) => taken.push((field, items)),
+                (_, kind) => kept.push(Member { value: Value { span: member.value.span, kind }, ..member }),
+            }
+        }
+        *object = Object::of(kept);
+        for (field, items) in taken {
+            let mut seen = HashSet::new();
+            for (index, item) in items.into_iter().enumerate() {
+                let child = child_id(id, field, index, &item);
+                if !seen.insert(child.key()) {
+                    self.twice(&child, field, &item);
+                }
+                self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
+            }
+        }
+    }
+
+    fn twice(&mut self, child: &ResourceId, field: &str, item: &Value) {
+        let at =
+            item.as_object().and_then(|object| object.find("name")).map_or(item.span, |name| name.value.span);
+        let message = format!("`{}` is given twice in `{field}`", child.name());
+        let error =
+            Diagnostic::error("duplicate-name", at, message).hinting("names are compared ignoring case");
+        self.reader.report(error.at(child.names().collect::<Vec<_>>().join("/")));
+    }
+
+    fn insert(&mut self, resource: Resource) {
+        let Some(own) = self.resources.get_mut(&resource.id.key()) else {
+            self.resources.insert(resource.id.key(), resource);
+            return;
+        };
+        let whole = WHOLE.iter().any(|whole| own.id.is_type(whole))
+            && !merge::is_reference(&own.value)
+            && !merge::is_reference(&resource.value);
+        let label = label(&own.id);
+        let mode = if whole { Mode::Whole } else { Mode::Pieces };
+        let mut merge = Merge { reader: &mut self.reader, sources: &self.sources, label: &label, mode };
+        merge.values(&mut own.value, resource.value, "");
+        // One document that is sure is enough.
+        own.doubt = own.doubt.take().filter(|_| resource.doubt.is_some());
+    }
+
+    /// Merges descriptions that do not know their scope into the only resource they can be of.
+    fn settle(&mut self) {
+        let open: Vec<_> = self
+            .resources
+            .iter()
+            .filter(|(_, own)| !is_complete(&own.id))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut complete: HashMap<String, Vec<ResourceId>> = HashMap::new();
+        for resource in self.resources.values().filter(|resource| is_complete(&resource.id)) {
+            complete.entry(resource.id.tail()).or_default().push(resource.id.clone());
+        }
+        for key in open {
+            let Some(resource) = self.resources.get(&key) else { continue };
+            let alike = complete.get(&resource.id.tail()).into_iter().flatten();
+            let mut alike = alike.filter(|id| may_be_same(id, &resource.id));
+            if let (Some(id), None) = (alike.next().cloned(), alike.next())
+                && let Some(resource) = self.resources.remove(&key)
+            {
+                self.insert(Resource { id, ..resource });
+            }
+        }
+    }
+
+    /// The inventory of everything that was added.
+    pub fn finish(mut self) -> Inventory {
+        self.settle();
+        let mut tails: HashMap<String, Vec<String>> = HashMap::new();
+        for (key, resource) in &self.resources {
+            tails.entry(resource.id.tail()).or_default().push(key.clone());
+        }
+        let mut inventory = Inventory {
+            resources: self.resources,
+            tails,
+            effective_groups: self.effective_groups,
+            effective_routes: self.effective_routes,
+            ..Inventory::default()
+        };
+        for (id, span, value) in self.runtime {
+            let Some(key) = inventory.find(&id).map(|resource| resource.id.key()) else {
+                let message =
+                    format!("no document describes `{}`, so its run-time values are not used", label(&id));
+                self.reader.report(Diagnostic::warning("no-resource", span, message));
+                continue;
+            };
+            let label = label(&id);
+            let mut merge = Merge {
+                reader: &mut self.reader,
+                sources: &self.sources,
+                label: &label,
+                mode: Mode::Runtime,
+            };
+            if let Some(resource) = inventory.resources.get_mut(&key) {
+                merge.values(&mut resource.value, normal(value), "");
+            }
+        }
+        Inventory { sources: self.sources, findings: self.reader.finish(), ..inventory }
+    }
+
+    /// Notes an error at a span.
+    pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, expected: &str) {
+        self.reader.report(Diagnostic::error(code, span, message).expecting(expected));
+    }
+}
+
+/// The id of an item of a list: its own, else by its name, else by its place.
+fn child_id(parent: &ResourceId, kind: &str, index: usize, item: &Value) -> ResourceId {
+    let text = |field: &str| item.as_object()?.find(field)?.value.as_str().filter(|text| !text.is_empty());
+    let wanted = format!("{}/{kind}", parent.resource_type().unwrap_or_default());
+    let own = text("id").and_then(|id| ResourceId::parse(id).ok()).filter(|id| id.is_type(&wanted));
+    if let Some(id) = own {
+        return id;
+    }
+    let name = text("name").and_then(|name| name.rsplit('/').next()).filter(|name| !name.is_empty());
+    name.map_or_else(|| parent.child(kind, &format!("*{index}")), |name| parent.child(kind, name))
+}

@@ -1,0 +1,116 @@
+//! One spelling of a resource, whichever document it comes from.
+//!
+//! The normal form is the flattened one of `az`: what `properties` holds stands beside `name` and `id`. A field
+//! that has a singular and a plural form is a list under its plural name, so that two documents that use
+//! different forms can be compared.
+
+use document::{Kind, Member, Object, Value};
+
+/// Fields with two forms; each holds one value or a list, and what they mean is the union.
+const FORMS: [(&str, &str); 5] = [
+    ("sourceAddressPrefix", "sourceAddressPrefixes"),
+    ("destinationAddressPrefix", "destinationAddressPrefixes"),
+    ("sourcePortRange", "sourcePortRanges"),
+    ("destinationPortRange", "destinationPortRanges"),
+    ("addressPrefix", "addressPrefixes"),
+];
+
+/// The normal form of a value and of all that is in it. Expressions that reach this point are unknown.
+pub(crate) fn normal(value: Value) -> Value {
+    let Value { span, kind } = value;
+    let kind = match kind {
+        Kind::Array(items) => Kind::Array(items.into_iter().map(normal).collect()),
+        Kind::Object(object) => {
+            let members =
+                flattened(object).into_iter().map(|member| Member { value: normal(member.value), ..member });
+            Kind::Object(Object::of(folded(members.collect())))
+        }
+        Kind::String(text) if is_expression(&text) => {
+            Kind::Unknown(format!("the expression {}", document::quote(&text)))
+        }
+        other => other,
+    };
+    Value { span, kind }
+}
+
+/// Whether a text is an expression of the template language, `[...]`; `[[` is an escaped bracket.
+pub(crate) fn is_expression(text: &str) -> bool {
+    text.starts_with('[') && !text.starts_with("[[") && text.ends_with(']')
+}
+
+/// Whether a value is one of the ways in which Azure writes an absent one.
+pub fn is_absent(value: &Value) -> bool {
+    match &value.kind {
+        Kind::Null => true,
+        Kind::String(text) => text.is_empty(),
+        Kind::Array(items) => items.is_empty(),
+        Kind::Bool(_) | Kind::Number(_) | Kind::Object(_) | Kind::Unknown(_) => false,
+    }
+}
+
+/// The members with those of `properties` among them. A member that is there already stays in `properties`.
+fn flattened(object: Object) -> Vec<Member> {
+    let (mut members, mut inner) = (Vec::with_capacity(object.len()), None);
+    for member in object {
+        if inner.is_none()
+            && member.key.eq_ignore_ascii_case("properties")
+            && member.value.as_object().is_some()
+        {
+            inner = Some(member);
+        } else {
+            members.push(member);
+        }
+    }
+    let Some(Member { key, key_span, value: Value { span, kind: Kind::Object(inner) } }) = inner else {
+        return members;
+    };
+    let mut kept = Vec::new();
+    let outer = members.len();
+    for member in inner {
+        let taken = members[..outer].iter().position(|other| other.key.eq_ignore_ascii_case(&member.key));
+        match taken {
+            Some(at) if is_absent(&members[at].value) => members[at] = member,
+            Some(_) => kept.push(member),
+            None => members.push(member),
+        }
+    }
+    if !kept.is_empty() {
+        members.push(Member { key, key_span, value: Value { span, kind: Kind::Object(Object::of(kept)) } });
+    }
+    members
+}
+
+/// The members with singular forms folded into plural ones, and absent values left out.
+fn folded(members: Vec<Member>) -> Vec<Member> {
+    let mut out: Vec<Member> = Vec::with_capacity(members.len());
+    for mut member in members {
+        if is_absent(&member.value) {
+            continue;
+        }
+        let form = |(singular, plural): &&(&str, &str)| {
+            member.key.eq_ignore_ascii_case(singular) || member.key.eq_ignore_ascii_case(plural)
+        };
+        let Some((_, plural)) = FORMS.iter().find(form) else {
+            out.push(member);
+            continue;
+        };
+        (*plural).clone_into(&mut member.key);
+        if !matches!(member.value.kind, Kind::Array(_) | Kind::Unknown(_)) {
+            member.value = Value { span: member.value.span, kind: Kind::Array(vec![member.value]) };
+        }
+        match out.iter_mut().find(|other| other.key == *plural) {
+            Some(other) => union(&mut other.value, member.value),
+            None => out.push(member),
+        }
+    }
+    out
+}
+
+/// Adds a list to a list; what is not known makes the union unknown.
+fn union(into: &mut Value, from: Value) {
+    match (&mut into.kind, from.kind) {
+        (Kind::Unknown(_), _) => {}
+        (Kind::Array(items), Kind::Array(more)) => items.extend(more),
+        (_, kind) => *into = Value { span: from.span, kind },
+    }
+}

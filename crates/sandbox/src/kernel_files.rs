@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::mounts::{Trouble, tmpfs};
 
 type Result<T> = std::result::Result<T, String>;
@@ -15,12 +15,14 @@ type Result<T> = std::result::Result<T, String>;
 const NONE: Option<&str> = None;
 
 /// Mounts all of them below `root`.
-pub fn mount_below(root: &Path) -> std::result::Result<(), Trouble> {
+pub fn mount_below(root: &Path, limits: Limits) -> std::result::Result<(), Trouble> {
     for name in ["proc", "sys", "dev", "run"] {
         mount_point(&root.join(name)).map_err(Trouble::Image)?;
     }
     processes(&root.join("proc"))?;
-    limits::tasks_of_namespace(&root.join("proc"))?;
+    if limits.namespace {
+        limits::tasks_of_namespace(&root.join("proc"))?;
+    }
     objects(&root.join("sys"))?;
     devices(&root.join("dev"))?;
     Ok(tmpfs(&root.join("run"), "mode=0755,size=10%,nr_inodes=200k")?)

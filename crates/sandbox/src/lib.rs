@@ -13,6 +13,7 @@
 
 mod channel;
 mod confine;
+mod groups;
 mod id_map;
 mod inside;
 mod kernel_files;
@@ -27,9 +28,10 @@ mod spec;
 mod sys;
 mod trees;
 
+pub use groups::{GROUP_PREFIX, Group, Groups, OutOfMemory};
 pub use id_map::{Choice, IdMap, Range};
 pub use inside::{Job, JobContext};
-pub use limits::{MOST_TASKS, TaskLimit};
+pub use limits::{Limits, MOST_TASKS, TaskLimit};
 pub use outside::{Killer, Running, spawn};
 pub use rootless::{Account, Obstacle, obstacles};
 pub use spec::{Bind, Entry, Exit, Overlay, Program, Spec, Upload};

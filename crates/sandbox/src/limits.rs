@@ -1,22 +1,39 @@
-//! How much of this machine's kernel a sandbox may take.
-//!
-//! Control groups would limit more, but whoever runs a build owns none that processes can be put into without
-//! rearranging what the machine's service manager has made. A build that is started in one is bound by it.
+//! How much of this machine's kernel a sandbox may take: by a control group where one can be made ([`Groups`]), and by
+//! what the kernel has beside.
 
 use std::fs;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use serde::{Deserialize, Serialize};
+
+use crate::groups::Groups;
 use crate::id_map::IdMap;
 
 /// Processes and threads that a sandbox has at most, at once.
 pub const MOST_TASKS: u32 = 4096;
 
+/// By which of the kernel's means a sandbox is bounded, beside `RLIMIT_NPROC`, which every kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// A control group bounds memory and tasks.
+    pub group: bool,
+    /// `kernel.pid_max` of the pid namespace bounds tasks (Linux 6.14).
+    pub namespace: bool,
+}
+
+impl Limits {
+    /// All that this machine has.
+    pub fn here() -> Self {
+        Self { group: Groups::here().is_ok(), namespace: namespaces_count() }
+    }
+}
+
 /// Which limit of [`MOST_TASKS`] holds on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskLimit {
-    /// All processes and threads of a sandbox together (Linux 6.14, `kernel.pid_max` of a pid namespace).
+    /// All processes and threads of a sandbox together (a control group, or `kernel.pid_max` of a pid namespace).
     Sandbox,
     /// Those of each user inside (`RLIMIT_NPROC`).
     EachUser,
@@ -28,7 +45,7 @@ impl TaskLimit {
     /// The limit of sandboxes with this map.
     pub fn of(id_map: &IdMap) -> Self {
         match id_map {
-            _ if namespaces_count() => Self::Sandbox,
+            _ if namespaces_count() || Groups::here().is_ok_and(Groups::bound_tasks) => Self::Sandbox,
             IdMap::Shifted(_) | IdMap::Subordinate { .. } => Self::EachUser,
             IdMap::Identity => Self::NotRoot,
         }
@@ -44,9 +61,6 @@ pub fn end_first_when_memory_runs_out() {
 
 /// Limits the tasks of this process's pid namespace, whose `proc` is this.
 pub fn tasks_of_namespace(proc: &Path) -> Result<(), String> {
-    if !namespaces_count() {
-        return Ok(());
-    }
     let setting = proc.join("sys/kernel/pid_max");
     fs::write(setting, MOST_TASKS.to_string()).map_err(|error| format!("failed to limit processes: {error}"))
 }

@@ -52,7 +52,7 @@ pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<
         &places,
         &root,
     )?;
-    kernel_files::mount_below(&root)?;
+    kernel_files::mount_below(&root, spec.limits)?;
     let sources = spec.binds.iter().map(|bind| Sources::open(bind, &places)).collect::<Result<Vec<_>>>()?;
     let open =
         |source: &Path| File::open(source).map_err(|error| format!("failed to open an upload: {error}"));
@@ -79,7 +79,7 @@ pub fn enter_for_job(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<Opti
     let temporary = root.join("tmp");
     make_folder(&temporary)?;
     tmpfs(&temporary, "mode=1777")?;
-    kernel_files::mount_below(&root)?;
+    kernel_files::mount_below(&root, spec.limits)?;
     for folder in &spec.folders {
         let target = root.join(folder.strip_prefix("/").unwrap_or(folder));
         trees::attach(&trees::open(places.of(folder)?, None)?, &target)?;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
@@ -64,7 +65,9 @@ fn channel() -> Option<UnixStream> {
 fn prepare(engine: &mut UnixStream) -> Result<(Spec, Vec<OwnedFd>), String> {
     sys::hide_inherited_descriptors();
     die_with_parent(receive(engine).map_err(text)?)?;
-    let spec: Spec = receive(engine).map_err(text)?;
+    let (spec, doors): (Spec, Vec<PathBuf>) = receive(engine).map_err(text)?;
+    // While we still are who may, and before there is a namespace of control groups, which begins where we are.
+    doors.iter().try_for_each(|door| join(door))?;
     limits::end_first_when_memory_runs_out();
     if !spec.interactive {
         nix::unistd::setsid().map_err(|error| format!("failed to leave the terminal: {error}"))?;
@@ -81,6 +84,11 @@ fn prepare(engine: &mut UnixStream) -> Result<(Spec, Vec<OwnedFd>), String> {
         allow_ping();
     }
     Ok((spec, trees))
+}
+
+/// Joins a control group by its file for that.
+fn join(door: &Path) -> Result<(), String> {
+    std::fs::write(door, "0").map_err(|error| format!("failed to join {}: {error}", door.display()))
 }
 
 /// As systemd sets it on a booted machine: `ping` needs no raw socket, which nobody has here.

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use crate::channel::{Report, receive, receive_descriptors, send, send_descriptors};
+use crate::groups::{Group, Groups};
 use crate::id_map::{IdMap, namespace_of};
 use crate::spec::{Exit, Spec};
 use crate::{ENTRY, KILL_AT, NetworkSockets, SandboxError, trees};
@@ -17,6 +19,7 @@ pub struct Running {
     child: Child,
     channel: UnixStream,
     sockets: Option<NetworkSockets>,
+    group: Option<Arc<Group>>,
 }
 
 /// Starts a sandbox and returns when its command is about to run.
@@ -27,8 +30,10 @@ pub struct Running {
 /// [`SandboxError`] when the binary cannot be started again or the set-up inside fails.
 pub fn spawn(spec: &Spec) -> Result<Running, SandboxError> {
     let stream = if spec.interactive { Stdio::inherit } else { Stdio::piped };
+    let group = spec.limits.group.then(Groups::here).and_then(Result::ok).map(Groups::make).transpose();
+    let group = group.map_err(SandboxError::SetUp)?.map(Arc::new);
     let (child, channel) = start_again("outer", stream)?;
-    let mut running = Running { child, channel, sockets: None };
+    let mut running = Running { child, channel, sockets: None, group };
     running.set_up(spec)?;
     Ok(running)
 }
@@ -91,7 +96,8 @@ impl Drop for UserNamespace {
 
 impl Running {
     fn set_up(&mut self, spec: &Spec) -> Result<(), SandboxError> {
-        send(&mut self.channel, spec).map_err(lost)?;
+        let doors = self.group.as_ref().map(|group| group.doors()).unwrap_or_default();
+        send(&mut self.channel, &(spec, doors)).map_err(lost)?;
         loop {
             match receive(&mut self.channel).map_err(lost)? {
                 Report::MapIds => self.map_ids(spec)?,
@@ -142,6 +148,12 @@ impl Running {
     /// Process id of the outer process, as the host sees it.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its control group, which says what the kernel did when memory ran out; none where none can be made. It is removed
+    /// with the last of these and the sandbox.
+    pub fn group(&self) -> Option<Arc<Group>> {
+        self.group.clone()
     }
 
     /// Kills everything inside.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id_map::IdMap;
 use crate::inside::Job;
+use crate::limits::Limits;
 
 /// One sandbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Spec {
     pub entry: Entry,
     /// Keep the terminal: for a person's shell only.
     pub interactive: bool,
+    /// What bounds it.
+    pub limits: Limits,
 }
 
 impl Spec {
@@ -43,6 +46,7 @@ impl Spec {
             folders: Vec::new(),
             entry,
             interactive: false,
+            limits: Limits::here(),
         }
     }
 

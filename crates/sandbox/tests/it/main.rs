@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::unnecessary_wraps, clippy::type_complexity, reason = "tests")]
 
 mod escapes;
+mod limits;
 
 use std::fs;
 use std::io::Read;
@@ -43,7 +44,7 @@ type TestResult = Result<(), Failed>;
 
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: [(&str, fn() -> TestResult); 19] = [
+    let tests: [(&str, fn() -> TestResult); 21] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
         ("an_upload_writes_what_its_owner_may_and_waits_for_nobody", uploads),
@@ -66,6 +67,8 @@ fn main() {
         ("a_program_finds_harmless_devices_and_no_firmware", escapes::devices_and_kernel_files),
         ("a_job_sees_only_the_folders_it_was_given", escapes::jobs_see_only_their_folders),
         ("a_bind_with_scratch_keeps_the_source_untouched", scratch_bind),
+        ("each_means_by_itself_ends_a_fork_bomb", limits::fork_bomb),
+        ("a_control_group_is_of_one_sandbox_and_gone_with_it", limits::own_group),
     ];
     let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -140,7 +140,7 @@ fn is_absent(value: &Value) -> bool {
         Kind::Null => true,
         Kind::String(text) => text.is_empty(),
         Kind::Array(items) => items.is_empty(),
-        Kind::Bool(_) | Kind::Number(_) | Kind::Object(_) => false,
+        Kind::Bool(_) | Kind::Number(_) | Kind::Object(_) | Kind::Unknown(_) => false,
     }
 }
 

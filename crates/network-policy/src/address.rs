@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::flow::{Destination, Direction, Flow, Protocol};
-use crate::matching::Match;
-use crate::policy::Context;
-use crate::tag::{self, ServiceTag};
+use crate::tag::ServiceTag;
 
 /// One source or destination of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,50 +125,6 @@ fn literal_address(name: &str) -> Option<IpAddr> {
     bare.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// Whether any of `addresses` covers `end`.
-pub(crate) fn matches(addresses: &[Address], end: End<'_>, context: &Context) -> Match {
-    Match::any(addresses.iter().map(|address| match (address, end) {
-        (Address::Any, _) => Match::Yes,
-        (Address::Tag(tag), _) => tagged(tag, end, context),
-        (Address::ApplicationSecurityGroup(_), End::Peer(address)) => {
-            // Members are interfaces of the virtual network; which ones is not known.
-            context.holds(address).min(Match::Maybe)
-        }
-        (Address::ApplicationSecurityGroup(_), _) => Match::No,
-        (Address::Prefix(prefix), End::Peer(address)) => Match::from_bool(prefix.contains(&address)),
-        (Address::Range(first, last), End::Peer(address)) => {
-            Match::from_bool((first..=last).contains(&&address))
-        }
-        (Address::Prefix(prefix), _) if prefix.prefix_len() == 0 => Match::from_bool(prefix.addr().is_ipv4()),
-        (Address::Prefix(prefix), End::Local(address)) if context.build_subnet.is_some() => {
-            Match::from_bool(prefix.contains(&address))
-        }
-        (Address::Range(first, last), End::Local(address)) if context.build_subnet.is_some() => {
-            Match::from_bool((first..=last).contains(&&address))
-        }
-        // A name's address is public: private prefixes cannot hold it, any other one may.
-        (Address::Prefix(prefix), End::Name(_)) if context.excludes_from_internet(prefix) => Match::No,
-        (Address::Prefix(_) | Address::Range(..) | Address::IpGroup(_), _) => Match::Maybe,
-    }))
-}
-
-fn tagged(tag: &ServiceTag, end: End<'_>, context: &Context) -> Match {
-    match (tag, end) {
-        (ServiceTag::VirtualNetwork, End::Local(_)) | (ServiceTag::Internet, End::Name(_)) => Match::Yes,
-        (ServiceTag::VirtualNetwork, End::Peer(address)) => {
-            Match::from_bool(address == tag::WIRE_SERVER).max(context.holds(address))
-        }
-        (ServiceTag::Internet, End::Peer(address)) => {
-            Match::from_bool(!context.excludes_from_internet(&address.into()))
-        }
-        (ServiceTag::AzureLoadBalancer, End::Peer(address)) => Match::from_bool(address == tag::WIRE_SERVER),
-        (ServiceTag::VirtualNetwork | ServiceTag::AzureLoadBalancer, End::Name(_))
-        | (ServiceTag::Internet | ServiceTag::AzureLoadBalancer, End::Local(_)) => Match::No,
-        (ServiceTag::Other(tag), End::Name(name)) => tag::holds_name(tag, name),
-        (ServiceTag::Other(tag), End::Peer(_) | End::Local(_)) => tag::holds_address(tag),
-    }
-}
-
 /// First to last port, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
@@ -217,23 +171,6 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// Whether any of `ranges` covers `port`. Ports exist only for TCP and UDP; what a rule with ports means for
-/// other protocols is not documented, so it may match.
-pub(crate) fn port_matches(ranges: &[PortRange], protocol: Protocol, port: u16) -> Match {
-    match protocol {
-        Protocol::Tcp | Protocol::Udp => {
-            Match::from_bool(ranges.iter().any(|range| (range.first..=range.last).contains(&port)))
-        }
-        Protocol::Icmp | Protocol::Other(_) => {
-            if ranges.contains(&PortRange::ALL) {
-                Match::Yes
-            } else {
-                Match::Maybe
-            }
-        }
-    }
-}
-
 /// Protocol of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleProtocol {
@@ -255,15 +192,6 @@ impl RuleProtocol {
             "ah" => Self::Only(Protocol::Other(51)),
             _ => return None,
         })
-    }
-
-    /// `Any` is documented for TCP, UDP, ICMP, ESP and AH; other protocols may match it.
-    pub(crate) fn matches(self, protocol: Protocol) -> Match {
-        match (self, protocol) {
-            (Self::Any, Protocol::Other(number)) if number != 50 && number != 51 => Match::Maybe,
-            (Self::Any, _) => Match::Yes,
-            (Self::Only(only), _) => Match::from_bool(only == protocol),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::address::{Address, PortRange, RuleProtocol};
-use crate::firewall::{ApplicationRule, FirewallPolicy, FirewallRule, NetworkRule, Target};
+use crate::firewall::{ApplicationRule, FirewallPolicy, FirewallRule, NatRule, NetworkRule, Target};
 use crate::flow::{Application, Direction};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
@@ -137,6 +137,7 @@ pub(crate) fn firewall_rule(rule: &FirewallRule) -> Value {
     match rule {
         FirewallRule::Network(rule) => network_rule(rule),
         FirewallRule::Application(rule) => application_rule(rule),
+        FirewallRule::Nat(rule) => nat_rule(rule),
     }
 }
 
@@ -151,6 +152,17 @@ fn network_rule(rule: &NetworkRule) -> Value {
     firewall_addresses(&mut value, "destination", &rule.destination);
     list(&mut value, "destinationFqdns", rule.destination_names.iter().map(ToString::to_string));
     list(&mut value, "destinationPorts", rule.destination_ports.iter().map(ToString::to_string));
+    value.into()
+}
+
+fn nat_rule(rule: &NatRule) -> Value {
+    let mut value = object(&rule.name, "NatRule");
+    let protocols = rule.protocols.iter().map(|protocol| protocol.to_string().to_ascii_uppercase());
+    list(&mut value, "ipProtocols", protocols);
+    firewall_addresses(&mut value, "source", &rule.source);
+    firewall_addresses(&mut value, "destination", &rule.destination);
+    list(&mut value, "destinationPorts", rule.destination_ports.iter().map(ToString::to_string));
+    value.insert("translatedTo".to_owned(), rule.translated.clone().into());
     value.into()
 }
 

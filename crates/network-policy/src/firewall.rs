@@ -1,4 +1,4 @@
-//! Azure Firewall: network rules, then application rules, then a refusal.
+//! Azure Firewall: DNAT rules, then network rules, then application rules, then a refusal.
 //!
 //! Source: Azure Firewall rule processing logic. Within each kind, rule collection groups are asked by priority,
 //! their collections by priority, rules from the top; every match ends the evaluation. Threat intelligence,
@@ -6,12 +6,12 @@
 //! not permitted.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::address::{self, Address, End, PortRange, RuleProtocol};
-use crate::flow::{Application, Flow, Layer, Protocol};
+use crate::address::{Address, PortRange, RuleProtocol};
+use crate::flow::{Application, Flow, Protocol};
 use crate::fqdn::FqdnPattern;
-use crate::matching::{Access, Candidate, Match, Ruling, first_match, unique};
-use crate::policy::{Context, NO_RULE};
+use crate::matching::{Access, unique};
 
 /// A firewall: its rules, and the addresses that routes know it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,8 @@ impl From<FirewallPolicy> for Firewall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirewallPolicy {
     name: String,
-    groups: Vec<RuleCollectionGroup>,
+    /// Shared by clones.
+    groups: Arc<[RuleCollectionGroup]>,
 }
 
 /// A rule collection group.
@@ -66,6 +67,26 @@ pub enum FirewallRule {
     Network(NetworkRule),
     /// Matches HTTP hosts and TLS server names.
     Application(ApplicationRule),
+    /// Translates what is sent to the firewall itself, and lets it pass; asked before every other rule. Its
+    /// collection's action does not matter.
+    Nat(NatRule),
+}
+
+/// A DNAT rule. Lists are unions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatRule {
+    /// Name.
+    pub name: String,
+    /// Protocols.
+    pub protocols: Vec<RuleProtocol>,
+    /// Source addresses.
+    pub source: Vec<Address>,
+    /// Destination addresses: the firewall's own.
+    pub destination: Vec<Address>,
+    /// Destination ports.
+    pub destination_ports: Vec<PortRange>,
+    /// Where it is sent: an address or name, and a port.
+    pub translated: String,
 }
 
 /// A network rule. Lists are unions; one of `destination` and `destination_names` may be empty.
@@ -128,13 +149,13 @@ impl FirewallPolicy {
             let rules = group.collections.iter_mut().flat_map(|collection| &mut collection.rules);
             rules.for_each(FirewallRule::normalise);
         }
-        Self { name: name.into(), groups }
+        Self { name: name.into(), groups: groups.into() }
     }
 
     /// Puts the groups of `parent` before this policy's own, whatever their priorities.
     #[must_use]
     pub fn with_parent(mut self, parent: &Self) -> Self {
-        self.groups.splice(0..0, parent.groups.iter().cloned());
+        self.groups = parent.groups.iter().chain(&*self.groups).cloned().collect();
         self
     }
 
@@ -153,31 +174,6 @@ impl FirewallPolicy {
             .iter()
             .flat_map(|group| &group.collections)
             .flat_map(|collection| collection.rules.iter().map(|rule| (rule, collection.action)))
-    }
-
-    pub(crate) fn decide(&self, flow: &Flow, context: &Context) -> Ruling<'_> {
-        let (source, destination) = End::of(flow);
-        let network = self.rules().filter_map(move |(rule, access)| match rule {
-            FirewallRule::Network(rule) => Some(Candidate {
-                matches: rule.matches(flow, source, destination, context),
-                access,
-                layer: Layer::FirewallNetwork,
-                rule: &rule.name,
-            }),
-            FirewallRule::Application(_) => None,
-        });
-        let application = self.rules().filter_map(move |(rule, access)| match rule {
-            FirewallRule::Application(rule) => Some(Candidate {
-                matches: rule.matches(flow, source, destination, context),
-                access,
-                layer: Layer::FirewallApplication,
-                rule: &rule.name,
-            }),
-            FirewallRule::Network(_) => None,
-        });
-        let layer = if speaks(flow).is_some() { Layer::FirewallApplication } else { Layer::FirewallNetwork };
-        let last = Candidate { matches: Match::Yes, access: Access::Deny, layer, rule: NO_RULE };
-        first_match(&self.name, network.chain(application), last)
     }
 }
 
@@ -202,6 +198,21 @@ impl FirewallRule {
                 unique(&mut rule.destination);
                 unique(&mut rule.targets);
             }
+            Self::Nat(rule) => {
+                unique(&mut rule.protocols);
+                unique(&mut rule.source);
+                unique(&mut rule.destination);
+                unique(&mut rule.destination_ports);
+            }
+        }
+    }
+
+    /// Name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Network(rule) => &rule.name,
+            Self::Application(rule) => &rule.name,
+            Self::Nat(rule) => &rule.name,
         }
     }
 
@@ -210,6 +221,7 @@ impl FirewallRule {
         match self {
             Self::Network(rule) => [&mut rule.source, &mut rule.destination],
             Self::Application(rule) => [&mut rule.source, &mut rule.destination],
+            Self::Nat(rule) => [&mut rule.source, &mut rule.destination],
         }
     }
 
@@ -218,49 +230,8 @@ impl FirewallRule {
         let (network, application): (&[PortRange], &[_]) = match self {
             Self::Network(rule) => (&rule.destination_ports, &[]),
             Self::Application(rule) => (&[], &rule.protocols),
+            Self::Nat(rule) => (&rule.destination_ports, &[]),
         };
         network.iter().copied().chain(application.iter().map(|&(_, port)| PortRange::single(port)))
-    }
-}
-
-impl NetworkRule {
-    fn matches(&self, flow: &Flow, source: End<'_>, destination: End<'_>, context: &Context) -> Match {
-        let ports = address::port_matches(&self.destination_ports, flow.protocol, flow.port);
-        let protocol = Match::any(self.protocols.iter().map(|protocol| match (protocol, flow.protocol) {
-            // Any with explicit ports means TCP and UDP.
-            (RuleProtocol::Any, Protocol::Icmp | Protocol::Other(_)) if ports != Match::Yes => Match::No,
-            _ => protocol.matches(flow.protocol),
-        }));
-        let names = Match::any(self.destination_names.iter().map(|pattern| match destination {
-            End::Name(name) => Match::from_bool(pattern.matches(name)),
-            End::Peer(_) | End::Local(_) => Match::Maybe,
-        }));
-        Match::all([
-            protocol,
-            ports,
-            address::matches(&self.destination, destination, context).max(names),
-            address::matches(&self.source, source, context),
-        ])
-    }
-}
-
-impl ApplicationRule {
-    fn matches(&self, flow: &Flow, source: End<'_>, destination: End<'_>, context: &Context) -> Match {
-        let (Some(application), End::Name(name)) = (speaks(flow), destination) else {
-            return Match::No;
-        };
-        if !self.protocols.contains(&(application, flow.port)) {
-            return Match::No;
-        }
-        let targets = Match::any(self.targets.iter().map(|target| match target {
-            Target::Fqdn(pattern) => Match::from_bool(pattern.matches(name)),
-            Target::Url { host, .. } => Match::from_bool(host.matches(name)).min(Match::Maybe),
-            Target::FqdnTag(_) | Target::WebCategory(_) => Match::Maybe,
-        }));
-        let addresses = match self.destination.as_slice() {
-            [] => Match::Yes,
-            given => address::matches(given, destination, context),
-        };
-        Match::all([targets, addresses, address::matches(&self.source, source, context)])
     }
 }

@@ -68,9 +68,19 @@ impl FqdnPattern {
         Ok(Self { wildcard, rest: rest.to_owned() })
     }
 
+    /// `*`.
+    pub(crate) fn everything() -> Self {
+        Self { wildcard: true, rest: String::new() }
+    }
+
     /// Whether the pattern has an asterisk.
     pub fn is_wildcard(&self) -> bool {
         self.wildcard
+    }
+
+    /// What names have to end in, or be.
+    pub(crate) fn rest(&self) -> &str {
+        &self.rest
     }
 
     /// Whether `name` (no trailing dot) fits, ignoring case.

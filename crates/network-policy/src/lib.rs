@@ -8,11 +8,11 @@
 //! group that was not given) makes a rule match *maybe*; a decision stays [`Verdict::Undecided`] only when the
 //! open point could change it.
 
+#![allow(dead_code)]
 mod address;
 mod admin;
 mod certificate;
 mod compiled;
-#[allow(dead_code, reason = "proofs are being built on it")]
 mod contract;
 mod defaults;
 mod emit;
@@ -20,18 +20,16 @@ mod firewall;
 mod flow;
 mod fqdn;
 mod matching;
+mod normal;
 mod nsg;
 mod policy;
-#[allow(dead_code, reason = "proofs are being built on it")]
 mod proof;
-#[allow(dead_code, reason = "proofs are being built on it")]
+mod prove;
 mod ranges;
 mod read;
 mod route;
-#[allow(dead_code, reason = "proofs are being built on it")]
 mod space;
 mod suggestion;
-#[allow(dead_code, reason = "proofs are being built on it")]
 mod tag;
 
 pub use address::{Address, AddressError, PortRange, RuleProtocol};

@@ -1,4 +1,4 @@
-//! Three-valued matching, and the one walk over rules that every layer shares.
+//! Three-valued matching, and decisions that borrow from the policy.
 
 use crate::flow::{Decision, Layer, Verdict};
 
@@ -23,22 +23,6 @@ impl Match {
     pub(crate) fn from_bool(matches: bool) -> Self {
         if matches { Self::Yes } else { Self::No }
     }
-
-    pub(crate) fn any(matches: impl Iterator<Item = Self>) -> Self {
-        matches.max().unwrap_or(Self::No)
-    }
-
-    pub(crate) fn all<const N: usize>(matches: [Self; N]) -> Self {
-        matches.into_iter().min().unwrap_or(Self::Yes)
-    }
-}
-
-/// A rule as the walk sees it.
-pub(crate) struct Candidate<'a> {
-    pub matches: Match,
-    pub access: Access,
-    pub layer: Layer,
-    pub rule: &'a str,
 }
 
 /// A decision that still borrows from the policy, so that nothing is allocated before it is handed out.
@@ -65,40 +49,4 @@ impl Ruling<'_> {
 pub(crate) fn unique<T: Ord>(union: &mut Vec<T>) {
     union.sort_unstable();
     union.dedup();
-}
-
-/// The first rule that matches for certain ends the walk; `last` stands for what happens when none does.
-///
-/// A rule before it that only may match leaves the answer open when its access differs.
-pub(crate) fn first_match<'a>(
-    resource: &'a str,
-    candidates: impl Iterator<Item = Candidate<'a>>,
-    last: Candidate<'a>,
-) -> Ruling<'a> {
-    let (mut first_allow, mut first_deny) = (None, None);
-    let mut end = last;
-    for candidate in candidates {
-        match candidate.matches {
-            Match::No => {}
-            Match::Yes => {
-                end = candidate;
-                break;
-            }
-            Match::Maybe => {
-                let first = match candidate.access {
-                    Access::Allow => &mut first_allow,
-                    Access::Deny => &mut first_deny,
-                };
-                first.get_or_insert(candidate);
-            }
-        }
-    }
-    let (verdict, opposed) = match end.access {
-        Access::Allow => (Verdict::Allowed, first_deny),
-        Access::Deny => (Verdict::Denied, first_allow),
-    };
-    match opposed {
-        None => Ruling { verdict, layer: end.layer, resource, rule: end.rule },
-        Some(open) => Ruling { verdict: Verdict::Undecided, layer: open.layer, resource, rule: open.rule },
-    }
 }

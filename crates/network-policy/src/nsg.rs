@@ -4,10 +4,11 @@
 //! have priorities 100 to 4096, unique per direction, the first match ends the evaluation, and six default rules
 //! stand behind them.
 
-use crate::address::{self, Address, End, PortRange, RuleProtocol};
-use crate::flow::{Direction, Flow, Layer};
-use crate::matching::{Access, Candidate, Match, Ruling, first_match, unique};
-use crate::policy::{Context, NO_RULE};
+use std::sync::Arc;
+
+use crate::address::{Address, PortRange, RuleProtocol};
+use crate::flow::Direction;
+use crate::matching::{Access, unique};
 use crate::tag::ServiceTag;
 
 /// One security rule. Every list holds at least one entry; several are a union.
@@ -37,7 +38,8 @@ pub struct SecurityRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSecurityGroup {
     name: String,
-    rules: Vec<SecurityRule>,
+    /// Shared by clones.
+    rules: Arc<[SecurityRule]>,
 }
 
 /// What is wrong with one rule of a group.
@@ -107,7 +109,7 @@ impl NetworkSecurityGroup {
         }
         rules.extend(default_rules());
         rules.sort_by_key(|rule| rule.priority);
-        Self { name, rules }
+        Self { name, rules: rules.into() }
     }
 
     /// Name or id of the group.
@@ -130,35 +132,6 @@ impl NetworkSecurityGroup {
         let same = || self.rules.iter().filter(|rule| rule.direction == direction);
         let blocking = same().find(|rule| rule.name == blocking)?.priority.min(LAST_PRIORITY + 1);
         (FIRST_PRIORITY..blocking).rev().find(|priority| same().all(|rule| rule.priority != *priority))
-    }
-
-    pub(crate) fn decide(&self, flow: &Flow, layer: Layer, context: &Context) -> Ruling<'_> {
-        let (source, destination) = End::of(flow);
-        let candidates = self.rules.iter().filter(|rule| rule.direction == flow.direction).map(|rule| {
-            let matches = rule.matches(flow, source, destination, context);
-            Candidate { matches, access: rule.access, layer, rule: &rule.name }
-        });
-        let last = Candidate { matches: Match::Yes, access: Access::Deny, layer, rule: NO_RULE };
-        first_match(&self.name, candidates, last)
-    }
-}
-
-impl SecurityRule {
-    fn matches(&self, flow: &Flow, source: End<'_>, destination: End<'_>, context: &Context) -> Match {
-        // Cheap tests first: most rules differ in port or protocol.
-        let ports = Match::all([
-            self.protocol.matches(flow.protocol),
-            address::port_matches(&self.destination_ports, flow.protocol, flow.port),
-            address::port_matches(&self.source_ports, flow.protocol, flow.source_port),
-        ]);
-        if ports == Match::No {
-            return Match::No;
-        }
-        Match::all([
-            ports,
-            address::matches(&self.destination, destination, context),
-            address::matches(&self.source, source, context),
-        ])
     }
 }
 

@@ -1,6 +1,6 @@
 //! The whole policy and its one meaning.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use crate::address::End;
 use crate::admin::AdminRule;
 use crate::firewall::Firewall;
-use crate::flow::{Application, Decision, Destination, Direction, Flow, Layer, Protocol, Verdict};
-use crate::matching::{Match, Ruling};
+use crate::flow::{Flow, Layer, Verdict};
+use crate::matching::Ruling;
 use crate::nsg::NetworkSecurityGroup;
 use crate::route::RouteTable;
 use crate::tag::{self, Tags};
@@ -84,122 +84,9 @@ pub struct Context {
     pub tags: Arc<Tags>,
 }
 
-impl Context {
-    /// Whether the virtual network holds an address.
-    pub(crate) fn holds(&self, address: IpAddr) -> Match {
-        if self.virtual_network.is_empty() {
-            return Match::from_bool(tag::is_private(&address.into())).min(Match::Maybe);
-        }
-        Match::from_bool(self.virtual_network.iter().any(|prefix| prefix.contains(&address)))
-    }
-
-    /// Whether nothing of a prefix is in the `Internet` tag.
-    pub(crate) fn excludes_from_internet(&self, prefix: &IpNet) -> bool {
-        tag::is_private(prefix) || self.virtual_network.iter().any(|own| own.contains(prefix))
-    }
-}
-
 impl NetworkPolicy {
-    /// Decides one flow, in Azure's order: outbound NSG of the interface, NSG of the subnet, firewall network
-    /// rules, firewall application rules; inbound subnet before interface.
-    ///
-    /// The layer named is the one that refuses or leaves the flow undecided, else the last one that allowed it.
-    /// A later refusal settles an earlier undecided layer: the flow does not pass either way.
-    pub fn decide(&self, flow: &Flow) -> Decision {
-        self.rule_on(flow).to_decision()
-    }
-
-    /// Whether a name is worth resolving: the best verdict of any TCP flow to it, on any port, plain, HTTP or
-    /// TLS, from an ephemeral source port. [`Verdict::Denied`] means that no such flow could pass, so that a
-    /// resolver answers that the name does not exist; the decision is then the one for TLS on port 443.
-    pub fn may_resolve(&self, name: &str) -> Decision {
-        let mut flow = Flow {
-            direction: Direction::Outbound,
-            protocol: Protocol::Tcp,
-            source: self.build_machine(),
-            source_port: 50_000,
-            destination: Destination::Name(name.to_owned()),
-            port: 443,
-            application: Some(Application::Https),
-        };
-        let mut best = self.rule_on(&flow).to_decision();
-        for port in self.port_boundaries() {
-            for application in [Some(Application::Https), Some(Application::Http), None] {
-                if best.verdict == Verdict::Allowed {
-                    return best;
-                }
-                (flow.port, flow.application) = (port, application);
-                let ruling = self.rule_on(&flow);
-                if ruling.verdict == Verdict::Allowed
-                    || (ruling.verdict == Verdict::Undecided && best.verdict == Verdict::Denied)
-                {
-                    best = ruling.to_decision();
-                }
-            }
-        }
-        best
-    }
-
-    /// The address a build machine has under this policy: the first that Azure hands out in the build subnet
-    /// (its first four are reserved), else 10.0.0.4.
-    pub fn build_machine(&self) -> IpAddr {
-        let address = match self.context.build_subnet {
-            Some(IpNet::V4(subnet)) => subnet.hosts().nth(3),
-            Some(IpNet::V6(_)) | None => None,
-        };
-        address.unwrap_or(Ipv4Addr::new(10, 0, 0, 4)).into()
-    }
-
-    /// The layers a flow meets, in order.
-    pub(crate) fn rulings(&self, flow: &Flow) -> [Option<Ruling<'_>>; 3] {
-        let context = &self.context;
-        let nic = self.nic_nsg.as_ref().map(|nsg| nsg.decide(flow, Layer::NicNsg, context));
-        let subnet = self.subnet_nsg.as_ref().map(|nsg| nsg.decide(flow, Layer::SubnetNsg, context));
-        match flow.direction {
-            Direction::Outbound => [nic, subnet, self.firewall_ruling(flow)],
-            Direction::Inbound => [subnet, nic, None],
-        }
-    }
-
-    /// Traffic inside the virtual network does not pass the firewall.
-    fn firewall_ruling(&self, flow: &Flow) -> Option<Ruling<'_>> {
-        let firewall = self.firewall.as_ref()?;
-        let stays = match End::of(flow).1 {
-            End::Peer(address) | End::Local(address) => self.context.holds(address),
-            End::Name(_) => Match::No,
-        };
-        let ruling = firewall.policy.decide(flow, &self.context);
-        match stays {
-            Match::Yes => None,
-            Match::Maybe if ruling.verdict == Verdict::Denied => {
-                Some(Ruling { verdict: Verdict::Undecided, ..ruling })
-            }
-            Match::Maybe | Match::No => Some(ruling),
-        }
-    }
-
-    fn rule_on(&self, flow: &Flow) -> Ruling<'_> {
-        if let Some(refusal) = platform_refusal(flow) {
-            return refusal;
-        }
-        let mut decided = Ruling {
-            verdict: Verdict::Allowed,
-            layer: Layer::Platform,
-            resource: "",
-            rule: "no network security group or firewall stands in the way",
-        };
-        for ruling in self.rulings(flow).into_iter().flatten() {
-            match (ruling.verdict, decided.verdict) {
-                (Verdict::Denied, _) => return ruling,
-                (_, Verdict::Undecided) => {}
-                _ => decided = ruling,
-            }
-        }
-        decided
-    }
-
     /// The first port of every run of ports that no rule tells apart.
-    fn port_boundaries(&self) -> Vec<u16> {
+    pub(crate) fn port_boundaries(&self) -> Vec<u16> {
         let security = [&self.nic_nsg, &self.subnet_nsg]
             .into_iter()
             .flatten()

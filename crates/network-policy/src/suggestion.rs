@@ -20,12 +20,10 @@ impl NetworkPolicy {
         if let Some(refusal) = platform_refusal(flow) {
             return format!("nothing can allow it: {}", refusal.rule);
         }
-        let blocking: Vec<_> = self
-            .rulings(flow)
-            .into_iter()
-            .flatten()
-            .filter(|ruling| ruling.verdict != Verdict::Allowed)
-            .collect();
+        let compiled = self.compile();
+        let blocking: Vec<_> = compiled.rulings_of(flow);
+        let blocking: Vec<_> =
+            blocking.into_iter().filter(|ruling| ruling.verdict != Verdict::Allowed).collect();
         if self.origin == Origin::AllowList && !blocking.is_empty() {
             return allow_list_entry(flow);
         }

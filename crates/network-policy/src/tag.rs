@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::matching::Match;
+use crate::ranges::Ranges;
 use crate::space::{self, Bounds};
 
 /// Azure's platform address: DNS, DHCP, wire server and load balancer probes.
@@ -45,6 +45,22 @@ impl ServiceTag {
             "azureloadbalancer" | "azure_loadbalancer" => Self::AzureLoadBalancer,
             _ => Self::Other(text.to_owned()),
         })
+    }
+
+    /// Whether it is the tag of that name, ignoring case.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        match self {
+            Self::Other(own) => own.eq_ignore_ascii_case(name),
+            _ => false,
+        }
+    }
+
+    /// Whether both are one tag: names are compared ignoring case.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match other {
+            Self::Other(name) => self.is(name),
+            _ => self == other,
+        }
     }
 }
 
@@ -135,15 +151,21 @@ const NOT_INTERNET: [(u32, u8); 9] = [
     (0xa83f_8110, 32), // 168.63.129.16, which belongs to VirtualNetwork
 ];
 
-/// Whether all of `prefix` lies in space that is never public.
-pub(crate) fn is_private(prefix: &IpNet) -> bool {
-    match prefix {
-        IpNet::V4(prefix) => NOT_INTERNET.iter().any(|&(base, length)| {
-            Ipv4Net::new(base.into(), length).is_ok_and(|block| block.contains(prefix))
-        }),
-        // Only 2000::/3 is handed out as global unicast.
-        IpNet::V6(prefix) => prefix.prefix_len() >= 3 && prefix.network().segments()[0] >> 13 != 1,
-    }
+/// Version 4 space that is never public.
+pub(crate) fn not_internet() -> Ranges<u128> {
+    let blocks = NOT_INTERNET.iter().filter_map(|&(base, length)| Ipv4Net::new(base.into(), length).ok());
+    space::prefixes(&blocks.map(IpNet::V4).collect::<Vec<_>>())
+}
+
+/// Version 6 space that is handed out as global unicast: 2000::/3.
+pub(crate) fn public_version_6() -> Ranges<u128> {
+    Ranges::range(1 << 125, (1 << 126) - 1)
+}
+
+/// The single address of a tag of the platform.
+pub(crate) fn platform_address(tag: &str) -> Option<IpAddr> {
+    let tags = [("AzurePlatformDNS", WIRE_SERVER), ("AzurePlatformIMDS", METADATA)];
+    tags.iter().find(|(own, _)| own.eq_ignore_ascii_case(tag)).map(|(_, address)| *address)
 }
 
 /// Suffixes (or whole names) of Azure services, and the tag that holds their addresses.
@@ -165,20 +187,4 @@ const NAMES: [(&str, &str); 11] = [
 pub(crate) fn of_name(name: &str) -> Option<&'static str> {
     let owns = |known: &str| if known.starts_with('.') { name.ends_with(known) } else { name == known };
     NAMES.iter().find(|(known, _)| owns(known)).map(|(_, tag)| *tag)
-}
-
-/// Whether the addresses behind a public name are in a tag.
-pub(crate) fn holds_name(tag: &str, name: &str) -> Match {
-    if of_name(name).is_some_and(|own| own.eq_ignore_ascii_case(tag)) {
-        Match::Yes
-    } else {
-        holds_address(tag)
-    }
-}
-
-/// Whether an address that is not the platform's own is in a tag.
-pub(crate) fn holds_address(tag: &str) -> Match {
-    // These two are the platform's single addresses, which never get here.
-    let platform = ["AzurePlatformDNS", "AzurePlatformIMDS"].iter().any(|own| own.eq_ignore_ascii_case(tag));
-    if platform { Match::No } else { Match::Maybe }
 }

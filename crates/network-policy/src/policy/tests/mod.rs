@@ -5,6 +5,7 @@ mod firewall;
 use super::*;
 use crate::address::{Address, PortRange, RuleProtocol};
 use crate::defaults::Endpoint;
+use crate::flow::{Application, Destination, Direction, Protocol};
 use crate::matching::Access;
 use crate::nsg::SecurityRule;
 

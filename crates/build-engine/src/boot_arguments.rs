@@ -2,19 +2,26 @@
 //! boot menu is written with the disk, and takes it along.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sandbox::{Entry, Exit, Program, Spec};
 
 use crate::customize::Stack;
 use crate::error::{BuildError, Result};
 use crate::event::Stream;
-use crate::run::{Context, Ended};
+use crate::log::printable;
+use crate::run::{Bounds, Context, Ended};
 use crate::space::{SpaceGuard, USUAL_DISK};
 
-/// `grub-mkconfig` reads these files in this order, as shell.
+/// `grub-mkconfig` reads these files in this order, as shell. Each is said before it is read.
 const READ: &str = "set -e; for file in /etc/default/grub /etc/default/grub.d/*.cfg; do \
-                    test ! -f \"$file\" || . \"$file\"; done; \
+                    echo \"$file\"; test ! -f \"$file\" || . \"$file\"; done; \
                     echo $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT";
+/// How the names of these files begin.
+const SETTINGS: &str = "/etc/default/grub";
+
+/// What reading takes is milliseconds.
+const TIME: Duration = Duration::from_secs(10);
 
 /// Nobody's account, which may read the files and change nothing.
 const NOBODY: u32 = 65534;
@@ -24,7 +31,7 @@ const NOBODY: u32 = 65534;
 /// # Errors
 /// When the files are no shell script that ends well, or name what cannot be put into a boot menu.
 pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
-    if !stack.customized(context.cache, &["/etc/default/grub", "/etc/default/grub.d"]) {
+    if !stack.customized(context.cache, &[SETTINGS, "/etc/default/grub.d"]) {
         return Ok(String::new());
     }
     let entry = Entry::Program(Program {
@@ -36,21 +43,32 @@ pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
     });
     let scratch = context.work.overlay("boot-arguments")?;
     let overlay = context.overlay(&stack.lowers, &scratch);
-    let space = SpaceGuard::new(&[&scratch], USUAL_DISK);
+    let why = format!("it did not end within {} s", TIME.as_secs());
+    let space = Some(SpaceGuard::new(&[&scratch], USUAL_DISK));
     let spec = Spec { overlay: Some(overlay), ..Spec::new(context.id_map.clone(), entry) };
-    let (mut arguments, mut complaint) = (String::new(), String::new());
-    let ended = context.drive(sandbox::spawn(&spec)?, Some(space), |stream, line| match stream {
-        Stream::Stdout => line.clone_into(&mut arguments),
-        Stream::Stderr => line.clone_into(&mut complaint),
-    })?;
-    match ended {
-        Ended::Exit(Exit::Code(0)) => checked(arguments),
-        Ended::Stopped(why) => Err(BuildError::host(why)),
-        Ended::Exit(_) => Err(BuildError::Input {
-            message: format!("/etc/default/grub, as the customizers left it, cannot be read: {complaint}"),
-            hint: Some("it is a shell script that update-grub reads too".to_owned()),
-        }),
-    }
+    let (mut arguments, mut complaint, mut current) = (String::new(), String::new(), SETTINGS.to_owned());
+    let ended = context.drive(
+        sandbox::spawn(&spec)?,
+        Bounds { space, time: Some((TIME, why)) },
+        |stream, line| match stream {
+            Stream::Stdout => {
+                if line.starts_with(SETTINGS) {
+                    current = printable(line);
+                }
+                line.clone_into(&mut arguments);
+            }
+            Stream::Stderr => complaint = printable(line),
+        },
+    )?;
+    let why = match ended {
+        Ended::Exit(Exit::Code(0)) => return checked(arguments),
+        Ended::Exit(_) => complaint,
+        Ended::Stopped(why) => why,
+    };
+    Err(BuildError::Input {
+        message: format!("{current}, as the customizers left it, cannot be read: {why}"),
+        hint: Some("it is a shell script that update-grub reads too".to_owned()),
+    })
 }
 
 /// The arguments stand unquoted in the menu, which is a script of its own.

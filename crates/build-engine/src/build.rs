@@ -25,7 +25,7 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
 use crate::finish::{self, Finished, Order};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::lock;
 use crate::log::PackerLog;
 use crate::manifest::{BaseNote, LastRunStatus, Manifest};
@@ -139,6 +139,7 @@ fn first_manifest(request: &BuildRequest, id_map: &IdMap) -> Manifest {
         template_sha256: sha256(request.template.to_json().as_bytes()),
         smoke_tests: request.smoke_tests.iter().map(Into::into).collect(),
         id_map: id_map.name().to_owned(),
+        limits: Limits::of(id_map),
         isolation: request.options.isolation,
         ..Manifest::default()
     }

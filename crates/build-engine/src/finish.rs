@@ -14,7 +14,7 @@ use crate::generalise;
 use crate::log::printable_lines;
 use crate::manifest::Stage;
 use crate::read_ahead::ReadAhead;
-use crate::rooted::Rooted;
+use crate::rooted::{Rooted, Unfit};
 use crate::run::Context;
 use crate::sbom;
 
@@ -102,7 +102,8 @@ impl NotMade {
             error.downcast_ref(),
             Some(BadSize { .. } | NotBootable { .. } | TooLarge { .. } | TooSmall { .. })
         ) || matches!(error.downcast_ref(), Some(DiskError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::InvalidFilename);
+                if source.kind() == std::io::ErrorKind::InvalidFilename)
+            || Unfit::is_cause_of(error);
         // It may name files, and steps choose their names.
         let text = printable_lines(&full_text(error));
         match text.split_once("\nhint: ") {

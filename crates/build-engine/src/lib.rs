@@ -19,7 +19,7 @@ pub mod fetch;
 mod finish;
 pub mod generalise;
 mod isolation;
-mod limits;
+pub mod limits;
 mod lock;
 pub mod log;
 pub mod manifest;

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, reached};
 use crate::error::{BuildError, Result};
 use crate::event::{RunState, RunSubState};
 use crate::isolation::Isolation;
+use crate::limits::Limits;
 use crate::output::unfinished;
 use crate::timeline::Part;
 
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// How sandboxes map ids: `shifted` (root inside is nobody outside), `subordinate` (root inside is the user that
     /// ran the build, everyone else is one of its subordinate ids), or `identity` (every id is itself).
     pub id_map: String,
+    /// What bounds each sandbox.
+    #[serde(default)]
+    pub limits: Limits,
     /// Where the build is in the service's words, as `lastRunStatus` of a template in Azure.
     #[serde(default)]
     pub last_run_status: LastRunStatus,

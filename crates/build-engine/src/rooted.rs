@@ -54,6 +54,26 @@ impl RootedError {
     }
 }
 
+/// What is at a path is not what can be read as a file: whoever made the image is to change it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(String);
+
+impl Unfit {
+    fn error(why: String) -> io::Error {
+        io::Error::other(Self(why))
+    }
+
+    /// Whether this is at the bottom of an error.
+    pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.any(|error| {
+            let error: Option<&io::Error> = error.downcast_ref();
+            error.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<Self>()).is_some()
+        })
+    }
+}
+
 /// What [`Rooted::sweep`] does with one thing it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -110,10 +130,10 @@ impl Rooted {
         &self.path
     }
 
-    /// The content of a regular file; `None` when there is none at `path`.
+    /// The content of a regular file; `None` when there is nothing at `path`, a folder or a device.
     ///
     /// # Errors
-    /// [`RootedError`] when it cannot be read or is longer than `limit` bytes.
+    /// [`RootedError`] when it cannot be read, is longer than `limit` bytes, or is a pipe or a socket.
     pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, RootedError> {
         self.try_read(path, limit).map_err(|source| self.error("read", path, source))
     }
@@ -121,17 +141,21 @@ impl Rooted {
     fn try_read(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         // Without NONBLOCK a pipe of that name would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Some(file) = absent_is_none(self.follow(path, flags))? else { return Ok(None) };
-        if Kind::of(&fstat(&file)?) != Kind::File {
-            return Ok(None);
+        let file = match self.follow(path, flags) {
+            // As the kernel says it of a socket.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(no_regular_file()),
+            opened => absent_is_none(opened),
+        };
+        let Some(file) = file? else { return Ok(None) };
+        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Fifo => return Err(no_regular_file()),
+            _ => return Ok(None),
         }
         let mut content = Vec::new();
         File::from(file).take(limit + 1).read_to_end(&mut content)?;
         if content.len() as u64 > limit {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("it is longer than {limit} bytes"),
-            ));
+            return Err(Unfit::error(format!("it is longer than {limit} bytes")));
         }
         Ok(Some(content))
     }
@@ -285,6 +309,10 @@ impl Rooted {
     fn error(&self, action: &'static str, path: &str, source: io::Error) -> RootedError {
         RootedError { action, path: path.into(), root: self.path.clone(), source }
     }
+}
+
+fn no_regular_file() -> io::Error {
+    Unfit::error("it is a pipe or a socket, and no regular file".to_owned())
 }
 
 /// Folder and name of an absolute path, the folder relative to the root.

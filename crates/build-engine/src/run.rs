@@ -12,10 +12,12 @@ use crate::cache::{Cache, Work};
 use crate::cancel::Cancel;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Stream};
+use crate::limits::Memory;
 use crate::log::{PackerLog, printable};
 use crate::network::Outbound;
 use crate::output_lines::send_lines;
 use crate::space::SpaceGuard;
+use crate::step::exit_reason;
 use crate::timeline::Timeline;
 
 /// Said when the service would end a build for its length.
@@ -53,8 +55,26 @@ pub struct Context<'a> {
 pub enum Ended {
     /// By itself.
     Exit(Exit),
-    /// The sandbox was ended, for this reason.
+    /// The sandbox, or what it needed, was ended, for this reason.
     Stopped(String),
+}
+
+/// Why a program of a sandbox failed that ended so; none when it did not.
+pub fn failure(exit: &Exit) -> Option<String> {
+    match exit {
+        Exit::Code(code) => exit_reason(*code),
+        Exit::Signal(signal) => Some(format!("ended by signal {signal}")),
+        Exit::Job(_) => None,
+    }
+}
+
+/// What ends a sandbox beside the build's own end.
+#[derive(Debug, Default)]
+pub struct Bounds {
+    /// Room for what it writes.
+    pub space: Option<SpaceGuard>,
+    /// Time for a program that needs no more, and what is said when it is over.
+    pub time: Option<(Duration, String)>,
 }
 
 /// How often time and space are looked at.
@@ -69,7 +89,7 @@ impl Context<'_> {
         let mut running = sandbox::spawn(spec)?;
         let gateway = self.outbound.gateway(Mode::Learn, None)?;
         let session = attach(&gateway, step, &mut running)?;
-        let ended = self.drive(running, None, |stream, line| self.pass_on(step, stream, line));
+        let ended = self.drive(running, Bounds::default(), |stream, line| self.pass_on(step, stream, line));
         drop(session);
         self.own_connections.borrow_mut().extend(gateway.record().connections);
         match ended? {
@@ -92,9 +112,12 @@ impl Context<'_> {
     pub fn drive(
         &self,
         mut running: Running,
-        mut space: Option<SpaceGuard>,
+        bounds: Bounds,
         mut on_line: impl FnMut(Stream, &str),
     ) -> Result<Ended> {
+        let Bounds { mut space, time } = bounds;
+        let time = time.map(|(limit, why)| (Instant::now() + limit, why));
+        let memory = Memory::of(&running);
         self.cancel.set_running(Some(running.killer()?));
         let (sender, lines) = sync_channel(1024);
         send_lines(running.take_stdout(), Stream::Stdout, sender.clone());
@@ -112,7 +135,11 @@ impl Context<'_> {
                 continue;
             }
             if stopped.is_none() {
-                stopped = self.out_of_time().or_else(|| space.as_mut().and_then(SpaceGuard::check));
+                let out_of_time = time.iter().find(|(end, _)| *end <= Instant::now());
+                stopped = self
+                    .out_of_time()
+                    .or_else(|| out_of_time.map(|(_, why)| why.clone()))
+                    .or_else(|| space.as_mut().and_then(SpaceGuard::check));
             }
             if stopped.is_some() {
                 running.kill();
@@ -122,9 +149,17 @@ impl Context<'_> {
         let ended = running.wait();
         self.cancel.set_running(None);
         self.cancel.check()?;
-        match (ended, stopped) {
-            (Err(SandboxError::Lost(_)), Some(why)) => Ok(Ended::Stopped(why)),
-            (other, _) => Ok(Ended::Exit(other?)),
+        let ran_out = memory.ran_out();
+        let why = match (&ended, stopped) {
+            (Err(SandboxError::Lost(_)), Some(why)) => Some(why),
+            // The sandbox's own processes are among those that the kernel ends.
+            (Err(error), _) if ran_out.is_some() => Some(error.to_string()),
+            (Ok(exit), _) if ran_out.is_some() => failure(exit),
+            _ => None,
+        };
+        match why {
+            Some(why) => Ok(Ended::Stopped(why + &ran_out.unwrap_or_default())),
+            None => Ok(Ended::Exit(ended?)),
         }
     }
 
@@ -171,7 +206,9 @@ impl Context<'_> {
             folders: folders.iter().map(|folder| (*folder).to_path_buf()).collect(),
             ..self.job(job, input.to_owned())
         };
-        match self.drive(sandbox::spawn(&spec)?, None, |stream, line| self.pass_on(0, stream, line))? {
+        match self
+            .drive(sandbox::spawn(&spec)?, Bounds::default(), |stream, line| self.pass_on(0, stream, line))?
+        {
             Ended::Exit(Exit::Job(output)) => Ok(output),
             Ended::Exit(other) => {
                 Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))

@@ -95,8 +95,9 @@ impl Free {
     }
 }
 
+/// A number of bytes as a person reads it.
 #[allow(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     match bytes {
         0..0x4000_0000 => format!("{} MiB", bytes >> 20),
         _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),

@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use egress_gateway::{Connection, Gateway};
 use network_policy::NetworkPolicy;
-use sandbox::{Bind, Entry, Exit, Program, SandboxError, Spec, Upload};
+use sandbox::{Bind, Entry, Program, SandboxError, Spec, Upload};
 
 use crate::error::{BuildError, Result, StepFailure};
-use crate::limits;
 use crate::network::BuildOnly;
-use crate::run::{self, Context, Ended};
+use crate::run::{self, Bounds, Context, Ended};
 use crate::space::SpaceGuard;
 use crate::task::{Action, Task};
 use crate::user;
@@ -60,7 +59,6 @@ impl Machine<'_> {
         scratch: &Path,
     ) -> Result<Outcome> {
         let started = Instant::now();
-        let killed_before = limits::processes_killed();
         let added_packages = context.work.overlay("packages")?;
         let spec = self.spec(context, task, lowers, scratch, &added_packages)?;
         let mut last_lines = LastLines::default();
@@ -80,26 +78,18 @@ impl Machine<'_> {
             }
             spawned => spawned?,
         };
-        let space = SpaceGuard::new(&[scratch, &added_packages], self.disk_bytes);
+        let space = Some(SpaceGuard::new(&[scratch, &added_packages], self.disk_bytes));
         let ended = context.timeline.part("run", || {
-            context.drive(running, Some(space), |stream, line| {
+            context.drive(running, Bounds { space, time: None }, |stream, line| {
                 last_lines.push(line);
                 context.pass_on(step, stream, line);
             })
         });
         drop(session);
-        let out_of_memory = limits::killed_since(killed_before);
-        let reason = match ended {
-            Ok(Ended::Exit(Exit::Code(0))) => left_behind(task, scratch),
-            Ok(Ended::Exit(Exit::Code(code))) => exit_reason(code),
-            Ok(Ended::Exit(Exit::Signal(signal))) => Some(format!("ended by signal {signal}")),
-            Ok(Ended::Exit(Exit::Job(_))) => Some("ended unexpectedly".to_owned()),
-            Ok(Ended::Stopped(why)) => Some(why),
-            // The sandbox's own processes are among those that the kernel ends first.
-            Err(BuildError::Sandbox(error)) if out_of_memory.is_some() => Some(error.to_string()),
-            Err(error) => return Err(error),
+        let reason = match ended? {
+            Ended::Exit(exit) => run::failure(&exit).or_else(|| left_behind(task, scratch)),
+            Ended::Stopped(why) => Some(why),
         };
-        let reason = reason.map(|reason| reason + &out_of_memory.unwrap_or_default());
         let connections = self.judge(task, step, reason, last_lines)?;
         Ok(Outcome {
             added_packages,

@@ -1,5 +1,6 @@
-//! What a program of a sandbox may not do even as root inside: no powers but those that installing packages takes,
-//! and no system calls that reach for the kernel itself.
+//! What code of a sandbox may not do even as root inside: no powers but those that its work takes, and no system calls
+//! that reach for the kernel itself. Programs of the image install packages; jobs, and the programs of the host that
+//! they run, also mount.
 
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities};
@@ -21,14 +22,39 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SYS_CHROOT)
     .union(CapabilitySet::AUDIT_WRITE);
 
-/// Confines this process and all it will start. It can mount nothing afterwards.
-pub fn this_process() -> Result<(), String> {
+/// What jobs have beside: mounting, in namespaces of their own.
+const KEPT_BY_JOBS: CapabilitySet = KEPT.union(CapabilitySet::SYS_ADMIN);
+
+/// Confines this process, which is about to start a program of the image, and all it will start. It can mount nothing
+/// afterwards.
+pub fn for_program() -> Result<(), String> {
+    let rules = shared().chain(always(&MOUNTS)).chain([
+        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: NAMESPACES }, libc::EPERM),
+        rule(libc::SYS_unshare, When::AnyBit { argument: 0, mask: NAMESPACES | TIME_NAMESPACE }, libc::EPERM),
+    ]);
+    confine(KEPT, &rules.collect::<Vec<_>>())
+}
+
+/// Confines this process, which is about to run a job, and all it will start.
+pub fn for_job() -> Result<(), String> {
+    let rules = shared().chain(always(&TRACING)).chain([
+        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: OTHER_NAMESPACES }, libc::EPERM),
+        rule(
+            libc::SYS_unshare,
+            When::AnyBit { argument: 0, mask: OTHER_NAMESPACES | TIME_NAMESPACE },
+            libc::EPERM,
+        ),
+    ]);
+    confine(KEPT_BY_JOBS, &rules.collect::<Vec<_>>())
+}
+
+fn confine(kept: CapabilitySet, rules: &[Rule]) -> Result<(), String> {
     let fail = |error: std::io::Error| format!("failed to confine the sandbox: {error}");
     // Its memory and descriptors are nobody's business inside.
     nix::sys::prctl::set_dumpable(false).map_err(|errno| fail(errno.into()))?;
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        if KEPT.contains(capability) {
+        if kept.contains(capability) {
             continue;
         }
         match remove_capability_from_bounding_set(capability) {
@@ -38,13 +64,13 @@ pub fn this_process() -> Result<(), String> {
             Err(errno) => return Err(fail(errno.into())),
         }
     }
-    sys::filter_system_calls(&mut program(&rules())).map_err(fail)?;
-    let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    sys::filter_system_calls(&mut program(rules)).map_err(fail)?;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(|errno| fail(errno.into()))
 }
 
-/// System calls that are refused always: mounts, namespaces, keys, kernel modules, tracing of the kernel.
-const REFUSED: [i64; 30] = [
+/// System calls that mount.
+const MOUNTS: [i64; 10] = [
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -55,6 +81,19 @@ const REFUSED: [i64; 30] = [
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
+];
+
+/// System calls that look into other processes. Nobody debugs in a job, and pid 1 of it is the engine's.
+const TRACING: [i64; 5] = [
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+];
+
+/// System calls that are refused to everyone: other namespaces, keys, kernel modules, tracing of the kernel.
+const REFUSED: [i64; 20] = [
     libc::SYS_setns,
     libc::SYS_add_key,
     libc::SYS_request_key,
@@ -90,6 +129,10 @@ const NAMESPACES: u32 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWCGROUP)
     .cast_unsigned();
 
+/// Those that mmdebstrap does without. A user namespace would bring every power back.
+const OTHER_NAMESPACES: u32 =
+    (libc::CLONE_NEWUSER | libc::CLONE_NEWNET | libc::CLONE_NEWCGROUP).cast_unsigned();
+
 /// `CLONE_NEWTIME`, which is a signal's place in the flags of clone(2) and so a namespace for unshare(2) alone.
 const TIME_NAMESPACE: u32 = 0x80;
 
@@ -107,17 +150,22 @@ const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /// Typing into the terminal, as the person in front of it would.
 const TYPING: [u32; 2] = [0x5412, 0x541c];
 
-fn rules() -> Vec<Rule> {
-    let rule = |call, when, errno| Rule { call, when, errno };
-    let refused = REFUSED.map(|call| rule(call, When::Always, libc::EPERM));
+fn rule(call: i64, when: When, errno: i32) -> Rule {
+    Rule { call, when, errno }
+}
+
+fn always(calls: &[i64]) -> impl Iterator<Item = Rule> {
+    calls.iter().map(|&call| rule(call, When::Always, libc::EPERM))
+}
+
+/// What is refused to programs and jobs alike.
+fn shared() -> impl Iterator<Item = Rule> {
     let absent = ABSENT.map(|call| rule(call, When::Always, libc::ENOSYS));
     let judged = [
-        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: NAMESPACES }, libc::EPERM),
-        rule(libc::SYS_unshare, When::AnyBit { argument: 0, mask: NAMESPACES | TIME_NAMESPACE }, libc::EPERM),
         rule(libc::SYS_socket, When::NoneOf { argument: 0, values: &FAMILIES }, libc::EAFNOSUPPORT),
         rule(libc::SYS_socketpair, When::NoneOf { argument: 0, values: &FAMILIES }, libc::EAFNOSUPPORT),
         rule(libc::SYS_personality, When::NoneOf { argument: 0, values: &PERSONALITIES }, libc::EPERM),
         rule(libc::SYS_ioctl, When::OneOf { argument: 1, values: &TYPING }, libc::EPERM),
     ];
-    refused.into_iter().chain(absent).chain(judged).collect()
+    always(&REFUSED).chain(absent).chain(judged)
 }

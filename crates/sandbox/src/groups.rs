@@ -55,18 +55,19 @@ impl Hierarchy {
         }
     }
 
-    /// How many processes the kernel has ended for want of memory, and how often the group's own limit was in the way.
-    fn ended(self, folder: &Path) -> Option<(u64, u64)> {
+    /// How many processes the kernel has ended for want of memory, and whether the group's own limit was in the way.
+    fn ended(self, folder: &Path, memory: u64) -> Option<(u64, bool)> {
         let read = |file| fs::read_to_string(folder.join(file)).ok();
         match self {
             Self::Memory => {
-                let failures = read("memory.failcnt")?.trim().parse().ok()?;
-                Some((count(&read("memory.oom_control")?, "oom_kill")?, failures))
+                // Failures are not counted where the limit includes swap. Memory is charged many pages at a time.
+                let most: u64 = read("memory.max_usage_in_bytes")?.trim().parse().ok()?;
+                Some((count(&read("memory.oom_control")?, "oom_kill")?, most >= memory - memory / 32))
             }
             Self::Tasks => None,
             Self::Unified => {
                 let events = read("memory.events")?;
-                Some((count(&events, "oom_kill")?, count(&events, "oom")?))
+                Some((count(&events, "oom_kill")?, count(&events, "oom")? > 0))
             }
         }
     }
@@ -162,9 +163,10 @@ impl Group {
 
     /// What the kernel did in this group when memory ran out; none when it did nothing.
     pub fn out_of_memory(&self) -> Option<OutOfMemory> {
-        let counts = self.folders.iter().find_map(|(hierarchy, folder)| hierarchy.ended(&folder.path));
-        let (processes, reached) = counts.filter(|(processes, _)| *processes > 0)?;
-        Some(OutOfMemory { processes, limit: (reached > 0).then_some(self.memory) })
+        let ended =
+            self.folders.iter().find_map(|(hierarchy, folder)| hierarchy.ended(&folder.path, self.memory));
+        let (processes, reached) = ended.filter(|(processes, _)| *processes > 0)?;
+        Some(OutOfMemory { processes, limit: reached.then_some(self.memory) })
     }
 }
 

@@ -54,6 +54,7 @@ fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> 
             let job =
                 jobs.iter().find(|job| job.name == name).ok_or_else(|| format!("no job is called {name}"))?;
             let root = mounts::enter_for_job(spec, trees)?;
+            confine::for_job()?;
             send(outer, &Report::Started).map_err(text)?;
             Ok(match (job.run)(&JobContext { root }, input) {
                 Ok(output) => Report::Exited(Exit::Job(output)),
@@ -67,7 +68,7 @@ fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> 
                     return Ok(Report::UploadFailed(format!("{}: {error}", upload.path.display())));
                 }
             }
-            confine::this_process()?;
+            confine::for_program()?;
             let child = start(program, spec.interactive)?;
             send(outer, &Report::Started).map_err(text)?;
             Ok(reap_until(child).map(Report::Exited)?)

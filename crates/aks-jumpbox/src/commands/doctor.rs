@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use build_engine::boot::Firmware;
+use build_engine::limits::Limits;
 use build_engine::probe;
 use build_engine::tools::Tool;
 use sandbox::{Account, Choice, IdMap, Obstacle};
@@ -84,7 +85,7 @@ fn examine(cache: &Path) -> Report {
     let obstacles = sandbox::obstacles(Path::new("/"), &Account::current(), &own_path());
     if obstacles.is_empty() {
         match probe::sandbox(folder) {
-            Ok(choice) => notes.push(ids(&choice)),
+            Ok(choice) => notes.extend([ids(&choice), limits(&choice.id_map)]),
             // Without `ip` and `nft` there is no sandbox, and that is said already.
             Err(_) if !missing.is_empty() => {}
             Err(error) => missing.push(no_sandbox(&error.with_causes())),
@@ -142,6 +143,24 @@ fn ids(choice: &Choice) -> Note {
         ),
     };
     Note { what: "sandbox", detail }
+}
+
+fn limits(id_map: &IdMap) -> Note {
+    let Limits { memory_bytes, no_control_group, tasks, tasks_of } = Limits::of(id_map);
+    let whose = match tasks_of.as_str() {
+        "each-user" => " of each user inside",
+        "not-root" => " of each user inside but root",
+        _ => "",
+    };
+    let memory = match (memory_bytes, no_control_group) {
+        (Some(most), _) => format!("and {} of memory at once", bytes(most)),
+        (None, why) => format!(
+            "at once; no limit of memory: {}; under `systemd-run {}--scope --property=Delegate=yes` there is one",
+            why.unwrap_or_default(),
+            if rustix::process::geteuid().is_root() { "" } else { "--user " },
+        ),
+    };
+    Note { what: "limits of each sandbox", detail: format!("{tasks} processes and threads{whose} {memory}") }
 }
 
 fn lacking_room(folder: &Path) -> Option<Missing> {

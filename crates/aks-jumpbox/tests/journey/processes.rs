@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -133,4 +134,15 @@ fn parents() -> Vec<(u32, u32)> {
         Some((pid, parent))
     })
     .collect()
+}
+
+/// The control group of memory that this test is in, as a folder, and the name of the file with its limit.
+pub fn own_memory_group() -> Option<(PathBuf, &'static str)> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let v1 = own.lines().find_map(|line| line.split_once(":memory:"));
+    let v2 = || own.lines().find_map(|line| line.strip_prefix("0::"));
+    Some(match v1 {
+        Some((_, path)) => (format!("/sys/fs/cgroup/memory{path}").into(), "memory.limit_in_bytes"),
+        None => (format!("/sys/fs/cgroup{}", v2()?).into(), "memory.max"),
+    })
 }

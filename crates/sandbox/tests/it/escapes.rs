@@ -13,6 +13,8 @@ use crate::{TestResult, World, descendants, id_map, run};
 const ATTACKS: &str = include_str!("attacks.pl");
 /// The capabilities of `confine.rs`, as `/proc/self/status` shows them.
 const POWERS: &str = "CapBnd:\t00000000a00405fb\n";
+/// The same and `SYS_ADMIN`.
+const POWERS_OF_JOBS: &str = "CapBnd:\t00000000a02405fb";
 
 /// Both maps, because the fallback must hold, too.
 fn id_maps() -> [IdMap; 2] {
@@ -73,6 +75,37 @@ pub fn attacks_are_refused() -> TestResult {
         assert_eq!(Host::now(&world), before, "{id_map:?}");
         the_layer_shows_what_it_did(&world, &id_map)?;
     }
+    Ok(())
+}
+
+/// What `attacks.pl` says as a program of the host, started by a job.
+pub fn attack_as_job(script: &str) -> Result<String, String> {
+    let mut perl = std::process::Command::new("perl");
+    let output = perl
+        .args([script, "1000000000", "/nowhere", "mounts"])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let powers = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let powers = powers.lines().find(|line| line.starts_with("CapBnd:")).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned() + powers)
+}
+
+pub fn attacks_as_job() -> TestResult {
+    if !cfg!(target_arch = "x86_64") {
+        eprintln!("SKIPPED: the attacks use the system call numbers of x86-64");
+        return Ok(());
+    }
+    let world = World::new();
+    fs::create_dir(world.path("given"))?;
+    let script = world.path("given/attacks.pl");
+    fs::write(&script, ATTACKS)?;
+    let before = Host::now(&world);
+    let entry = Entry::Job { name: "attack".into(), input: script.display().to_string() };
+    let spec = Spec { folders: vec![world.path("given")], network: true, ..Spec::new(id_map(), entry) };
+    let Exit::Job(done) = run(&spec)?.0 else { return Err("no output".into()) };
+    // The mark of an overlay, and what may be read of the host: a /proc and a /sys that hide nothing.
+    assert_eq!(done, format!("mknod 0:0\nreads /proc/kallsyms\nsees firmware\n{POWERS_OF_JOBS}"));
+    assert_eq!(Host::now(&world), before);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ const JOBS: &[Job] = &[
     Job { name: "write", run: |context, input| write_in_root(context, input) },
     Job { name: "long", run: |_, _| Ok("x".repeat(8 << 20)) },
     Job { name: "peek", run: |_, input| Ok(peek(input)) },
+    Job { name: "attack", run: |_, input| escapes::attack_as_job(input) },
     Job { name: "fail", run: |_, _| Err("no luck".to_owned()) },
 ];
 
@@ -44,7 +45,7 @@ type TestResult = Result<(), Failed>;
 
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: [(&str, fn() -> TestResult); 21] = [
+    let tests: [(&str, fn() -> TestResult); 22] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
         ("an_upload_writes_what_its_owner_may_and_waits_for_nobody", uploads),
@@ -63,6 +64,7 @@ fn main() {
         ),
         ("root_inside_is_nobody_outside", escapes::root_is_nobody),
         ("what_a_hostile_root_tries_is_refused_and_the_host_is_as_before", escapes::attacks_are_refused),
+        ("what_a_job_may_do_beyond_a_program_is_mounting", escapes::attacks_as_job),
         ("a_layer_is_the_same_under_every_id_map", escapes::layers_are_interchangeable),
         ("a_program_finds_harmless_devices_and_no_firmware", escapes::devices_and_kernel_files),
         ("a_job_sees_only_the_folders_it_was_given", escapes::jobs_see_only_their_folders),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::processes::{Family, adopt_orphans};
+use crate::processes::{Family, adopt_orphans, own_memory_group};
 use crate::world::{Built, World, fresh, names};
 
 /// A world in which whatever outlives a build becomes a child of this test.
@@ -58,7 +58,9 @@ fn a_step_cannot_use_up_processes_memory_or_space_and_is_told_why_it_ended() {
         for memory in ["sudo tail /dev/zero", "sudo dd if=/dev/zero of=/dev/shm/big bs=1M count=2048"] {
             world.steps(&json!([fresh("memory", &["echo 0 > /proc/self/oom_score_adj || true", memory])]));
             let built = group.build(&world);
-            assert_named(&world, &built, "for want of memory");
+            assert_named(&world, &built, "it used more than the 300 MiB of memory that a sandbox may");
+            assert_eq!(group.left(), Vec::<String>::new());
+            assert_eq!(world.json("out/manifest.json")["limits"]["memory_bytes"], 300 << 20);
         }
     }
     assert_restored(&world);
@@ -152,6 +154,24 @@ fn a_step_that_breaks_the_image_fails_or_the_next_one_does() {
     assert_restored(&world);
 }
 
+/// What the engine itself reads of the image, or has read by one of its programs, holds no build.
+#[test]
+fn endless_settings_and_pipes_in_place_of_files_are_named() {
+    let Some(world) = ready() else { return };
+    let settings = "printf 'while :; do :; done\\n' | sudo tee /etc/default/grub.d/99-endless.cfg";
+    world.steps(&json!([fresh("settings", &[settings])]));
+    let said = world.build("", 2).complaint();
+    assert!(said.contains("/etc/default/grub.d/99-endless.cfg"), "{said}");
+    assert!(said.contains("did not end within 10 s"), "{said}");
+    for file in ["/etc/fstab", "/etc/shadow", "/var/lib/dpkg/status"] {
+        let pipe = format!("sudo sh -c 'rm -f {file} && mkfifo {file}'");
+        world.steps(&json!([fresh("pipe", &[&pipe])]));
+        let said = world.build("--timeout 60s", 2).complaint();
+        assert!(said.contains(file) && said.contains("regular file"), "{said}");
+    }
+    assert_restored(&world);
+}
+
 #[test]
 fn odd_names_many_files_and_paths_that_are_too_long_are_held_right_or_refused_clearly() {
     let Some(world) = ready() else { return };
@@ -204,17 +224,17 @@ impl MemoryGroup {
     }
 
     fn below_own(bytes: u64) -> Option<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let v1 = own.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| ("/memory", path));
-        let v2 = own.lines().find_map(|line| line.strip_prefix("0::")).map(|path| ("", path));
-        let (kind, path) = v1.or(v2)?;
-        let limit = if v1.is_some() { "memory.limit_in_bytes" } else { "memory.max" };
-        let name = format!("aks-jumpbox-test-{}", std::process::id());
-        let group = Self(PathBuf::from(format!("/sys/fs/cgroup{kind}{path}")).join(name));
+        let (own, limit) = own_memory_group()?;
+        let group = Self(own.join(format!("test-of-aks-jumpbox-{}", std::process::id())));
         fs::create_dir(&group.0).ok()?;
         // Without the file, as below a group that has processes of its own, the drop removes the folder again.
         fs::write(group.0.join(limit), bytes.to_string()).ok()?;
         Some(group)
+    }
+
+    /// Groups of sandboxes that are still there.
+    fn left(&self) -> Vec<String> {
+        names(&self.0).into_iter().filter(|name| name.starts_with(sandbox::GROUP_PREFIX)).collect()
     }
 
     fn build(&self, world: &World) -> Built {

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::interruption::mounts_below;
-use crate::processes::{Family, Live, adopt_orphans};
+use crate::processes::{Family, Live, adopt_orphans, own_memory_group};
 use crate::tree::{OF_THE_DISK, Tree};
 use crate::world::{World, change_json, fresh, names};
 
@@ -245,6 +245,9 @@ fn assert_goes_on(world: &World, clean: &Tree) {
     let packages = stores.flat_map(|store| names(&world.cache().join("packages").join(store)));
     let unfinished: Vec<_> = packages.chain(world.names("out")).filter(|name| is_unfinished(name)).collect();
     assert_eq!(unfinished, Vec::<String>::new(), "something half-written was left");
+    let (groups, _) = own_memory_group().expect("every process is in a control group");
+    let groups = names(&groups).into_iter().filter(|name| name.starts_with(sandbox::GROUP_PREFIX));
+    assert_eq!(groups.collect::<Vec<_>>(), Vec::<String>::new(), "a control group was left");
 }
 
 #[test]

@@ -4,9 +4,9 @@
 //! partition as 15. No loop device is used and nothing is mounted: the root file system is written by `mke2fs -d`
 //! straight into its place in a sparse file, the EFI system partition by mtools, the rest by this module.
 //!
-//! The order is: [`DiskIds::random`], [`install_boot_files`] into the last layer, then [`write`]; a caller whose root
-//! is mounted in another namespace takes `write` apart into [`TreeSize::measure`], [`Plan::new`], [`efi_files`],
-//! [`Writer::start`], [`Writer::fill`] and [`Writer::finish`].
+//! The order is: [`DiskIds::random`], [`install_boot_files`] into the last layer, [`Plan::for_tree`], then [`write`];
+//! a caller whose root is mounted in another namespace takes `write` apart into [`efi_files`], [`Writer::start`],
+//! [`Writer::fill`] and [`Writer::finish`].
 
 mod boot_files;
 mod compare;

@@ -33,3 +33,8 @@ pub use inspect::{Layout, inspect};
 pub use plan::{DiskIds, DiskSpec, EFI_OFFSET, MAX_SIZE_GIB, Plan, ROOT_OFFSET, TreeSize};
 pub use take_back::take_back;
 pub use write::{Disk, Stage, Writer, write};
+
+/// What a thread has come to; its panic goes on here.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -15,7 +15,7 @@ use super::esp::{EfiFile, efi_files, write_efi};
 use super::gpt::SECTOR;
 use super::plan::Plan;
 use super::vhd::{FOOTER_BYTES, Footer};
-use super::{DiskError, inspect};
+use super::{DiskError, inspect, joined};
 use crate::checkpoint::{Checkpoint, reached};
 use crate::rooted::Rooted;
 use crate::tools::{self, Tool, ToolError};
@@ -196,10 +196,6 @@ impl Writer {
     fn folder(&self) -> &Path {
         folder_of(&self.output)
     }
-}
-
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn folder_of(output: &Path) -> &Path {

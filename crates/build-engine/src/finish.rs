@@ -161,10 +161,9 @@ impl NotMade {
 
 /// What either function did, and how long each stage of it took.
 fn report<T: Serialize>(
-    first_stage: &str,
     work: impl FnOnce(&mut Clock) -> std::result::Result<T, Box<dyn std::error::Error>>,
 ) -> std::result::Result<String, String> {
-    let mut clock = Clock::start(first_stage);
+    let mut clock = Clock::default();
     let result = work(&mut clock).map_err(|error| NotMade::of_failure(error.as_ref()));
     serde_json::to_string(&Report { stages: clock.stop(), result }).map_err(|error| error.to_string())
 }
@@ -172,7 +171,8 @@ fn report<T: Serialize>(
 fn prepare_inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
     let order: Order = serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
-    report("generalise", |clock| {
+    report(|clock| {
+        clock.next("generalise");
         let rooted = Rooted::open(root)?;
         let users = [crate::user::NAME];
         let plan = if order.deprovisioned { generalise::plan_own } else { generalise::plan };
@@ -194,7 +194,7 @@ fn prepare_inside(context: &JobContext, input: &str) -> std::result::Result<Stri
 fn write_inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
     let (plan, target): (Plan, Target) = serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
-    report("start", |clock| {
+    report(|clock| {
         ReadAhead::of(root.clone()).start();
         let mut progress = |stage: disk::Stage| clock.next(&stage.to_string());
         let disk = disk::write(plan, root, &target.vhd, target.compared, &mut progress)?;
@@ -204,25 +204,26 @@ fn write_inside(context: &JobContext, input: &str) -> std::result::Result<String
 }
 
 /// Measures stages that follow one another, the last one up to a failure.
+#[derive(Debug, Default)]
 struct Clock {
-    name: String,
-    since: Instant,
+    current: Option<(String, Instant)>,
     stages: Vec<Stage>,
 }
 
 impl Clock {
-    fn start(name: &str) -> Self {
-        Self { name: name.to_owned(), since: Instant::now(), stages: Vec::new() }
+    fn next(&mut self, name: &str) {
+        self.end();
+        self.current = Some((name.to_owned(), Instant::now()));
     }
 
-    fn next(&mut self, name: &str) {
-        let name = std::mem::replace(&mut self.name, name.to_owned());
-        self.stages.push(Stage { name, seconds: self.since.elapsed().as_secs_f64() });
-        self.since = Instant::now();
+    fn end(&mut self) {
+        if let Some((name, since)) = self.current.take() {
+            self.stages.push(Stage { name, seconds: since.elapsed().as_secs_f64() });
+        }
     }
 
     fn stop(mut self) -> Vec<Stage> {
-        self.next("");
+        self.end();
         self.stages
     }
 }

@@ -20,11 +20,11 @@ use crate::cancel::Cancel;
 use crate::checkpoint::{Checkpoint, reached};
 use crate::customize::{Customizing, Freshness, Stack};
 use crate::digest::{KeyBuilder, sha256};
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Observer, Phase, RunState};
 use crate::fetch::Fetcher;
-use crate::finish::{self, Finished, Order};
+use crate::finish::{self, Order, Target, Writing};
 use crate::limits::{self, Limits};
 use crate::lock;
 use crate::log::PackerLog;
@@ -38,7 +38,7 @@ use crate::run::Context;
 use crate::space::USUAL_DISK;
 use crate::step::Machine;
 use crate::task::{DEPROVISIONING_SCRIPT, Fetch, Task};
-use crate::timeline::Timeline;
+use crate::timeline::{self, FINISH, Timeline};
 use crate::user;
 
 /// Minutes of a build whose template states 0 (azure-image-builder.md 1.3).
@@ -160,6 +160,14 @@ struct Made {
     image: Option<PathBuf>,
     allocated_bytes: u64,
     unchanged: bool,
+}
+
+/// An image in its place.
+struct Placed {
+    disk: Disk,
+    sbom: String,
+    /// Why a validator failed whose failure does not keep the image from its place.
+    failure: Option<BuildError>,
 }
 
 impl Build<'_> {
@@ -292,20 +300,18 @@ impl Build<'_> {
             return Ok(made);
         }
         let placed = self.placed(context, machine, stack, validators, &path);
-        let (finished, failure) = placed.inspect_err(|_| {
+        let Placed { disk, sbom, failure } = placed.inspect_err(|_| {
             // Why it failed is what counts; what could not be removed now is removed by the next build.
             let _ = output::remove_unfinished(&self.request.output, &self.request.name);
         })?;
-        context.timeline.part("distribute", || self.note_image(context, &file, &path, &finished, &key))?;
+        context.timeline.part("distribute", || self.note_image(context, &file, &path, &disk, &sbom, &key))?;
         match failure {
             Some(failure) => {
                 // Without a seal, the next build makes the image anew and validates it again.
                 self.manifest.borrow_mut().seal = None;
                 Err(failure)
             }
-            None => {
-                Ok(Made { image: Some(path), allocated_bytes: finished.allocated_bytes, unchanged: false })
-            }
+            None => Ok(Made { image: Some(path), allocated_bytes: disk.allocated_bytes, unchanged: false }),
         }
     }
 
@@ -320,7 +326,7 @@ impl Build<'_> {
         }
     }
 
-    /// Writes the disk, validates it and gives it its name.
+    /// Writes the disk while the validators run on what it is written from, and gives it its name.
     fn placed(
         &self,
         context: &Context<'_>,
@@ -328,35 +334,39 @@ impl Build<'_> {
         stack: &Stack,
         validators: &[Task],
         path: &Path,
-    ) -> Result<(Finished, Option<BuildError>)> {
+    ) -> Result<Placed> {
         self.enter(context, Phase::Generalise);
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let fresh = self.request.output.join(output::unfinished(&file));
-        self.enter(context, Phase::Disk);
         context.log.borrow_mut().telemetry("Starting provisioner", "shell")?;
-        let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
         let order = Order {
             size_gib: self.request.disk_gib(),
-            vhd,
-            compare: !validators.is_empty(),
             kernel_arguments: boot_arguments::read(context, stack)?,
             deprovisioned: stack.deprovisioned,
         };
         let scratch = context.work.overlay("finish")?;
-        let finish = || finish::run(context, &order, &stack.lowers, &scratch);
-        let (finished, mut stages) = context.timeline.part("disk", finish)?;
-        for line in &finished.generalised {
+        let prepare = || finish::prepare(context, &order, &stack.lowers, &scratch);
+        let prepared = context.timeline.part(FINISH, prepare)?;
+        for line in &prepared.generalised {
             context.log.borrow_mut().say(line)?;
         }
-        self.note_identities(context, &finished.identities_left);
+        self.note_identities(context, &prepared.identities_left);
         context.log.borrow_mut().telemetry("ending", "shell")?;
-        let generalised =
+        self.enter(context, Phase::Disk);
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let fresh = self.request.output.join(output::unfinished(&file));
+        let vhd = std::path::absolute(&fresh).map_err(BuildError::io("find", &fresh))?;
+        let target = Target { vhd, compared: !validators.is_empty() };
+        let layers: Vec<_> =
             std::iter::once(scratch.join("upper")).chain(stack.lowers.iter().cloned()).collect();
-        let failure = self.validated(context, machine, generalised, validators)?;
-        let mut manifest = self.manifest.borrow_mut();
-        stages.append(&mut manifest.stages);
-        manifest.stages = stages;
-        drop(manifest);
+        let writing = Writing::begin(context, &prepared.plan, &target, &layers)?;
+        let failure = match self.validated(context, machine, layers, validators) {
+            Ok(failure) => failure,
+            Err(error) => {
+                writing.stop();
+                return Err(error);
+            }
+        };
+        // Only now does it count what the validators found.
+        let disk = writing.end(context)?;
         self.enter(context, Phase::Distribute);
         reached(Checkpoint::Validated);
         // What the manifest says is about the image that goes, never about the one that comes.
@@ -364,7 +374,7 @@ impl Build<'_> {
         reached(Checkpoint::ManifestWithdrawn);
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
         reached(Checkpoint::ImagePlaced);
-        Ok((finished, failure))
+        Ok(Placed { disk, sbom: prepared.sbom, failure })
     }
 
     /// Writes what is written however a build ends: log, egress record, manifest.
@@ -388,6 +398,10 @@ impl Build<'_> {
         };
         manifest.steps.clone_from(&self.notes.borrow());
         manifest.timeline = context.timeline.parts();
+        let stages = timeline::stages(&manifest.timeline);
+        if !stages.is_empty() {
+            manifest.stages = stages;
+        }
         (context.observer)(&Event::Timings { parts: manifest.timeline.clone() });
         if let Err(error) = made {
             manifest.error = Some(error.to_string());

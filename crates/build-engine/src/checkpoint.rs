@@ -46,7 +46,7 @@ checkpoints! {
     LayerStaged,
     /// A step's layer is in the cache.
     LayerSealed,
-    /// All steps are done; the sandbox that writes the disk is about to start.
+    /// All steps are done; the sandbox that generalises is about to start.
     FinishBegun,
     /// The merged tree is generalised.
     Generalised,
@@ -54,12 +54,12 @@ checkpoints! {
     FrameWritten,
     /// The root file system is written.
     RootWritten,
+    /// The disk is compared with what it was written from, where validators run on that.
+    DiskCompared,
     /// The content's digest is taken; the file still has its most temporary name.
     DigestTaken,
     /// The disk is whole, under the name that it has until validators have passed.
     DiskWritten,
-    /// The disk is compared with what it was written from.
-    DiskCompared,
     /// The validators have run.
     Validated,
     /// The manifest of the image that is about to be replaced is removed.

@@ -116,7 +116,7 @@ pub enum Phase {
     Generalise,
     /// Writing the disk.
     Disk,
-    /// Running the validators on the finished disk.
+    /// Running the validators on what the disk holds, while it is written.
     Validate,
     /// Placing the results.
     Distribute,

@@ -1,14 +1,16 @@
-//! From the last layer to the disk: generalise, boot files, bill of materials, file system. One job in one sandbox,
-//! because all of it needs the merged view of the layers.
+//! From the last layer to the disk, in two jobs of the engine, each in a sandbox of its own because it needs the merged
+//! view of the layers. [`prepare`] makes the last layer: generalised, with boot files. [`Writing`] then writes the disk
+//! of layers that nothing changes any more, so that validators may run on them meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sandbox::{Job, JobContext};
+use sandbox::{Job, JobContext, Running};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, reached};
-use crate::disk::{self, DiskError, DiskIds, DiskSpec};
+use crate::disk::{self, Disk, DiskError, DiskIds, DiskSpec, Plan};
 use crate::error::{BuildError, Result, full_text};
 use crate::generalise;
 use crate::log::printable_lines;
@@ -17,34 +19,29 @@ use crate::read_ahead::ReadAhead;
 use crate::rooted::{Rooted, Unfit};
 use crate::run::Context;
 use crate::sbom;
+use crate::timeline::DISK;
 
-/// The function that runs inside.
-pub const JOB: Job = Job { name: "finish", run: inside };
+/// The function that makes the last layer.
+pub const PREPARE: Job = Job { name: "finish", run: prepare_inside };
+/// The function that writes the disk.
+pub const WRITE: Job = Job { name: "disk", run: write_inside };
 
-/// What is to be made.
+/// What is to be made of the last customizer's result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// Size of the disk in GiB; none for the smallest that fits.
     pub size_gib: Option<u32>,
-    /// Where the VHD goes.
-    pub vhd: PathBuf,
-    /// Whether the disk is then compared with what it was written from: validators run on that.
-    pub compare: bool,
     /// Arguments of the kernel that customizers have added.
     pub kernel_arguments: String,
     /// A script of the image's author has run instead of the service's deprovisioning.
     pub deprovisioned: bool,
 }
 
-/// What was made.
+/// What the disk will be made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Finished {
-    /// Identity of the disk's content.
-    pub content_sha256: String,
-    /// Length of the file in bytes.
-    pub bytes: u64,
-    /// Bytes it takes on this machine's disk.
-    pub allocated_bytes: u64,
+pub struct Prepared {
+    /// The disk.
+    pub plan: Plan,
     /// What generalising did, a line each.
     pub generalised: Vec<String>,
     /// Identities that the author's own script has left in the image.
@@ -53,37 +50,85 @@ pub struct Finished {
     pub sbom: String,
 }
 
-/// Generalises a scratch copy of the stack, to be found in `upper` of `scratch`, and writes it as a disk. Returns
-/// what was made and what each stage took.
+/// Where the disk goes and what is done with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// The fixed VHD; absolute.
+    pub vhd: PathBuf,
+    /// Whether it only takes its name when it holds what it was written from: validators run on that.
+    pub compared: bool,
+}
+
+/// Generalises a scratch copy of the stack, to be found in `upper` of `scratch`. All that the template could be wrong
+/// about for its disk comes out here.
 ///
 /// # Errors
-/// When the image is not bootable or does not fit, or the disk cannot be written; a job that was stopped leaves what
-/// it had begun.
-pub fn run(
-    context: &Context<'_>,
-    order: &Order,
-    lowers: &[PathBuf],
-    scratch: &Path,
-) -> Result<(Finished, Vec<Stage>)> {
+/// When the image is not bootable or does not fit; a job that was stopped leaves what it had begun.
+pub fn prepare(context: &Context<'_>, order: &Order, lowers: &[PathBuf], scratch: &Path) -> Result<Prepared> {
     let input = serde_json::to_string(order).unwrap_or_default();
-    let folder = order.vhd.parent().unwrap_or(Path::new("/"));
     reached(Checkpoint::FinishBegun);
-    let output = context.run_job(&JOB, &input, Some(context.overlay(lowers, scratch)), &[folder])?;
-    let Report { stages, result } = serde_json::from_str(&output)
-        .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
+    let output = context.run_job(&PREPARE, &input, Some(context.overlay(lowers, scratch)), &[])?;
+    let (stages, result) = read_report(&output)?;
     context.timeline.stages_until_now(&stages);
-    match result {
-        Ok(finished) => Ok((finished, stages)),
-        Err(NotMade { message, hint, template: true }) => Err(BuildError::Input { message, hint }),
-        Err(NotMade { message, hint, template: false }) => Err(BuildError::Host { message, hint }),
+    result
+}
+
+/// A disk that is being written.
+#[derive(Debug)]
+pub struct Writing {
+    running: Running,
+    start_seconds: f64,
+}
+
+impl Writing {
+    /// Begins to write the disk of `layers`, topmost first.
+    ///
+    /// # Errors
+    /// When the job cannot be started.
+    pub fn begin(context: &Context<'_>, plan: &Plan, target: &Target, layers: &[PathBuf]) -> Result<Self> {
+        let start_seconds = context.timeline.now();
+        let input = serde_json::to_string(&(plan, target)).unwrap_or_default();
+        let folder = target.vhd.parent().unwrap_or(Path::new("/"));
+        let overlay = context.overlay(layers, &context.work.overlay("disk")?);
+        let running = context.start_job(&WRITE, input, Some(overlay), &[folder])?;
+        Ok(Self { running, start_seconds })
     }
+
+    /// Waits for the disk.
+    ///
+    /// # Errors
+    /// When it could not be written, or does not hold what it was written from.
+    pub fn end(self, context: &Context<'_>) -> Result<Disk> {
+        let output = context.end_job(&WRITE, self.running)?;
+        let (stages, result) = read_report(&output)?;
+        context.timeline.add_stages(DISK, self.start_seconds, &stages);
+        result
+    }
+
+    /// Gives it up, because something else failed; when this returns, nobody writes any more.
+    pub fn stop(self) {
+        if let Ok(killer) = self.running.killer() {
+            killer.kill();
+            // That it was killed is what was wanted.
+            let _ = self.running.wait();
+        }
+    }
+}
+
+fn read_report<T: DeserializeOwned>(output: &str) -> Result<(Vec<Stage>, Result<T>)> {
+    let Report { stages, result } = serde_json::from_str(output)
+        .map_err(|error| BuildError::host(format!("the disk's report is unreadable: {error}")))?;
+    let result = result.map_err(|NotMade { message, hint, template }| {
+        if template { BuildError::Input { message, hint } } else { BuildError::Host { message, hint } }
+    });
+    Ok((stages, result))
 }
 
 /// What comes out of the sandbox.
 #[derive(Debug, Serialize, Deserialize)]
-struct Report {
+struct Report<T> {
     stages: Vec<Stage>,
-    result: std::result::Result<Finished, NotMade>,
+    result: std::result::Result<T, NotMade>,
 }
 
 /// Why there is no disk.
@@ -115,68 +160,71 @@ impl NotMade {
     }
 }
 
-fn inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
-    let order: Order = serde_json::from_str(input).map_err(|error| error.to_string())?;
-    let root = context.root.as_ref().ok_or("no root file system")?;
-    let mut clock = Clock::start("generalise");
-    let result = finish(root, &order, &mut clock).map_err(|error| NotMade::of_failure(error.as_ref()));
+/// What either function did, and how long each stage of it took.
+fn report<T: Serialize>(
+    work: impl FnOnce(&mut Clock) -> std::result::Result<T, Box<dyn std::error::Error>>,
+) -> std::result::Result<String, String> {
+    let mut clock = Clock::default();
+    let result = work(&mut clock).map_err(|error| NotMade::of_failure(error.as_ref()));
     serde_json::to_string(&Report { stages: clock.stop(), result }).map_err(|error| error.to_string())
 }
 
-fn finish(
-    root: &Path,
-    order: &Order,
-    clock: &mut Clock,
-) -> std::result::Result<Finished, Box<dyn std::error::Error>> {
-    let rooted = Rooted::open(root)?;
-    ReadAhead::of(root.to_owned()).start();
-    let users = [crate::user::NAME];
-    let plan = if order.deprovisioned { generalise::plan_own } else { generalise::plan };
-    let generalised = generalise::apply(&rooted, &plan(&rooted, &users)?)?;
-    let identities_left = generalise::identities_left(&rooted)?.into_iter().map(str::to_owned).collect();
-    reached(Checkpoint::Generalised);
-    clock.next("sbom");
-    let ids = DiskIds::random();
-    disk::install_boot_files(&rooted, &ids, &order.kernel_arguments)?;
-    let sbom = sbom::cyclonedx(&rooted)?;
-    let spec = DiskSpec { size_gib: order.size_gib, ids };
-    let disk = disk::write(&spec, root, &order.vhd, &mut |stage| clock.next(&stage.to_string()))?;
-    reached(Checkpoint::DiskWritten);
-    if order.compare {
-        clock.next("comparison");
-        disk::compare(&order.vhd, root)?;
-        reached(Checkpoint::DiskCompared);
-    }
-    Ok(Finished {
-        content_sha256: disk.content_sha256,
-        bytes: disk.virtual_bytes + disk::vhd::FOOTER_BYTES,
-        allocated_bytes: disk.allocated_bytes,
-        generalised,
-        identities_left,
-        sbom,
+fn prepare_inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
+    let order: Order = serde_json::from_str(input).map_err(|error| error.to_string())?;
+    let root = context.root.as_ref().ok_or("no root file system")?;
+    report(|clock| {
+        clock.next("generalise");
+        let rooted = Rooted::open(root)?;
+        let users = [crate::user::NAME];
+        let plan = if order.deprovisioned { generalise::plan_own } else { generalise::plan };
+        let generalised = generalise::apply(&rooted, &plan(&rooted, &users)?)?;
+        let identities_left = generalise::identities_left(&rooted)?.into_iter().map(str::to_owned).collect();
+        reached(Checkpoint::Generalised);
+        clock.next("sbom");
+        let ids = DiskIds::random();
+        disk::install_boot_files(&rooted, &ids, &order.kernel_arguments)?;
+        let sbom = sbom::cyclonedx(&rooted)?;
+        clock.next("measuring the image");
+        // Written with the disk; that it lacks something is known before anything else begins.
+        disk::efi_files(&rooted, &ids)?;
+        let plan = Plan::for_tree(&DiskSpec { size_gib: order.size_gib, ids }, root)?;
+        Ok(Prepared { plan, generalised, identities_left, sbom })
+    })
+}
+
+fn write_inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
+    let (plan, target): (Plan, Target) = serde_json::from_str(input).map_err(|error| error.to_string())?;
+    let root = context.root.as_ref().ok_or("no root file system")?;
+    report(|clock| {
+        ReadAhead::of(root.clone()).start();
+        let mut progress = |stage: disk::Stage| clock.next(&stage.to_string());
+        let disk = disk::write(plan, root, &target.vhd, target.compared, &mut progress)?;
+        reached(Checkpoint::DiskWritten);
+        Ok(disk)
     })
 }
 
 /// Measures stages that follow one another, the last one up to a failure.
+#[derive(Debug, Default)]
 struct Clock {
-    name: String,
-    since: Instant,
+    current: Option<(String, Instant)>,
     stages: Vec<Stage>,
 }
 
 impl Clock {
-    fn start(name: &str) -> Self {
-        Self { name: name.to_owned(), since: Instant::now(), stages: Vec::new() }
+    fn next(&mut self, name: &str) {
+        self.end();
+        self.current = Some((name.to_owned(), Instant::now()));
     }
 
-    fn next(&mut self, name: &str) {
-        let name = std::mem::replace(&mut self.name, name.to_owned());
-        self.stages.push(Stage { name, seconds: self.since.elapsed().as_secs_f64() });
-        self.since = Instant::now();
+    fn end(&mut self) {
+        if let Some((name, since)) = self.current.take() {
+            self.stages.push(Stage { name, seconds: since.elapsed().as_secs_f64() });
+        }
     }
 
     fn stop(mut self) -> Vec<Stage> {
-        self.next("");
+        self.end();
         self.stages
     }
 }

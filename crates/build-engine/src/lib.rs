@@ -50,7 +50,8 @@ pub use isolation::Isolation;
 pub const JOBS: &[sandbox::Job] = &[
     base::BOOTSTRAP,
     base::UNPACK,
-    finish::JOB,
+    finish::PREPARE,
+    finish::WRITE,
     isolation::HOLD,
     isolation::MAKE,
     isolation::TAKE_BACK,

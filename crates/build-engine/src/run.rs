@@ -201,14 +201,30 @@ impl Context<'_> {
         overlay: Option<Overlay>,
         folders: &[&Path],
     ) -> Result<String> {
-        let spec = Spec {
-            overlay,
-            folders: folders.iter().map(|folder| (*folder).to_path_buf()).collect(),
-            ..self.job(job, input.to_owned())
-        };
-        match self
-            .drive(sandbox::spawn(&spec)?, Bounds::default(), |stream, line| self.pass_on(0, stream, line))?
-        {
+        self.end_job(job, self.start_job(job, input.to_owned(), overlay, folders)?)
+    }
+
+    /// The first half of [`Context::run_job`]: returns while the function runs.
+    ///
+    /// # Errors
+    /// When its sandbox cannot be made.
+    pub fn start_job(
+        &self,
+        job: &Job,
+        input: String,
+        overlay: Option<Overlay>,
+        folders: &[&Path],
+    ) -> Result<Running> {
+        let folders = folders.iter().map(|folder| (*folder).to_path_buf()).collect();
+        Ok(sandbox::spawn(&Spec { overlay, folders, ..self.job(job, input) })?)
+    }
+
+    /// The second half of [`Context::run_job`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn end_job(&self, job: &Job, running: Running) -> Result<String> {
+        match self.drive(running, Bounds::default(), |stream, line| self.pass_on(0, stream, line))? {
             Ended::Exit(Exit::Job(output)) => Ok(output),
             Ended::Exit(other) => {
                 Err(BuildError::host(format!("{} ended unexpectedly: {other:?}", job.name)))

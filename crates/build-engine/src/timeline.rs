@@ -1,14 +1,22 @@
 //! Where a build's time went: parts with begin and length, nested; written also when the build fails.
 
 use std::cell::RefCell;
+use std::slice;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::Stage;
 
+/// Name of the part that makes the last layer.
+pub(crate) const FINISH: &str = "finish";
+/// Name of the part that writes the disk.
+pub(crate) const DISK: &str = "disk";
+/// Name of the part in which validators run.
+pub(crate) const VALIDATE: &str = "validate";
+
 /// A part of a build. The parts inside it follow one another and lie within it; what is between them is the part's
-/// own.
+/// own. Of the build's own parts, [`VALIDATE`] and [`DISK`] lie beside one another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// What was done.
@@ -48,16 +56,28 @@ impl Timeline {
 
     /// Adds stages that followed one another without a gap and ended just now: what a job measured inside its sandbox.
     pub fn stages_until_now(&self, stages: &[Stage]) {
-        let mut start_seconds = self.now() - stages.iter().map(|stage| stage.seconds).sum::<f64>();
-        for Stage { name, seconds } in stages {
-            self.add(Part { name: name.clone(), start_seconds, seconds: *seconds, parts: Vec::new() });
-            start_seconds += seconds;
+        let start_seconds = self.now() - stages.iter().map(|stage| stage.seconds).sum::<f64>();
+        for part in consecutive(stages, start_seconds) {
+            self.add(part);
         }
     }
 
-    /// The finished parts of the build itself.
+    /// Adds a part that was under way beside others, and its stages, which followed one another from its begin on.
+    pub fn add_stages(&self, name: &str, start_seconds: f64, stages: &[Stage]) {
+        let seconds = stages.iter().map(|stage| stage.seconds).sum();
+        self.add(Part {
+            name: name.into(),
+            start_seconds,
+            seconds,
+            parts: consecutive(stages, start_seconds),
+        });
+    }
+
+    /// The finished parts of the build itself, in the order in which they began.
     pub fn parts(&self) -> Vec<Part> {
-        self.open.borrow().first().cloned().unwrap_or_default()
+        let mut parts = self.open.borrow().first().cloned().unwrap_or_default();
+        parts.sort_by(|a, b| a.start_seconds.total_cmp(&b.start_seconds));
+        parts
     }
 
     fn add(&self, part: Part) {
@@ -66,9 +86,31 @@ impl Timeline {
         }
     }
 
-    fn now(&self) -> f64 {
+    /// Seconds since the build began.
+    pub fn now(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
+}
+
+/// Stages that follow one another from `start_seconds` on, as parts.
+fn consecutive(stages: &[Stage], mut start_seconds: f64) -> Vec<Part> {
+    let part = |Stage { name, seconds }: &Stage| {
+        let part = Part { name: name.clone(), start_seconds, seconds: *seconds, parts: Vec::new() };
+        start_seconds += seconds;
+        part
+    };
+    stages.iter().map(part).collect()
+}
+
+/// What follows the customizers, of a build's parts: the manifest's `stages`.
+pub(crate) fn stages<'a>(parts: &'a [Part]) -> Vec<Stage> {
+    let of_part = |part: &'a Part| match part {
+        Part { name, parts, .. } if name == FINISH || name == DISK => parts.as_slice(),
+        Part { name, .. } if name == VALIDATE => slice::from_ref(part),
+        _ => &[],
+    };
+    let stage = |part: &Part| Stage { name: part.name.clone(), seconds: part.seconds };
+    parts.iter().flat_map(of_part).map(stage).collect()
 }
 
 #[cfg(test)]
@@ -111,5 +153,24 @@ mod tests {
         let parts = timeline.parts();
         assert_within(&parts, 0.0, timeline.now());
         assert!((parts[0].start_seconds - 7.0).abs() < 1.0, "{parts:?}");
+    }
+
+    #[test]
+    fn what_ran_beside_another_part_stands_where_it_began() {
+        let timeline = Timeline::new(Instant::now());
+        let stage = |name: &str, seconds| Stage { name: name.into(), seconds };
+        timeline.part("customize", || ());
+        let start = timeline.now();
+        timeline.part(VALIDATE, || timeline.part("validator 1", || ()));
+        timeline.add_stages(DISK, start, &[stage("root file system", 1.0), stage("digest", 0.5)]);
+        timeline.part("distribute", || ());
+        let parts = timeline.parts();
+        assert_eq!(
+            parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(),
+            ["customize", DISK, VALIDATE, "distribute"]
+        );
+        assert_within(&parts[1..2], start, start + 1.5);
+        let names: Vec<_> = stages(&parts).into_iter().map(|stage| stage.name).collect();
+        assert_eq!(names, ["root file system", "digest", VALIDATE]);
     }
 }

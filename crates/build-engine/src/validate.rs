@@ -1,5 +1,5 @@
-//! `inVMValidations`: run on the generalised layers, once the finished disk was found to hold exactly these, so that
-//! what is checked is what Azure would boot.
+//! `inVMValidations`: run on the generalised layers while the disk is written from these. What they find counts once
+//! the finished disk was found to hold exactly these layers, so that what is checked is what Azure would boot.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

@@ -3,10 +3,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use super::memory::{self, Peak};
-use super::{Bench, Figure, Row, checked, drop_caches};
+use super::{Bench, Figure, Row, checked, time};
 use crate::host::is_root;
 use crate::process::command;
 
@@ -109,13 +108,6 @@ fn bare(bench: &Bench, run: usize) -> Result<f64, String> {
     let seconds = time(&mut script)?;
     remove(&root)?;
     Ok(seconds)
-}
-
-fn time(command: &mut Command) -> Result<f64, String> {
-    drop_caches();
-    let began = Instant::now();
-    checked(command)?;
-    Ok(began.elapsed().as_secs_f64())
 }
 
 /// Every package of the base that the warm-up made.

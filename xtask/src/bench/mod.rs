@@ -8,6 +8,7 @@ mod jump_box;
 mod memory;
 mod ours;
 mod peers;
+mod rootless;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -103,6 +104,9 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| name.contains(only));
     let mut rows = ours::measure(&bench, &wanted);
     let mut figures = Vec::new();
+    if wanted(rootless::ROOTLESS) {
+        rows.extend(rootless::measure(&bench));
+    }
     if wanted(jump_box::JUMP_BOX) {
         let (more, found) = jump_box::measure(&bench);
         rows.extend(more);
@@ -173,16 +177,16 @@ impl Bench {
         &self,
         mut prepare: impl FnMut(usize) -> Result<Command, String>,
     ) -> Result<Vec<f64>, String> {
-        (0..self.runs)
-            .map(|run| {
-                let mut command = prepare(run)?;
-                drop_caches();
-                let began = Instant::now();
-                checked(&mut command)?;
-                Ok(began.elapsed().as_secs_f64())
-            })
-            .collect()
+        (0..self.runs).map(|run| time(&mut prepare(run)?)).collect()
     }
+}
+
+/// How long a command takes, in seconds, with cold file caches where we may.
+fn time(command: &mut Command) -> Result<f64, String> {
+    drop_caches();
+    let began = Instant::now();
+    checked(command)?;
+    Ok(began.elapsed().as_secs_f64())
 }
 
 /// Runs a command; an error is the last line it printed.

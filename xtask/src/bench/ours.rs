@@ -75,7 +75,7 @@ fn make_base(bench: &Bench) -> Result<(), Stop> {
 }
 
 /// A different script each run, so that its layer is never there already.
-fn jq_step(run: usize) -> String {
+pub fn jq_step(run: usize) -> String {
     format!("sudo apt-get update\nsudo apt-get install --yes jq\n{}", write_step("built-by", run))
 }
 
@@ -85,7 +85,7 @@ fn write_step(name: &str, content: usize) -> String {
 }
 
 /// Writes a template with these inline scripts, one customizer each.
-fn template(bench: &Bench, name: &str, scripts: &[String]) -> Result<PathBuf, Stop> {
+pub fn template(bench: &Bench, name: &str, scripts: &[String]) -> Result<PathBuf, Stop> {
     let customizers: Vec<_> = scripts
         .iter()
         .enumerate()
@@ -120,7 +120,7 @@ fn template(bench: &Bench, name: &str, scripts: &[String]) -> Result<PathBuf, St
     Ok(file)
 }
 
-fn build(bench: &Bench, template: &std::path::Path, name: &str) -> Result<Command, Stop> {
+pub fn build(bench: &Bench, template: &std::path::Path, name: &str) -> Result<Command, Stop> {
     let mut command = crate::process::command(&bench.program, &["build", "--quiet", "--template"]);
     command.arg(template).arg("--output").arg(bench.folder(&format!("out-{name}"))?);
     Ok(command)

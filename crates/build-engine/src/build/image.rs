@@ -7,10 +7,9 @@ use std::path::Path;
 use super::{Build, Made, disk_error};
 use crate::customize::Stack;
 use crate::digest::KeyBuilder;
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::distribute;
 use crate::error::{BuildError, Result};
-use crate::finish::Finished;
 use crate::manifest::{Output, Seal};
 use crate::run::Context;
 use crate::task::Task;
@@ -54,11 +53,12 @@ impl Build<'_> {
         context: &Context<'_>,
         file: &str,
         path: &Path,
-        finished: &Finished,
+        disk: &Disk,
+        sbom: &str,
         key: &str,
     ) -> Result<()> {
         let output = &self.request.output;
-        crate::manifest::replace(&output.join("sbom.cdx.json"), finished.sbom.as_bytes())?;
+        crate::manifest::replace(&output.join("sbom.cdx.json"), sbom.as_bytes())?;
         let mut manifest = self.manifest.borrow_mut();
         manifest.outputs.extend(distribute::place(&self.request.template, &self.request.name, file, output)?);
         for (type_name, file) in
@@ -71,8 +71,8 @@ impl Build<'_> {
             });
         }
         manifest.image = Some(file.to_owned());
-        manifest.content_sha256 = Some(finished.content_sha256.clone());
-        manifest.bytes = Some(finished.bytes);
+        manifest.content_sha256 = Some(disk.content_sha256.clone());
+        manifest.bytes = Some(disk.virtual_bytes + disk::vhd::FOOTER_BYTES);
         if self.request.options.sha256 {
             manifest.sha256 = Some(disk::full_sha256(path).map_err(|error| disk_error(&error))?);
         }

@@ -1,21 +1,20 @@
 //! The validators' place in a build.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::{Build, Made, nothing};
 use crate::customize::Stack;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Phase};
-use crate::manifest::Stage;
 use crate::run::Context;
 use crate::step::Machine;
 use crate::task::Task;
+use crate::timeline::VALIDATE;
 use crate::validate;
 
 impl Build<'_> {
-    /// Runs the validators on the layers that the finished disk was found to hold. With
-    /// `continueDistributeOnFailure` a failure is returned, to be reported once the image is in place.
+    /// Runs the validators on the layers that the disk is being written from. With `continueDistributeOnFailure` a
+    /// failure is returned, to be reported once the image is in place.
     pub(super) fn validated(
         &self,
         context: &Context<'_>,
@@ -27,8 +26,7 @@ impl Build<'_> {
             return Ok(None);
         }
         self.enter(context, Phase::Validate);
-        let started = Instant::now();
-        let ran = context.timeline.part("validate", || {
+        let ran = context.timeline.part(VALIDATE, || {
             let layers = validate::with_user(context, generalised)?;
             self.run_validators(context, machine, layers, validators)
         });
@@ -44,11 +42,7 @@ impl Build<'_> {
                 Ok(Some(error))
             }
             Err(error) => Err(error),
-            Ok(()) => {
-                let seconds = started.elapsed().as_secs_f64();
-                self.manifest.borrow_mut().stages.push(Stage { name: "validate".into(), seconds });
-                Ok(None)
-            }
+            Ok(()) => Ok(None),
         }
     }
 

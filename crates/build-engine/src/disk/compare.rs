@@ -8,12 +8,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use rustix::fs::FileType;
 
-use super::DiskError;
 use super::ext4::{self, Buffers, Image};
 use super::listing::Node;
+use super::{DiskError, joined};
 
 /// Checks that the root partition of `vhd` holds the tree at `root`: every name and no other, with type, permissions,
 /// owner, content, target, file capabilities, and which names are one file. Returns how many names that are.
@@ -22,25 +23,31 @@ use super::listing::Node;
 /// [`DiskError`] naming the first difference, or when either cannot be read.
 pub fn compare(vhd: &Path, root: &Path) -> Result<u64, DiskError> {
     let disk = Image::open(vhd)?;
-    let nodes = disk.nodes()?;
+    let (nodes, names) = both(|| disk.nodes(), || names(root));
+    let nodes = nodes?;
     let differs = |path: &Path, what: &str| disk.unsound(path, what);
     let listed: HashSet<_> = nodes.iter().map(|node| node.path.as_path()).collect();
-    if let Some(path) = names(root)?.iter().find(|path| !listed.contains(path.as_path())) {
+    if let Some(path) = names?.iter().find(|path| !listed.contains(path.as_path())) {
         return Err(differs(path, "is missing"));
     }
-    let details = disk.details(&nodes)?;
-    let mut files = HashMap::new();
-    for node in &nodes {
-        let path = root.join(&node.path);
-        let meta = fs::symlink_metadata(&path).map_err(DiskError::io("look at", &path))?;
-        let file = (meta.dev(), meta.ino());
-        if node.file_type() != FileType::Directory && *files.entry(node.inode).or_insert(file) != file {
-            return Err(differs(&node.path, "is another file"));
+    let same_inodes = || -> Result<(), DiskError> {
+        let mut files = HashMap::new();
+        for node in &nodes {
+            let path = root.join(&node.path);
+            let meta = fs::symlink_metadata(&path).map_err(DiskError::io("look at", &path))?;
+            let file = (meta.dev(), meta.ino());
+            if node.file_type() != FileType::Directory && *files.entry(node.inode).or_insert(file) != file {
+                return Err(differs(&node.path, "is another file"));
+            }
+            if (meta.mode(), meta.uid(), meta.gid()) != (node.mode, node.uid, node.gid) {
+                return Err(differs(&node.path, "has another type, owner or permissions"));
+            }
         }
-        if (meta.mode(), meta.uid(), meta.gid()) != (node.mode, node.uid, node.gid) {
-            return Err(differs(&node.path, "has another type, owner or permissions"));
-        }
-    }
+        Ok(())
+    };
+    let (details, same) = both(|| disk.details(&nodes), same_inodes);
+    same?;
+    let details = details?;
     in_parallel(&nodes, |node, buffers| {
         let path = root.join(&node.path);
         match disk.same_content(node, &path, &details, buffers) {
@@ -81,12 +88,17 @@ fn in_parallel(
         }
         Ok(())
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    std::thread::scope(|scope| {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+    thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
+        workers.into_iter().map(joined).collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// The results of two functions that run at the same time.
+fn both<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
+    thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        (here(), joined(beside))
     })
 }

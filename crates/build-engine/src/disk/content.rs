@@ -10,8 +10,8 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::DiskError;
 use super::vhd::FOOTER_BYTES;
+use super::{DiskError, joined};
 
 const BLOCK: usize = 4096;
 const CHUNK: usize = 1024 * BLOCK;
@@ -58,7 +58,7 @@ fn content_digest(file: &File, virtual_bytes: u64) -> io::Result<String> {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut all = Vec::with_capacity(chunks.len());
         for worker in workers {
-            all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            all.extend(joined(worker)?);
         }
         io::Result::Ok(all)
     })?;

@@ -8,12 +8,13 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{FileType, SeekFrom, lgetxattr, seek};
 use rustix::io::Errno;
 
 use super::listing::{self, Extent, Node};
-use super::{DiskError, inspect};
+use super::{DiskError, inspect, joined};
 use crate::tools::{self, Tool};
 
 /// Inode of an ext4 file system's top folder.
@@ -128,10 +129,11 @@ impl Image {
 
     /// What a comparison of contents needs.
     pub(crate) fn details(&self, nodes: &[Node]) -> Result<Details, DiskError> {
-        Ok(Details {
-            capabilities: self.capabilities(nodes)?,
-            extents: self.extents(nodes)?,
-            inline: self.inline(nodes)?,
+        thread::scope(|scope| {
+            let capabilities = scope.spawn(|| self.capabilities(nodes));
+            let inline = scope.spawn(|| self.inline(nodes));
+            let extents = self.extents(nodes)?;
+            Ok(Details { capabilities: joined(capabilities)?, extents, inline: joined(inline)? })
         })
     }
 

@@ -4,9 +4,9 @@
 //! partition as 15. No loop device is used and nothing is mounted: the root file system is written by `mke2fs -d`
 //! straight into its place in a sparse file, the EFI system partition by mtools, the rest by this module.
 //!
-//! The order is: [`DiskIds::random`], [`install_boot_files`] into the last layer, then [`write`]; a caller whose root
-//! is mounted in another namespace takes `write` apart into [`TreeSize::measure`], [`Plan::new`], [`efi_files`],
-//! [`Writer::start`], [`Writer::fill`] and [`Writer::finish`].
+//! The order is: [`DiskIds::random`], [`install_boot_files`] into the last layer, [`Plan::for_tree`], then [`write`];
+//! a caller whose root is mounted in another namespace takes `write` apart into [`efi_files`], [`Writer::start`],
+//! [`Writer::fill`] and [`Writer::finish`].
 
 mod boot_files;
 mod compare;
@@ -33,3 +33,8 @@ pub use inspect::{Layout, inspect};
 pub use plan::{DiskIds, DiskSpec, EFI_OFFSET, MAX_SIZE_GIB, Plan, ROOT_OFFSET, TreeSize};
 pub use take_back::take_back;
 pub use write::{Disk, Stage, Writer, write};
+
+/// What a thread has come to; its panic goes on here.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

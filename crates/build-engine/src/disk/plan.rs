@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::DiskError;
@@ -52,7 +53,7 @@ pub struct DiskSpec {
 }
 
 /// The identities that a disk and the boot files in it share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskIds {
     /// Of the VHD.
     pub vhd: Uuid,
@@ -88,7 +89,7 @@ impl DiskIds {
 }
 
 /// What a tree takes on an ext4 file system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeSize {
     /// Blocks of 4 KiB: data, folders and long symbolic links.
     pub blocks: u64,
@@ -138,7 +139,7 @@ fn blocks_of(meta: &std::fs::Metadata) -> u64 {
 }
 
 /// A disk that can be written: every size and place is decided.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// Identities.
     pub ids: DiskIds,
@@ -149,6 +150,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan for the tree at `root`.
+    ///
+    /// # Errors
+    /// As [`TreeSize::measure`] and [`Plan::new`].
+    pub fn for_tree(spec: &DiskSpec, root: &Path) -> Result<Self, DiskError> {
+        Self::new(spec, TreeSize::measure(root)?)
+    }
+
     /// Chooses or checks the size for a tree.
     ///
     /// # Errors

@@ -4,14 +4,18 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
+use super::compare::compare;
 use super::content::content_sha256;
 use super::esp::{EfiFile, efi_files, write_efi};
 use super::gpt::SECTOR;
-use super::plan::{DiskSpec, Plan, TreeSize};
+use super::plan::Plan;
 use super::vhd::{FOOTER_BYTES, Footer};
-use super::{DiskError, inspect};
+use super::{DiskError, inspect, joined};
 use crate::checkpoint::{Checkpoint, reached};
 use crate::rooted::Rooted;
 use crate::tools::{self, Tool, ToolError};
@@ -19,29 +23,29 @@ use crate::tools::{self, Tool, ToolError};
 /// A part of the work, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Finding out how large the image is.
-    Measure,
     /// Partition table, EFI system partition and footer.
     Frame,
     /// The root file system.
     Root,
     /// Reading the frame back, computing the content's digest and waiting for the storage device.
     Digest,
+    /// The same while the root file system is compared with its tree.
+    DigestAndComparison,
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Measure => "measuring the image",
             Self::Frame => "partitions and boot loader",
             Self::Root => "root file system",
             Self::Digest => "digest",
+            Self::DigestAndComparison => "digest and comparison",
         })
     }
 }
 
 /// A finished disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Disk {
     /// The VHD.
     pub path: PathBuf,
@@ -51,39 +55,33 @@ pub struct Disk {
     pub allocated_bytes: u64,
     /// Identity of the content, see [`content_sha256`].
     pub content_sha256: String,
-    /// How long each stage took.
-    pub stages: Vec<(Stage, Duration)>,
 }
 
 /// Writes the image whose merged root file system is at `root` to the fixed VHD `output`, replacing it in one step.
+/// With `compared`, only if [`compare`] finds in the root partition what is in `root`.
 ///
-/// The boot files must be in `root` already ([`install_boot_files`](super::install_boot_files) with the same
+/// The boot files must be in `root` already ([`install_boot_files`](super::install_boot_files) with the plan's
 /// identities). `progress` hears each stage as it begins. When this fails, nothing is left behind.
 ///
 /// # Errors
 /// [`DiskError`].
 pub fn write(
-    spec: &DiskSpec,
+    plan: Plan,
     root: &Path,
     output: &Path,
+    compared: bool,
     progress: &mut dyn FnMut(Stage),
 ) -> Result<Disk, DiskError> {
-    let rooted = Rooted::open(root)?;
-    progress(Stage::Measure);
-    let started = Instant::now();
-    let plan = Plan::new(spec, TreeSize::measure(root)?)?;
-    let files = efi_files(&rooted, &plan.ids)?;
-    let measured = started.elapsed();
     progress(Stage::Frame);
-    let mut writer = Writer::start(plan, &files, output)?;
-    writer.stages.insert(0, (Stage::Measure, measured));
+    let files = efi_files(&Rooted::open(root)?, &plan.ids)?;
+    let writer = Writer::start(plan, &files, output)?;
     reached(Checkpoint::FrameWritten);
     progress(Stage::Root);
     let arguments = writer.mke2fs_arguments(root);
     writer.fill(|| tools::run(Tool::Mke2fs.command()?.args(arguments)).map(drop))?;
     reached(Checkpoint::RootWritten);
-    progress(Stage::Digest);
-    writer.finish()
+    progress(if compared { Stage::DigestAndComparison } else { Stage::Digest });
+    writer.finish(compared.then_some(root))
 }
 
 /// A disk being written, for a caller that runs `mke2fs` itself, inside the namespaces where the root is mounted.
@@ -93,7 +91,6 @@ pub struct Writer {
     plan: Plan,
     partial: Partial,
     output: PathBuf,
-    stages: Vec<(Stage, Duration)>,
 }
 
 impl Writer {
@@ -103,15 +100,13 @@ impl Writer {
     /// [`DiskError::NoSpace`] when the output folder's file system cannot hold the image; [`DiskError::Io`] and
     /// [`DiskError::Tool`] when writing fails.
     pub fn start(plan: Plan, files: &[EfiFile], output: &Path) -> Result<Self, DiskError> {
-        let started = Instant::now();
         let partial = Partial::create(output, plan.virtual_bytes + FOOTER_BYTES)?;
-        let mut writer = Self { plan, partial, output: output.to_owned(), stages: Vec::new() };
+        let writer = Self { plan, partial, output: output.to_owned() };
         let (needed, available) = (writer.plan.allocation(), writer.free_bytes()?);
         if available < needed {
             return Err(writer.no_space(available));
         }
         writer.frame(files).map_err(|error| writer.explain(error))?;
-        writer.stages.push((Stage::Frame, started.elapsed()));
         Ok(writer)
     }
 
@@ -138,33 +133,32 @@ impl Writer {
         self.plan.mke2fs_arguments(root, &path)
     }
 
-    /// Runs `mke2fs`, by whatever `run` does with the arguments above, and notes how long it took.
+    /// Runs `mke2fs`, by whatever `run` does with the arguments above.
     ///
     /// # Errors
     /// [`DiskError::NoSpace`] when that is why it failed, else [`DiskError::Tool`].
-    pub fn fill(&mut self, run: impl FnOnce() -> Result<(), ToolError>) -> Result<(), DiskError> {
-        let started = Instant::now();
-        run().map_err(|error| self.explain(error.into()))?;
-        self.stages.push((Stage::Root, started.elapsed()));
-        Ok(())
+    pub fn fill(&self, run: impl FnOnce() -> Result<(), ToolError>) -> Result<(), DiskError> {
+        run().map_err(|error| self.explain(error.into()))
     }
 
-    /// Checks the disk, computes its digest and gives it its name.
+    /// Checks the disk, computes its digest and gives it its name; with the `tree` that it was written from, only if
+    /// [`compare`] finds that in it.
     ///
     /// # Errors
-    /// [`DiskError`] when what was written does not read back, or the file cannot be renamed.
-    pub fn finish(mut self) -> Result<Disk, DiskError> {
-        let started = Instant::now();
-        inspect(&self.partial.path)?;
+    /// [`DiskError`] when what was written does not read back or is not the tree, or the file cannot be renamed.
+    pub fn finish(mut self, tree: Option<&Path>) -> Result<Disk, DiskError> {
         let path = &self.partial.path;
-        // The digest reads what the kernel still holds in memory, so the device can write meanwhile.
-        let (digest, synced) = std::thread::scope(|scope| {
+        inspect(path)?;
+        // All three read what the kernel still holds in memory, so the device can write meanwhile.
+        let (digest, synced, compared) = thread::scope(|scope| {
             let syncing = scope.spawn(|| self.partial.file.sync_data().map_err(DiskError::io("write", path)));
-            (content_sha256(path), syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            let comparing = tree.map(|tree| scope.spawn(|| compare(path, tree)));
+            (content_sha256(path), joined(syncing), comparing.map(joined).transpose())
         });
         synced.map_err(|error| self.explain(error))?;
+        compared?;
+        reached(Checkpoint::DiskCompared);
         let content_sha256 = digest?;
-        self.stages.push((Stage::Digest, started.elapsed()));
         let meta = self.partial.file.metadata().map_err(DiskError::io("look at", path))?;
         reached(Checkpoint::DigestTaken);
         self.partial.publish(&self.output)?;
@@ -173,7 +167,6 @@ impl Writer {
             virtual_bytes: self.plan.virtual_bytes,
             allocated_bytes: meta.blocks() * SECTOR,
             content_sha256,
-            stages: self.stages,
         })
     }
 

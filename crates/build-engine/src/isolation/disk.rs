@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sandbox::{Job, JobContext};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskIds, DiskSpec};
+use crate::disk::{self, DiskIds, DiskSpec, Plan};
 use crate::error::{BuildError, Result, full_text};
 use crate::rooted::Rooted;
 use crate::run::Context;
@@ -81,7 +81,7 @@ fn make_in(root: &Path, input: &Input) -> std::result::Result<(), Box<dyn std::e
         fs::write(outside, content)?;
     }
     let spec = DiskSpec { size_gib: Some(input.size_gib), ids: DiskIds::random() };
-    disk::write(&spec, root, &input.files.disk, &mut |_| {})?;
+    disk::write(Plan::for_tree(&spec, root)?, root, &input.files.disk, false, &mut |_| {})?;
     Ok(())
 }
 

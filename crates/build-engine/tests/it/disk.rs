@@ -58,7 +58,8 @@ impl Tree {
 
     fn write_to(&self, output: &Path, size_gib: Option<u32>) -> Result<Disk, DiskError> {
         disk::install_boot_files(&Rooted::open(&self.root())?, &self.ids, "")?;
-        disk::write(&self.spec(size_gib), &self.root(), output, &mut |_| {})
+        let plan = Plan::for_tree(&self.spec(size_gib), &self.root())?;
+        disk::write(plan, &self.root(), output, false, &mut |_| {})
     }
 
     fn write(&self) -> Disk {
@@ -247,15 +248,14 @@ fn a_disk_cut_short_while_it_was_copied_is_refused() {
 }
 
 #[test]
-fn every_stage_is_announced_and_timed() {
+fn every_stage_is_announced() {
     let tree = Tree::new();
     disk::install_boot_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids, "").unwrap();
     let mut heard = Vec::new();
     let output = tree.folder.path().join("image.vhd");
-    let disk =
-        disk::write(&tree.spec(Some(2)), &tree.root(), &output, &mut |stage| heard.push(stage)).unwrap();
-    assert_eq!(heard, [Stage::Measure, Stage::Frame, Stage::Root, Stage::Digest]);
-    assert_eq!(disk.stages.iter().map(|(stage, _)| *stage).collect::<Vec<_>>(), heard);
+    let plan = Plan::for_tree(&tree.spec(Some(2)), &tree.root()).unwrap();
+    let disk = disk::write(plan, &tree.root(), &output, true, &mut |stage| heard.push(stage)).unwrap();
+    assert_eq!(heard, [Stage::Frame, Stage::Root, Stage::DigestAndComparison]);
     assert_eq!(disk.virtual_bytes, 2 << 30);
     assert_eq!(disk.content_sha256, content_sha256(&disk.path).unwrap());
     assert!(disk.allocated_bytes < 200 << 20, "holes take nothing: {}", disk.allocated_bytes);
@@ -296,7 +296,7 @@ fn a_failed_write_leaves_the_old_disk_and_nothing_else() {
     fs::write(tree.folder.path().join("image.vhd.partial"), "left by a killed build").unwrap();
     let plan = Plan::new(&tree.spec(None), TreeSize::measure(&tree.root()).unwrap()).unwrap();
     let files = disk::efi_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids).unwrap();
-    let mut writer = Writer::start(plan, &files, &output).unwrap();
+    let writer = Writer::start(plan, &files, &output).unwrap();
     let failed = writer.fill(|| {
         let mut command = build_engine::tools::Tool::Mke2fs.command()?;
         build_engine::tools::run(command.arg("/no/such/file")).map(drop)
@@ -305,6 +305,21 @@ fn a_failed_write_leaves_the_old_disk_and_nothing_else() {
     drop(writer);
     assert_eq!(left_in(tree.folder.path()), ["image.vhd", "root"]);
     assert_eq!(fs::read_to_string(&output).unwrap(), "the disk of an earlier build");
+}
+
+#[test]
+fn a_disk_that_does_not_hold_its_tree_gets_no_name() {
+    let (tree, other) = (Tree::new(), Tree::new());
+    other.put("boot/vmlinuz-6.12.1-cloud-amd64", b"another kernel");
+    let output = tree.folder.path().join("image.vhd");
+    let plan = Plan::for_tree(&tree.spec(None), &tree.root()).unwrap();
+    let files = disk::efi_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids).unwrap();
+    let writer = Writer::start(plan, &files, &output).unwrap();
+    let arguments = writer.mke2fs_arguments(&other.root());
+    writer.fill(|| build_engine::tools::run(admin("mke2fs").args(arguments)).map(drop)).unwrap();
+    let error = writer.finish(Some(&tree.root())).unwrap_err().to_string();
+    assert!(error.contains("/boot/vmlinuz-6.12.1-cloud-amd64 has another content"), "{error}");
+    assert_eq!(left_in(tree.folder.path()), ["root"]);
 }
 
 fn left_in(folder: &Path) -> Vec<String> {
@@ -363,7 +378,7 @@ fn a_disk_that_fills_up_meanwhile_is_named_as_the_reason() {
     let small = SmallDisk::new(64);
     let plan = Plan::new(&tree.spec(None), TreeSize::measure(&tree.root()).unwrap()).unwrap();
     let files = disk::efi_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids).unwrap();
-    let mut writer = Writer::start(plan, &files, &small.folder.join("image.vhd")).unwrap();
+    let writer = Writer::start(plan, &files, &small.folder.join("image.vhd")).unwrap();
     let mut filler = fs::File::create(small.folder.join("filler")).unwrap();
     while filler.write_all(&vec![1; 65536]).is_ok() {}
     let arguments = writer.mke2fs_arguments(&tree.root());

@@ -4,6 +4,7 @@ pub mod build;
 pub mod cache;
 pub mod completions;
 pub mod doctor;
+pub mod explain;
 pub mod init;
 pub mod man;
 pub mod reference;

@@ -1,0 +1,105 @@
+//! `explain`: why a flow passes or not, from rules; or what was denied, from flow logs.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flow_log::{Analysis, Class, LogError, Query, Summary};
+use ipnet::IpNet;
+use jiff::{Timestamp, civil};
+
+use crate::context::Context;
+use crate::errors::{Category, Failure, Problem};
+use crate::exit::ExitStatus;
+use crate::input::Input;
+use crate::network;
+use crate::output::{self, Format};
+use crate::show::denials;
+
+/// Tell what flow logs say was denied to a build, and whether it needs it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing but known noise was denied, 1 something that a build needs was denied, 2 a file is \
+    wrong, 3 cannot tell: something else was denied, or the logs hold no flow of the subnet.\n\nExamples:\n  \
+    aks-jumpbox explain --log PT1H.json --subnet 10.241.0.0/28\n  \
+    aks-jumpbox explain --log vnet.json --log firewall.json --since 2025-06-01T12:00:00Z --until 2025-06-01T13:00:00Z"
+)]
+pub struct Arguments {
+    /// Flow logs of a virtual network or network security group, or Azure Firewall's structured logs, as they are stored
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    log: Vec<PathBuf>,
+    /// Only from this time on, such as 2025-06-01 or 2025-06-01T12:00:00Z (UTC where nothing else is said)
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    since: Option<Timestamp>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    until: Option<Timestamp>,
+    /// The build subnet, such as 10.241.0.0/28
+    #[arg(long, value_name = "CIDR")]
+    subnet: Option<IpNet>,
+    /// Image template whose scripts and files say what the build needs, too [default: what jumpbox.toml says]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+}
+
+/// Explains.
+pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+    let needs = Input::load(args.template.as_deref(), context)?;
+    let query = Query {
+        subnet: args.subnet.into_iter().collect(),
+        since: args.since,
+        until: args.until,
+        endpoints: network::allow_list(&needs.endpoints())?,
+    };
+    let mut analysis = Analysis::new(query.clone());
+    for file in &args.log {
+        read_log(file, &mut analysis)?;
+    }
+    let summary = analysis.summary();
+    let status = status(&summary);
+    match context.output.format {
+        Format::Json => output::json(&denials::Report::of(&summary, status))?,
+        Format::Text => output::print(&denials::text(&summary, &query, status, context.output))?,
+    }
+    Ok(status)
+}
+
+/// A log that shows no flow at all shows no build either.
+fn status(summary: &Summary) -> ExitStatus {
+    match summary.denied.first().map(|denied| &denied.class) {
+        Some(Class::Needed(_)) => ExitStatus::No,
+        Some(Class::Unclassified) => ExitStatus::CannotTell,
+        _ if summary.counts.of_subnet == 0 => ExitStatus::CannotTell,
+        Some(Class::Noise(_)) | None => ExitStatus::Yes,
+    }
+}
+
+/// Logs are larger than documents: read in pieces, never as a whole.
+fn read_log(file: &Path, analysis: &mut Analysis) -> Result<(), Failure> {
+    let mut open = File::open(file).map_err(|error| Failure::io("read", file, &error))?;
+    let mut log = analysis.file(file.display().to_string());
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let length = open.read(&mut piece).map_err(|error| Failure::io("read", file, &error))?;
+        if length == 0 {
+            return log.finish().map_err(|error| wrong_log(file, &error));
+        }
+        log.feed(&piece[..length]).map_err(|error| wrong_log(file, &error))?;
+    }
+}
+
+fn wrong_log(file: &Path, error: &LogError) -> Failure {
+    let problem = Problem::new(Category::Input, &error.message).at(file, error.position);
+    match &error.expected {
+        Some(expected) => problem.expecting(expected).into(),
+        None => problem.into(),
+    }
+}
+
+/// A time with its offset, or a date or time of UTC.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let utc = |time: civil::DateTime| time.to_zoned(jiff::tz::TimeZone::UTC).map(|time| time.timestamp());
+    text.parse::<Timestamp>().or_else(|_| text.parse::<civil::DateTime>().and_then(utc)).map_err(|_| {
+        "a date such as 2025-06-01, or a time such as 2025-06-01T12:00:00Z, is expected".to_owned()
+    })
+}

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explain;
 pub mod init;
 pub mod man;
+pub mod prove;
 pub mod reference;
 pub mod render;
 pub mod try_image;

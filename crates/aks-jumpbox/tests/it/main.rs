@@ -5,4 +5,5 @@ mod explain_log;
 mod host;
 mod init;
 mod program;
+mod prove;
 mod reference;

@@ -145,3 +145,68 @@ fn mark(verdict: Verdict) -> (&'static str, anstyle::Style) {
         Verdict::Undecided => ("?", YELLOW),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ColorChoice;
+    use network_policy::{Decider, Destination, Direction, Layer, Protocol};
+
+    use super::*;
+    use crate::output::{Format, Verbosity};
+
+    fn layer(
+        verdict: Verdict,
+        layer: Layer,
+        resource: &str,
+        rule: &str,
+        priority: Option<u16>,
+    ) -> LayerDecision {
+        let (resource, rule) = (resource.to_owned(), rule.to_owned());
+        LayerDecision { verdict, decided_by: Decider { layer, resource, rule, priority }, near_miss: None }
+    }
+
+    fn field(field: &'static str, matches: Option<bool>, rule: &str, packet: &str) -> FieldMatch {
+        FieldMatch { field, matches, rule: rule.to_owned(), packet: packet.to_owned() }
+    }
+
+    #[test]
+    fn a_path_ends_where_the_flow_does() {
+        let flow = Flow {
+            direction: Direction::Outbound,
+            protocol: Protocol::Tcp,
+            source: "10.241.0.5".parse().unwrap(),
+            source_port: 50_000,
+            destination: Destination::Address("20.60.0.1".parse().unwrap()),
+            port: 8443,
+            application: None,
+        };
+        let denial = layer(Verdict::Denied, Layer::SubnetNsg, "nsg-build", "DenyAll", Some(4000));
+        let near_miss = NearMiss {
+            rule: "AllowHttps".to_owned(),
+            priority: Some(100),
+            fields: vec![
+                field("protocol", Some(true), "Tcp", "tcp"),
+                field("destination", None, "Storage.EastUS2", "20.60.0.1"),
+                field("destination port", Some(false), "443", "8443"),
+            ],
+        };
+        let path = [
+            layer(Verdict::Allowed, Layer::NicNsg, "nsg-nic", "AllowAll", Some(200)),
+            LayerDecision { near_miss: Some(near_miss), ..denial },
+        ];
+        let decision = Decision {
+            verdict: Verdict::Denied,
+            layer: Layer::SubnetNsg,
+            resource: "nsg-build".to_owned(),
+            rule: "DenyAll".to_owned(),
+        };
+        let output = Output::resolve(Format::Text, ColorChoice::Never, Verbosity::Normal);
+        insta::assert_snapshot!(text(&flow, &decision, &path, output));
+        let coloured = Output::resolve(Format::Text, ColorChoice::Always, Verbosity::Normal);
+        let plain = text(&flow, &decision, &path, coloured);
+        assert!(
+            plain.contains('\u{1b}') && plain.contains("denied") && plain.contains("differs"),
+            "words beside colour"
+        );
+    }
+}

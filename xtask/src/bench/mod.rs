@@ -8,6 +8,7 @@ mod jump_box;
 mod memory;
 mod ours;
 mod peers;
+mod prove;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -111,6 +112,7 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     if options.peers {
         rows.extend(peers::measure(&bench, &wanted));
     }
+    rows.extend(prove::measure(&bench, &wanted));
     rows.extend(gateway::measure(&wanted));
     println!("\n{}", table::render(&rows));
     if !figures.is_empty() {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
-use crate::commands::{build, cache, completions, doctor, init, man, reference, render, try_image};
+use crate::commands::{
+    build, cache, completions, doctor, explain, init, man, prove, reference, render, try_image,
+};
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
 
@@ -88,6 +90,8 @@ pub enum Command {
     Doctor(doctor::Arguments),
     Build(build::Arguments),
     Try(try_image::Arguments),
+    Prove(prove::Arguments),
+    Explain(explain::Arguments),
     Render(render::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),

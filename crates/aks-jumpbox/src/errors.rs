@@ -11,7 +11,7 @@ use build_engine::boot::BootError;
 use build_engine::egress::sentence;
 use build_engine::error::BuildError;
 use build_engine::event::{Connection, Event, Phase, RunState};
-use document::{Diagnostic, SourceText};
+use document::{Diagnostic, Position, SourceText};
 use sandbox::SandboxError;
 use serde::Serialize;
 use serde_json::json;
@@ -123,6 +123,23 @@ impl Problem {
     #[must_use]
     pub fn in_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.file = Some(file.into());
+        self
+    }
+
+    /// Adds the place that it is about, in a file that is not held as a whole.
+    #[must_use]
+    pub fn at(self, file: &Path, at: Position) -> Self {
+        Self {
+            line: u32::try_from(at.line).ok(),
+            column: u32::try_from(at.column).ok(),
+            ..self.in_file(file)
+        }
+    }
+
+    /// Adds what is allowed there.
+    #[must_use]
+    pub fn expecting(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
         self
     }
 
@@ -317,7 +334,14 @@ impl Problem {
                 None => rendered.clone(),
             };
         }
-        let mut text = format!("{} {}\n", paint(colour, RED, "error:"), self.message);
+        let place = match (&self.file, self.line, self.column) {
+            (Some(file), Some(line), Some(column)) => format!("{}:{line}:{column}: ", file.display()),
+            _ => String::new(),
+        };
+        let mut text = format!("{place}{} {}\n", paint(colour, RED, "error:"), self.message);
+        if let Some(expected) = &self.expected {
+            let _ = writeln!(text, "  expected: {expected}");
+        }
         for cause in &self.causes {
             let _ = writeln!(text, "  caused by: {cause}");
         }

@@ -8,11 +8,14 @@ mod commands;
 mod context;
 pub mod errors;
 pub mod exit;
+mod flow;
 mod input;
 mod network;
 mod output;
 mod progress;
+mod rules;
 mod settings;
+mod show;
 mod summary;
 mod timings;
 mod trial;
@@ -49,6 +52,8 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Build(args) => commands::build::run(&args, context),
         Command::Try(args) => commands::try_image::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
+        Command::Prove(args) => commands::prove::run(&args, context),
+        Command::Explain(args) => commands::explain::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args),

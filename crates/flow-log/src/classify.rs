@@ -54,7 +54,8 @@ const CONTAINER: &str = "the image of the build's container (isolated topology; 
 const LOGIN: &str = "tokens of the build's identity (assumed)";
 const ARCHIVE: &str = "the package archive of the base";
 
-const NEEDED: [NeededBy; 18] = [
+/// Names that every build needs, beside those of its own recipe.
+pub const NEEDED: [NeededBy; 18] = [
     ("*.blob.core.windows.net", 443, STORAGE),
     ("management.azure.com", 443, ARM),
     ("*.file.core.windows.net", 445, SHARE),
@@ -83,22 +84,123 @@ pub const NOISE: [Noise; 8] = [
         "*.snapcraftcontent.com",
         "snap fetches updates while the machine boots (assumed from api.snapcraft.io)",
     ),
-    ("entropy.ubuntu.com", "the machine asks for entropy while it boots; it has its own"),
+    ("entropy.ubuntu.com", "the machine asks for entropy while it boots"),
     ("changelogs.ubuntu.com", "the machine looks for a newer release while it boots"),
     ("motd.ubuntu.com", "news for the login message (assumed)"),
     ("esm.ubuntu.com", "Ubuntu Pro looks for extended support (assumed)"),
     ("contracts.canonical.com", "Ubuntu Pro looks for a subscription (assumed)"),
 ];
 
-/// The names that every build needs, beside those of its own recipe.
-pub fn needed_names() -> &'static [NeededBy] {
-    &NEEDED
+/// Where an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// 168.63.129.16.
+    Platform,
+    /// Not of the public Internet.
+    Private,
+    /// Of the public Internet.
+    Public,
+    /// Anywhere.
+    Any,
 }
 
-/// Port of the proxy machine of a build with private link.
-const PROXY_PORT: u16 = 60_001;
+/// What is known of flows that a log has no name for.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressRow {
+    /// Seen from the build subnet.
+    pub direction: Direction,
+    /// Its protocols; empty for any.
+    pub protocols: &'static [Protocol],
+    /// Destination port; none for any.
+    pub port: Option<u16>,
+    /// The far end.
+    pub peer: Place,
+    /// Whether a build needs it, or can do without.
+    pub needed: bool,
+    /// What for, or why not.
+    pub why: &'static str,
+}
+
+const TCP: &[Protocol] = &[Protocol::Tcp];
+const UDP: &[Protocol] = &[Protocol::Udp];
+const SSH: &str = "'VirtualNetwork to VirtualNetwork, 22': the build is run on the machine over SSH";
+const TIME: &str = "machines ask for the time while they boot; safe to block";
 const NTP_PORT: u16 = 123;
 const PLATFORM: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+
+/// Flows by address; the first row that matches counts.
+pub const ADDRESSES: [AddressRow; 11] = {
+    const fn row(
+        direction: Direction,
+        protocols: &'static [Protocol],
+        port: Option<u16>,
+        peer: Place,
+        why: &'static str,
+    ) -> AddressRow {
+        AddressRow { direction, protocols, port, peer, needed: true, why }
+    }
+    use Direction::{Inbound, Outbound};
+    use Place::{Any, Platform, Private, Public};
+    let time = row(Outbound, UDP, Some(NTP_PORT), Any, TIME);
+    let scan = row(Inbound, &[], None, Public, "nothing of a build is reached from the Internet");
+    [
+        row(Outbound, &[], None, Platform, "Azure's platform: names, addresses and the state of the machine"),
+        AddressRow { needed: false, ..time },
+        row(
+            Outbound,
+            TCP,
+            Some(443),
+            Public,
+            "'VirtualNetwork to Internet, 443'; the log does not say to which name",
+        ),
+        row(Outbound, TCP, Some(80), Public, "package archives; the log does not say which"),
+        row(Outbound, TCP, Some(445), Public, SHARE),
+        row(Outbound, TCP, Some(22), Private, SSH),
+        row(
+            Outbound,
+            &[Protocol::Tcp, Protocol::Udp],
+            Some(53),
+            Private,
+            "a name server of the virtual network's own: without it no name resolves (assumed)",
+        ),
+        row(
+            Inbound,
+            TCP,
+            Some(60_001),
+            Platform,
+            "'AzureLoadBalancer to VirtualNetwork, 60001': health probe of the build's proxy",
+        ),
+        row(
+            Inbound,
+            TCP,
+            Some(60_001),
+            Private,
+            "'VirtualNetwork to VirtualNetwork, 60001': private link to the build's proxy",
+        ),
+        row(Inbound, TCP, Some(22), Private, SSH),
+        AddressRow { needed: false, ..scan },
+    ]
+};
+
+impl Place {
+    fn holds(self, address: IpAddr) -> bool {
+        match self {
+            Self::Platform => address == PLATFORM,
+            Self::Private => !is_public(address),
+            Self::Public => is_public(address) && address != PLATFORM,
+            Self::Any => true,
+        }
+    }
+}
+
+impl AddressRow {
+    fn matches(&self, direction: Direction, protocol: Protocol, peer: IpAddr, port: u16) -> bool {
+        self.direction == direction
+            && (self.protocols.is_empty() || self.protocols.contains(&protocol))
+            && self.port.is_none_or(|own| own == port)
+            && self.peer.holds(peer)
+    }
+}
 
 /// Tells what was denied apart.
 #[derive(Clone, Debug)]
@@ -119,10 +221,12 @@ impl Classifier {
 
     /// `peer` is the far end: where an outbound flow went, or where an inbound one came from.
     pub fn class(&self, direction: Direction, protocol: Protocol, peer: &Peer, port: u16) -> Class {
-        let class = match (peer, direction) {
-            (Peer::Name(name), _) => self.named(protocol, name, port),
-            (Peer::Address(address), Direction::Outbound) => outbound(protocol, *address, port),
-            (Peer::Address(address), Direction::Inbound) => inbound(protocol, *address, port),
+        let class = match peer {
+            Peer::Name(name) => self.named(protocol, name, port),
+            Peer::Address(address) => ADDRESSES
+                .iter()
+                .find(|row| row.matches(direction, protocol, *address, port))
+                .map(|row| (row.needed, row.why)),
         };
         match class {
             Some((true, why)) => Class::Needed(why.to_owned()),
@@ -133,7 +237,7 @@ impl Classifier {
 
     fn named(&self, protocol: Protocol, name: &str, port: u16) -> Option<(bool, &'static str)> {
         if protocol == Protocol::Udp && port == NTP_PORT {
-            return Some(NTP);
+            return Some((false, TIME));
         }
         let own = self.own.iter().any(|endpoint| endpoint.port == port && endpoint.name.matches(name));
         if own && protocol == Protocol::Tcp {
@@ -144,50 +248,6 @@ impl Classifier {
         needed.or_else(|| {
             self.noise.iter().find(|(pattern, _)| pattern.matches(name)).map(|&(_, why)| (false, why))
         })
-    }
-}
-
-const NTP: (bool, &str) = (false, "time from the Internet; the platform keeps the clock of a machine");
-
-fn outbound(protocol: Protocol, peer: IpAddr, port: u16) -> Option<(bool, &'static str)> {
-    let public = is_public(peer);
-    match (protocol, port) {
-        _ if peer == PLATFORM => {
-            Some((true, "Azure's platform: names, addresses and the state of the machine"))
-        }
-        (Protocol::Udp, NTP_PORT) => Some(NTP),
-        (Protocol::Tcp, 443) if public => Some((
-            true,
-            "'VirtualNetwork to Internet, 443' of the guidance; this log does not say to which name",
-        )),
-        (Protocol::Tcp, 80) if public => Some((
-            true,
-            "'VirtualNetwork to Internet, 80' for package archives; this log does not say to which name",
-        )),
-        (Protocol::Tcp, 445) if public => Some((true, SHARE)),
-        (Protocol::Tcp, 22) if !public => Some((true, SSH)),
-        (Protocol::Tcp | Protocol::Udp, 53) if !public => {
-            Some((true, "a name server of the virtual network's own: without it no name resolves"))
-        }
-        _ => None,
-    }
-}
-
-const SSH: &str = "'VirtualNetwork to VirtualNetwork, 22': the build is run on the machine over SSH";
-
-fn inbound(protocol: Protocol, peer: IpAddr, port: u16) -> Option<(bool, &'static str)> {
-    let public = is_public(peer);
-    match (protocol, port) {
-        (Protocol::Tcp, PROXY_PORT) if peer == PLATFORM => Some((
-            true,
-            "'AzureLoadBalancer to VirtualNetwork, 60001': the health probe of the build's proxy",
-        )),
-        (Protocol::Tcp, PROXY_PORT) if !public => {
-            Some((true, "'VirtualNetwork to VirtualNetwork, 60001': private link to the build's proxy"))
-        }
-        (Protocol::Tcp, 22) if !public => Some((true, SSH)),
-        _ if public && peer != PLATFORM => Some((false, "nothing of a build is reached from the Internet")),
-        _ => None,
     }
 }
 

@@ -20,7 +20,7 @@ mod tests;
 mod tuples;
 
 pub use analysis::{Analysis, Counts, Denied, Finding, LogFile, MAX_GROUPS, Query, Summary};
-pub use classify::{Class, NOISE, NeededBy, Noise, needed_names};
+pub use classify::{ADDRESSES, AddressRow, Class, NEEDED, NOISE, NeededBy, Noise, Place};
 pub use error::LogError;
 pub use event::{Event, Peer};
 pub use scan::MAX_RECORD_BYTES;

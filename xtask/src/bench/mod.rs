@@ -8,6 +8,7 @@ mod jump_box;
 mod memory;
 mod ours;
 mod peers;
+mod prove;
 mod rootless;
 mod table;
 
@@ -115,6 +116,7 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     if options.peers {
         rows.extend(peers::measure(&bench, &wanted));
     }
+    rows.extend(prove::measure(&bench, &wanted));
     rows.extend(gateway::measure(&wanted));
     println!("\n{}", table::render(&rows));
     if !figures.is_empty() {

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use flow_log::{ADDRESSES, AddressRow, NEEDED, NOISE, Place};
 
 use crate::cli::Cli;
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
+use crate::show;
 
 /// Write the reference pages of the documentation into a folder
 #[derive(Debug, clap::Args)]
@@ -17,11 +19,12 @@ pub struct Arguments {
     folder: PathBuf,
 }
 
-/// Writes `command-line.md` and `exit-codes.md`.
+/// Writes `command-line.md`, `exit-codes.md` and `flow-logs.md`.
 pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     std::fs::create_dir_all(&args.folder).map_err(|error| Failure::io("make", &args.folder, &error))?;
     write(&args.folder.join("command-line.md"), &command_line())?;
     write(&args.folder.join("exit-codes.md"), &exit_codes())?;
+    write(&args.folder.join("flow-logs.md"), &flow_logs())?;
     Ok(ExitStatus::Yes)
 }
 
@@ -39,6 +42,40 @@ fn exit_codes() -> String {
         let _ = writeln!(page, "| {} | {} |", status.code(), status.meaning());
     }
     page
+}
+
+const FLOW_LOGS: &str = include_str!("flow-logs.md");
+
+/// What is read of logs is written by hand, the tables are the code's.
+fn flow_logs() -> String {
+    let mut page = format!("{FLOW_LOGS}\n### Names\n\n| class | name | port | why |\n|---|---|---|---|\n");
+    for (name, port, why) in NEEDED {
+        let _ = writeln!(page, "| needed | `{name}` | tcp {port} | {why} |");
+    }
+    for (name, why) in NOISE {
+        let _ = writeln!(page, "| noise | `{name}` | any | {why} |");
+    }
+    page += "\n### Addresses\n\nThe first row that matches counts.\n\n\
+             | class | direction | far end | port | why |\n|---|---|---|---|---|\n";
+    for row in ADDRESSES {
+        let AddressRow { direction, peer, needed, why, .. } = row;
+        let class = if needed { "needed" } else { "noise" };
+        let peer = match peer {
+            Place::Platform => "168.63.129.16",
+            Place::Private => "not public",
+            Place::Public => "public",
+            Place::Any => "any",
+        };
+        let _ =
+            writeln!(page, "| {class} | {} | {peer} | {} | {why} |", show::direction(direction), ports(&row));
+    }
+    page
+}
+
+fn ports(row: &AddressRow) -> String {
+    let protocols: Vec<_> = row.protocols.iter().map(|protocol| show::protocol(*protocol)).collect();
+    let protocols = if protocols.is_empty() { "any".to_owned() } else { protocols.join(" and ") };
+    row.port.map_or(protocols.clone(), |port| format!("{protocols} {port}"))
 }
 
 fn command_line() -> String {

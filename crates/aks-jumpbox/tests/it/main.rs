@@ -1,7 +1,9 @@
 //! The whole program, run as a user runs it.
 
 mod build;
+mod explain_log;
 mod host;
 mod init;
 mod program;
+mod prove;
 mod reference;

@@ -1,0 +1,212 @@
+//! The path of one flow, layer by layer.
+
+use std::fmt::Write as _;
+
+use network_policy::{Decision, Direction, FieldMatch, Flow, LayerDecision, NearMiss, Verdict};
+use serde::Serialize;
+
+use super::json::{self, Decider};
+use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
+
+/// The answer as JSON.
+#[derive(Serialize)]
+pub struct Report {
+    decision: &'static str,
+    flow: json::Flow,
+    path: Vec<Step>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    #[serde(flatten)]
+    decided_by: Decider,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near_miss: Option<json::NearMiss>,
+}
+
+impl Report {
+    /// The decision and every layer that the flow meets.
+    pub fn of(flow: &Flow, decision: &Decision, path: &[LayerDecision], warnings: Vec<String>) -> Self {
+        let step = |layer: &LayerDecision| Step {
+            decided_by: Decider::of(&layer.decided_by),
+            decision: word(layer.verdict),
+            near_miss: layer.near_miss.as_ref().map(json::NearMiss::of),
+        };
+        Self {
+            decision: word(decision.verdict),
+            flow: json::Flow::of(flow),
+            path: path.iter().map(step).collect(),
+            warnings,
+        }
+    }
+}
+
+/// The word of the contract.
+pub fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allowed => "allowed",
+        Verdict::Denied => "denied",
+        Verdict::Undecided => "undecided",
+    }
+}
+
+/// The path for people: one line for each layer, from where the flow starts to where it ends.
+pub fn text(flow: &Flow, decision: &Decision, path: &[LayerDecision], output: Output) -> String {
+    let (from, to) = ends(flow);
+    let mut text =
+        format!("{} {} {from}\n", super::direction(flow.direction), super::protocol(flow.protocol));
+    let width = path.iter().map(|layer| super::layer(layer.decided_by.layer).len()).max().unwrap_or(0);
+    for layer in path {
+        let (mark, style) = mark(layer.verdict);
+        let name = super::layer(layer.decided_by.layer);
+        let _ = writeln!(
+            text,
+            "  {}\n  {} {name:<width$}  {} by {}",
+            output.paint(DIM, "│"),
+            output.paint(style, mark),
+            output.paint(style, word(layer.verdict)),
+            super::decider(&layer.decided_by)
+        );
+        if let Some(near_miss) = &layer.near_miss {
+            let end = if layer.verdict == Verdict::Denied { " " } else { "│" };
+            near(&mut text, near_miss, &format!("  {}   ", output.paint(DIM, end)), "flow", output);
+        }
+    }
+    let (sign, style) = mark(decision.verdict);
+    let arrived = match decision.verdict {
+        Verdict::Allowed => "▼",
+        Verdict::Denied => "╳",
+        Verdict::Undecided => "┊",
+    };
+    let _ = writeln!(text, "  {}\n{to}\n", output.paint(style, arrived));
+    let _ = writeln!(
+        text,
+        "{} by {}",
+        output.paint(style, &format!("{sign} {}", word(decision.verdict))),
+        super::decision(decision)
+    );
+    text
+}
+
+/// A rule that nearly decided otherwise, field by field.
+pub fn near(text: &mut String, near_miss: &NearMiss, indent: &str, whose: &str, output: Output) {
+    let priority = near_miss.priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
+    let _ = writeln!(text, "{indent}nearest rule: '{}'{priority}", output.paint(BOLD, &near_miss.rule));
+    let columns = |of: fn(&FieldMatch) -> &str, head: &str| {
+        near_miss
+            .fields
+            .iter()
+            .map(|field| shown(of(field)).chars().count())
+            .chain([head.len()])
+            .max()
+            .unwrap_or(0)
+    };
+    let (field_width, rule_width) =
+        (columns(|field| field.field, "field"), columns(|field| &field.rule, "rule"));
+    let head = format!("  {:<13}{:<field_width$}  {:<rule_width$}  {whose}", "", "field", "rule");
+    let _ = writeln!(text, "{indent}{}", output.paint(DIM, &head));
+    for field in &near_miss.fields {
+        let (mark, word, style) = match field.matches {
+            Some(true) => ("✓", "matches", GREEN),
+            Some(false) => ("✗", "differs", RED),
+            None => ("?", "not known", YELLOW),
+        };
+        let verdict = output.paint(style, &format!("{mark} {word:<11}"));
+        let (rule, own) = (shown(&field.rule), shown(&field.packet));
+        let _ =
+            writeln!(text, "{indent}  {verdict}{:<field_width$}  {rule:<rule_width$}  {own}", field.field);
+    }
+}
+
+/// A long list of a rule's addresses says no more than its beginning.
+fn shown(text: &str) -> String {
+    const MOST: usize = 48;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    text.chars().take(MOST - 1).chain(['…']).collect()
+}
+
+fn ends(flow: &Flow) -> (String, String) {
+    let json::Flow { from, to, .. } = json::Flow::of(flow);
+    match flow.direction {
+        Direction::Outbound => (format!("from the build machine, {from}"), to),
+        Direction::Inbound => (format!("from {from}"), format!("the build machine, {to}")),
+    }
+}
+
+fn mark(verdict: Verdict) -> (&'static str, anstyle::Style) {
+    match verdict {
+        Verdict::Allowed => ("✓", GREEN),
+        Verdict::Denied => ("✗", RED),
+        Verdict::Undecided => ("?", YELLOW),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ColorChoice;
+    use network_policy::{Decider, Destination, Direction, Layer, Protocol};
+
+    use super::*;
+    use crate::output::{Format, Verbosity};
+
+    fn layer(
+        verdict: Verdict,
+        layer: Layer,
+        resource: &str,
+        rule: &str,
+        priority: Option<u16>,
+    ) -> LayerDecision {
+        let (resource, rule) = (resource.to_owned(), rule.to_owned());
+        LayerDecision { verdict, decided_by: Decider { layer, resource, rule, priority }, near_miss: None }
+    }
+
+    fn field(field: &'static str, matches: Option<bool>, rule: &str, packet: &str) -> FieldMatch {
+        FieldMatch { field, matches, rule: rule.to_owned(), packet: packet.to_owned() }
+    }
+
+    #[test]
+    fn a_path_ends_where_the_flow_does() {
+        let flow = Flow {
+            direction: Direction::Outbound,
+            protocol: Protocol::Tcp,
+            source: "10.241.0.5".parse().unwrap(),
+            source_port: 50_000,
+            destination: Destination::Address("20.60.0.1".parse().unwrap()),
+            port: 8443,
+            application: None,
+        };
+        let denial = layer(Verdict::Denied, Layer::SubnetNsg, "nsg-build", "DenyAll", Some(4000));
+        let near_miss = NearMiss {
+            rule: "AllowHttps".to_owned(),
+            priority: Some(100),
+            fields: vec![
+                field("protocol", Some(true), "Tcp", "tcp"),
+                field("destination", None, "Storage.EastUS2", "20.60.0.1"),
+                field("destination port", Some(false), "443", "8443"),
+            ],
+        };
+        let path = [
+            layer(Verdict::Allowed, Layer::NicNsg, "nsg-nic", "AllowAll", Some(200)),
+            LayerDecision { near_miss: Some(near_miss), ..denial },
+        ];
+        let decision = Decision {
+            verdict: Verdict::Denied,
+            layer: Layer::SubnetNsg,
+            resource: "nsg-build".to_owned(),
+            rule: "DenyAll".to_owned(),
+        };
+        let output = Output::resolve(Format::Text, ColorChoice::Never, Verbosity::Normal);
+        insta::assert_snapshot!(text(&flow, &decision, &path, output));
+        let coloured = Output::resolve(Format::Text, ColorChoice::Always, Verbosity::Normal);
+        let plain = text(&flow, &decision, &path, coloured);
+        assert!(
+            plain.contains('\u{1b}') && plain.contains("denied") && plain.contains("differs"),
+            "words beside colour"
+        );
+    }
+}

@@ -1,21 +1,32 @@
 //! Shapes that Azure writes, and what is wrong with those it would not take.
 
-use document::{SourceText, parse_json, parse_toml};
+use std::convert::Infallible;
+
+use arm::Environment;
+use document::{Position, SourceText};
 
 use super::*;
 use crate::defaults::Endpoint;
 use crate::flow::{Application, Destination, Direction, Flow, Layer, Protocol, Verdict};
 
-fn json(text: &str) -> Value {
-    let document = parse_json(&SourceText::new("network.json", text));
-    assert_eq!(document.diagnostics, []);
-    document.value.unwrap()
+/// What one document describes.
+fn open(name: &str, text: &str) -> Result<Reading, (Inventory, Vec<Diagnostic>)> {
+    let mut environment = Environment::read(SourceText::new(name, text));
+    let Ok(inventory) = environment.open(|_| Err(())) else { panic!("a document needs no other") };
+    super::read(&environment, &inventory).map_err(|found| (inventory, found))
 }
 
-fn toml(text: &str) -> Value {
-    let document = parse_toml(&SourceText::new("environment.toml", text));
-    assert_eq!(document.diagnostics, []);
-    document.value.unwrap()
+#[track_caller]
+fn policy(text: &str) -> NetworkPolicy {
+    match open("network.json", text) {
+        Ok(reading) => reading.policy,
+        Err((inventory, found)) => panic!("{}", render(&inventory, &found)),
+    }
+}
+
+fn render(inventory: &Inventory, found: &[Diagnostic]) -> String {
+    let localized = found.iter().filter_map(|found| inventory.sources().localize(found));
+    localized.map(|(text, found)| found.render(text)).collect()
 }
 
 fn tls(name: &str) -> Flow {
@@ -38,16 +49,13 @@ fn decided(policy: &NetworkPolicy, flow: &Flow) -> (Verdict, Layer, String) {
 
 /// `line:column path message` of every error.
 fn complaints(text: &str) -> Vec<String> {
-    let source = SourceText::new("network.json", text);
-    let document = parse_json(&source);
-    let diagnostics = read(&document.value.unwrap()).unwrap_err();
-    diagnostics
-        .iter()
-        .map(|diagnostic| {
-            let at = source.position(diagnostic.span.start);
-            format!("{}:{} {} {}", at.line, at.column, diagnostic.path, diagnostic.message)
-        })
-        .collect()
+    let Err((inventory, found)) = open("network.json", text) else { panic!("it reads: {text}") };
+    let told = found.iter().filter(|found| found.is_error()).map(|found| {
+        let (text, found) = inventory.sources().localize(found).unwrap();
+        let Position { line, column } = text.position(found.span.start);
+        format!("{line}:{column} {} {}", found.path, found.message)
+    });
+    told.collect()
 }
 
 const RULE: &str = r#""protocol": "TCP", "sourceAddressPrefix": "VirtualNetwork", "sourcePortRange": "*",
@@ -76,7 +84,7 @@ fn every_shape_of_a_group_reads_the_same() {
         r#"{{"name": "nsg", "type": "Microsoft.Network/networkSecurityGroups", "properties": {{}},
         "resources": [{{"name": "web", "type": "securityRules", "properties": {{{RULE}}}}}]}}"#
     );
-    let expected = read(&json(&nested)).unwrap();
+    let expected = policy(&nested);
     assert_eq!(expected.subnet_nsg.as_ref().unwrap().rules().len(), 7);
     for text in [
         format!("[{nested}]"),
@@ -88,7 +96,7 @@ fn every_shape_of_a_group_reads_the_same() {
         format!("[{child}]"),
         format!(r#"{{{schema}, "resources": [{inner}]}}"#),
     ] {
-        assert_eq!(read(&json(&text)).as_ref(), Ok(&expected), "{text}");
+        assert_eq!(Some(&policy(&text)), Some(&expected), "{text}");
     }
     assert_eq!(
         decided(&expected, &tls("www.example.org")),
@@ -136,7 +144,7 @@ fn a_priority_may_serve_both_directions() {
     let outbound = format!(r#"{{"name": "a", {RULE}}}"#);
     let inbound = outbound.replace("outbound", "Inbound").replace("\"a\"", "\"b\"");
     let group = format!(r#"{{"name": "nsg", "securityRules": [{outbound}, {inbound}]}}"#);
-    assert!(read(&json(&group)).is_ok());
+    assert!(open("network.json", &group).is_ok());
 }
 
 const FIREWALL: &str = r#"[
@@ -167,7 +175,7 @@ const FIREWALL: &str = r#"[
 
 #[test]
 fn a_firewall_policy_reads_with_its_parent_groups_and_ip_groups() {
-    let policy = read(&json(FIREWALL)).unwrap();
+    let policy = policy(FIREWALL);
     assert_eq!(policy.build_machine().to_string(), "10.241.0.4");
     let application = Layer::FirewallApplication;
     assert_eq!(
@@ -209,7 +217,7 @@ fn a_classic_firewall_reads() {
       "networkRuleCollections": [{"name": "net", "properties": {"priority": 200, "action": {"type": "Deny"},
         "rules": [{"name": "no-dns", "protocols": ["UDP", "TCP"], "sourceAddresses": ["*"],
                    "destinationAddresses": ["*"], "destinationPorts": ["53"]}]}}]}}"#;
-    let policy = read(&json(text)).unwrap();
+    let policy = policy(&text);
     assert_eq!(decided(&policy, &tls("get.example.org")).0, Verdict::Allowed);
     let dns = Flow { port: 53, application: None, ..tls("get.example.org") };
     assert_eq!(decided(&policy, &dns), (Verdict::Denied, Layer::FirewallNetwork, "no-dns".to_owned()));
@@ -274,8 +282,8 @@ fn an_environment_puts_documents_together_in_any_order() {
     assert_eq!(files, [(SourceKind::ArmTemplate, "spoke.json"), (SourceKind::Resources, "nsg.json")]);
 
     let group = format!(r#"{{"name": "nsg", "securityRules": [{{"name": "web", {RULE}}}]}}"#);
-    let spoke = Resources::read(&json(SPOKE)).unwrap();
-    let group = Resources::read(&json(&group)).unwrap();
+    let spoke = Resources::policy(SPOKE);
+    let group = Resources::policy(&group);
     let policy = environment.policy(&[spoke.clone(), group.clone()]).unwrap();
     assert_eq!(environment.policy(&[group.clone(), spoke.clone()]).unwrap(), policy);
     assert_eq!(policy.build_machine().to_string(), "10.241.0.4");
@@ -321,10 +329,10 @@ fn what_is_written_reads_back() {
     let policy = NetworkPolicy::default_for(&allow);
     let nsg = policy.subnet_nsg.as_ref().unwrap();
     let firewall = policy.firewall.as_ref().unwrap();
-    assert_eq!(read(&json(&nsg.to_arm_json())).unwrap().subnet_nsg.as_ref(), Some(nsg));
-    assert_eq!(read(&json(&firewall.policy.to_arm_json())).unwrap().firewall.as_ref(), Some(firewall));
-    let full = read(&json(FIREWALL)).unwrap();
-    assert_eq!(full.canonical(), read(&json(FIREWALL)).unwrap().canonical());
+    assert_eq!(policy(&nsg.to_arm_json()).subnet_nsg.as_ref(), Some(nsg));
+    assert_eq!(policy(&firewall.policy.to_arm_json()).firewall.as_ref(), Some(firewall));
+    let full = policy(FIREWALL);
+    assert_eq!(full.canonical(), policy(FIREWALL).canonical());
 }
 
 #[test]
@@ -362,7 +370,7 @@ fn hostile_documents_end_in_errors() {
         r#"{"type": "Microsoft.Network/networkSecurityGroups/securityRules", "name": "g/r"}"#,
         r#"{"effectiveSecurityRules": [{}]}"#,
     ] {
-        assert!(read(&json(text)).is_err(), "{text}");
+        assert!(open("network.json", &text).is_err(), "{text}");
     }
     // Cut anywhere, a document is an error or a policy, never a panic.
     for end in (0..FIREWALL.len()).filter(|end| FIREWALL.is_char_boundary(*end)) {

@@ -2,24 +2,63 @@
 
 use std::path::Path;
 
-use document::{Diagnostic, SourceText, Value};
-use network_policy::{Endpoint, Environment, NetworkPolicy, Resources};
+use arm::{Environment, Inventory};
+use document::{Diagnostic, Sources};
+use network_policy::{Endpoint, NetworkPolicy, Reading};
 
 use crate::errors::{Category, Failure, Problem};
 use crate::input;
 
-/// Reads the policy that a file describes: TOML is an environment file, everything else one document of ARM
-/// resources.
+/// What a file describes.
+pub struct Network {
+    /// What the file says itself.
+    pub environment: Environment,
+    /// What its documents hold.
+    pub inventory: Inventory,
+    /// The rules that a build meets.
+    pub policy: NetworkPolicy,
+    /// What the documents leave open, for people.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the network that a file describes: TOML is an environment file, everything else one document.
 ///
 /// # Errors
 /// When a file cannot be read or is wrong: then all that is wrong with it.
-pub fn load(file: &Path) -> Result<NetworkPolicy, Failure> {
-    let source = input::read(file)?;
-    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
-        return environment(file, &source);
+pub fn open(file: &Path) -> Result<Network, Failure> {
+    let mut environment = Environment::read(input::read(file)?);
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let inventory = environment.open(|path| input::read(&folder.join(path)))?;
+    let read = network_policy::read(&environment, &inventory);
+    let Reading { mut policy, warnings } = read.map_err(|found| failure(inventory.sources(), &found))?;
+    if let Some(tags) = &environment.service_tags {
+        policy.context.tags = service_tags(&folder.join(&tags.text))?.into();
     }
-    let document = value(&source, document::parse_json(&source))?;
-    network_policy::read(&document).map_err(|found| failure(&source, &found))
+    let sources = inventory.sources();
+    let rendered = |found: &Diagnostic| sources.localize(found).map(|(text, found)| found.render(text));
+    let warnings = warnings.iter().filter_map(rendered).collect();
+    Ok(Network { environment, inventory, policy, warnings })
+}
+
+/// The rules that a file describes.
+///
+/// # Errors
+/// As [`open`].
+pub fn load(file: &Path) -> Result<NetworkPolicy, Failure> {
+    open(file).map(|network| network.policy)
+}
+
+/// Reads a file of service tags.
+///
+/// # Errors
+/// When it cannot be read or is wrong.
+pub fn service_tags(file: &Path) -> Result<network_policy::Tags, Failure> {
+    let source = input::read(file)?;
+    let sha256 = build_engine::digest::sha256(source.text().as_bytes());
+    network_policy::read_service_tags(&source, &sha256).map_err(|found| {
+        let problems = found.iter().map(|found| Problem::in_document(Category::Input, found, &source));
+        Failure::several(problems.collect())
+    })
 }
 
 /// An allow list as the policy takes it.
@@ -35,27 +74,11 @@ pub fn allow_list(endpoints: &[recipe::Endpoint]) -> Result<Vec<Endpoint>, Failu
     parsed.collect()
 }
 
-fn environment(file: &Path, source: &SourceText) -> Result<NetworkPolicy, Failure> {
-    let document = value(source, document::parse_toml(source))?;
-    let environment = Environment::read(&document).map_err(|found| failure(source, &found))?;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let mut documents = Vec::new();
-    for named in &environment.sources {
-        let text = input::read(&folder.join(&named.file))?;
-        let document = value(&text, document::parse_json(&text))?;
-        documents.push(Resources::read(&document).map_err(|found| failure(&text, &found))?);
-    }
-    environment.policy(&documents).map_err(|found| failure(source, &found))
-}
-
-fn value(source: &SourceText, document: document::Document) -> Result<Value, Failure> {
-    input::sort_out(Category::Input, source, &document.diagnostics)?;
-    document.value.ok_or_else(|| {
-        Problem::new(Category::Input, format!("{} holds nothing that can be read", source.name())).into()
-    })
-}
-
-fn failure(source: &SourceText, found: &[Diagnostic]) -> Failure {
-    let problems = found.iter().map(|found| Problem::in_document(Category::Input, found, source));
+fn failure(sources: &Sources, found: &[Diagnostic]) -> Failure {
+    let errors = found.iter().filter(|found| found.is_error());
+    let problems = errors.filter_map(|found| {
+        let (text, found) = sources.localize(found)?;
+        Some(Problem::in_document(Category::Input, &found, text))
+    });
     Failure::several(problems.collect())
 }

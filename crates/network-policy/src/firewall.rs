@@ -216,15 +216,6 @@ impl FirewallRule {
         }
     }
 
-    /// Source and destination addresses.
-    pub(crate) fn addresses_mut(&mut self) -> [&mut Vec<Address>; 2] {
-        match self {
-            Self::Network(rule) => [&mut rule.source, &mut rule.destination],
-            Self::Application(rule) => [&mut rule.source, &mut rule.destination],
-            Self::Nat(rule) => [&mut rule.source, &mut rule.destination],
-        }
-    }
-
     /// Destination ports the rule looks at.
     pub(crate) fn ports(&self) -> impl Iterator<Item = PortRange> + '_ {
         let (network, application): (&[PortRange], &[_]) = match self {

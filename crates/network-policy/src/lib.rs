@@ -48,6 +48,6 @@ pub use matching::Access;
 pub use nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule};
 pub use policy::{Context, FarSubnet, NO_RULE, NetworkPolicy, Origin};
 pub use proof::{Decider, FieldMatch, LayerDecision, Lost, NearMiss, Packet, Proof, ProofVerdict};
-pub use read::{Environment, Resources, Source, SourceKind, read};
+pub use read::{Reading, read, read_service_tags};
 pub use route::{NextHop, Outbound, Route, RouteDestination, RouteSource, RouteTable, ServiceEndpoint};
 pub use tag::{ServiceTag, Tags};

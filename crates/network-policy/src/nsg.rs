@@ -101,13 +101,18 @@ impl NetworkSecurityGroup {
 
     /// A group of rules that are valid by construction.
     pub(crate) fn of_valid(name: String, mut rules: Vec<SecurityRule>) -> Self {
+        rules.extend(default_rules());
+        Self::of_effective(name, rules)
+    }
+
+    /// A group of rules among which are the default ones, as Azure lists those in effect.
+    pub(crate) fn of_effective(name: String, mut rules: Vec<SecurityRule>) -> Self {
         for rule in &mut rules {
             unique(&mut rule.source);
             unique(&mut rule.source_ports);
             unique(&mut rule.destination);
             unique(&mut rule.destination_ports);
         }
-        rules.extend(default_rules());
         rules.sort_by_key(|rule| rule.priority);
         Self { name, rules: rules.into() }
     }

@@ -1,10 +1,10 @@
-//! Firewall policies, their rule collection groups, and the rules inside a classic firewall.
+//! Rule collection groups of firewall policies, and rule collections of classic firewalls.
 
-use document::{Diagnostic, Reader};
+use document::Diagnostic;
 
-use super::item::{Item, literal, refuse};
-use super::nsg::port_range;
-use crate::address::{Address, RuleProtocol};
+use super::item::{Field, Item, Scan, Union, open};
+use super::rule::port_range;
+use crate::address::{Address, PortRange, RuleProtocol};
 use crate::firewall::{
     ApplicationRule, FirewallRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
 };
@@ -12,150 +12,227 @@ use crate::flow::Application;
 use crate::fqdn::FqdnPattern;
 use crate::matching::Access;
 
-/// What a classic firewall's collections behave like: one group.
-pub(super) fn classic(reader: &mut Reader, item: &Item<'_>, name: &str) -> RuleCollectionGroup {
-    let network = item.items(reader, "networkRuleCollections");
-    let application = item.items(reader, "applicationRuleCollections");
-    let mut collections = Vec::new();
-    for collection in network {
-        collections.extend(rule_collection(reader, &collection, network_rule));
+/// What an entry may turn out to be: itself, nothing after an error, or anything, because of a reason.
+pub(super) type Entry<T> = Option<Result<T, String>>;
+
+/// A group of rules that may allow and may deny everything, because of `reason`. It stands first, so that it leaves
+/// every answer open that it could change.
+pub(super) fn unknown(reason: &str) -> RuleCollectionGroup {
+    let collection = |action| RuleCollection {
+        name: "a rule collection that is not known".to_owned(),
+        priority: 0,
+        action,
+        rules: vec![anything(reason)],
+    };
+    RuleCollectionGroup {
+        name: "a rule collection group that is not known".to_owned(),
+        priority: 0,
+        collections: vec![collection(Access::Allow), collection(Access::Deny)],
     }
-    for collection in application {
-        collections.extend(rule_collection(reader, &collection, application_rule));
-    }
-    RuleCollectionGroup { name: name.to_owned(), priority: FIRST_PRIORITY, collections }
+}
+
+/// A rule that may match everything, because of `reason`. As a network rule it also comes before application rules.
+fn anything(reason: &str) -> FirewallRule {
+    FirewallRule::Network(NetworkRule {
+        name: "a rule that is not known".to_owned(),
+        protocols: vec![RuleProtocol::Any],
+        source: vec![open(reason.to_owned())],
+        destination: vec![Address::Any],
+        destination_names: Vec::new(),
+        destination_ports: vec![PortRange::ALL],
+    })
 }
 
 /// A rule collection group; collections of NAT rules are inbound and passed over.
-pub(super) fn group(reader: &mut Reader, item: &Item<'_>) -> Option<RuleCollectionGroup> {
-    let name = item.name(reader);
-    let priority = priority(reader, item);
-    let mut collections = Vec::new();
-    for collection in item.items(reader, "ruleCollections") {
-        let kinds =
-            [("FirewallPolicyFilterRuleCollection", true), ("FirewallPolicyNatRuleCollection", false)];
-        if collection.word(reader, "ruleCollectionType", &kinds) == Some(true) {
-            collections.extend(rule_collection(reader, &collection, policy_rule));
+pub(super) fn group(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollectionGroup> {
+    let name = scan.name(item);
+    let priority = priority(scan, item);
+    let items = scan.items(item, "ruleCollections");
+    let mut collections = Some(Vec::new());
+    let mut open = items.open;
+    let kinds = [("FirewallPolicyFilterRuleCollection", true), ("FirewallPolicyNatRuleCollection", false)];
+    for item in &items.known {
+        let read = match scan.word(item, "ruleCollectionType", &kinds) {
+            Some(Field::Known(false)) => continue,
+            Some(Field::Known(true)) => collection(scan, item, policy_rule),
+            Some(Field::Open(reason)) => Some(Err(reason)),
+            None => None,
+        };
+        match (read, &mut collections) {
+            (Some(Ok(read)), Some(collections)) => collections.push(read),
+            (Some(Err(reason)), _) => open = Some(reason),
+            _ => collections = None,
         }
     }
-    Some(RuleCollectionGroup { name: name?, priority: priority?, collections })
+    let priority = match priority? {
+        Field::Known(priority) => priority,
+        Field::Open(reason) => return Some(Err(reason)),
+    };
+    let group = RuleCollectionGroup { name: name?, priority, collections: collections? };
+    Some(open.map_or(Ok(group), Err))
 }
 
-type ReadRule = fn(&mut Reader, &Item<'_>) -> Option<FirewallRule>;
+type ReadRule = fn(&mut Scan<'_>, &Item<'_>) -> Entry<FirewallRule>;
 
-fn rule_collection(reader: &mut Reader, item: &Item<'_>, read: ReadRule) -> Option<RuleCollection> {
-    let name = item.name(reader);
-    let priority = priority(reader, item);
-    let action = item.required(reader, "action").and_then(|action| {
-        Item::new(action).word(reader, "type", &[("Allow", Access::Allow), ("Deny", Access::Deny)])
+/// The rules of a collection of network rules of a classic firewall.
+pub(super) fn classic_network(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollection> {
+    collection(scan, item, network_rule)
+}
+
+/// The rules of a collection of application rules of a classic firewall.
+pub(super) fn classic_application(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollection> {
+    collection(scan, item, application_rule)
+}
+
+fn collection(scan: &mut Scan<'_>, item: &Item<'_>, read: ReadRule) -> Entry<RuleCollection> {
+    let name = scan.name(item);
+    let priority = priority(scan, item);
+    let actions = [("Allow", Access::Allow), ("Deny", Access::Deny)];
+    let action = scan.required(item, "action").and_then(|node| match scan.reason(&node) {
+        Some(reason) => Some(Field::Open(reason)),
+        None => scan.word(&Item::new(node), "type", &actions),
     });
-    let rules: Vec<_> = item.items(reader, "rules").iter().filter_map(|rule| read(reader, rule)).collect();
-    Some(RuleCollection { name: name?, priority: priority?, action: action?, rules })
+    let items = scan.items(item, "rules");
+    let mut rules = Some(Vec::new());
+    for item in &items.known {
+        match (read(scan, item), &mut rules) {
+            (Some(rule), Some(rules)) => rules.push(rule.unwrap_or_else(|reason| anything(&reason))),
+            _ => rules = None,
+        }
+    }
+    let (priority, action) = match (priority?, action?) {
+        (Field::Known(priority), Field::Known(action)) => (priority, action),
+        (Field::Open(reason), _) | (_, Field::Open(reason)) => return Some(Err(reason)),
+    };
+    let mut collection = RuleCollection { name: name?, priority, action, rules: rules? };
+    collection.rules.extend(items.open.map(|reason| anything(&reason)));
+    Some(Ok(collection))
 }
 
 const FIRST_PRIORITY: u16 = 100;
 const LAST_PRIORITY: u16 = 65_000;
 
-fn priority(reader: &mut Reader, item: &Item<'_>) -> Option<u16> {
-    let priority = item.priority(reader)?;
+fn priority(scan: &mut Scan<'_>, item: &Item<'_>) -> Option<Field<u16>> {
+    let priority = match scan.priority(item)? {
+        Field::Known(priority) => priority,
+        open @ Field::Open(_) => return Some(open),
+    };
     if (FIRST_PRIORITY..=LAST_PRIORITY).contains(&priority) {
-        return Some(priority);
+        return Some(Field::Known(priority));
     }
     let node = item.get("priority")?;
-    refuse(reader, &node, &priority.to_string(), "a whole number from 100 to 65000", &[]);
+    scan.refuse(&node, &priority.to_string(), "a whole number from 100 to 65000", &[]);
     None
 }
 
-fn policy_rule(reader: &mut Reader, item: &Item<'_>) -> Option<FirewallRule> {
+fn policy_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
     let kinds: [(&str, ReadRule); 2] = [("NetworkRule", network_rule), ("ApplicationRule", application_rule)];
-    let read = item.word(reader, "ruleType", &kinds)?;
-    read(reader, item)
+    match scan.word(item, "ruleType", &kinds)? {
+        Field::Known(read) => read(scan, item),
+        Field::Open(reason) => Some(Err(reason)),
+    }
 }
 
-fn network_rule(reader: &mut Reader, item: &Item<'_>) -> Option<FirewallRule> {
-    let name = item.name(reader);
-    let protocols = item.union(reader, &["ipProtocols", "protocols"], |text| {
+fn network_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
+    let name = scan.name(item);
+    let protocols = scan.union(item, &["ipProtocols", "protocols"], |text| {
         RuleProtocol::parse(text).ok_or_else(|| format!("'{text}' is not one of TCP, UDP, ICMP, Any"))
     });
-    let source = addresses(reader, item, "source");
-    let destination = addresses(reader, item, "destination");
-    let destination_names = item.union(reader, &["destinationFqdns"], FqdnPattern::parse);
-    let destination_ports = item.union(reader, &["destinationPorts"], port_range);
-    let rule = NetworkRule {
-        name: name?,
-        protocols: protocols?,
-        source: source?,
-        destination: destination?,
-        destination_names: destination_names?,
-        destination_ports: destination_ports?,
-    };
+    let source = addresses(scan, item, "source");
+    let destination = addresses(scan, item, "destination");
+    let names = scan.union(item, &["destinationFqdns"], FqdnPattern::parse);
+    let ports = scan.union(item, &["destinationPorts"], port_range);
+    let (protocols, source, destination, names, ports) = (protocols?, source?, destination?, names?, ports?);
     let silent = [
-        (rule.protocols.is_empty(), "protocol", "ipProtocols"),
-        (rule.source.is_empty(), "source address", "sourceAddresses"),
-        (
-            rule.destination.is_empty() && rule.destination_names.is_empty(),
-            "destination address",
-            "destinationAddresses",
-        ),
-        (rule.destination_ports.is_empty(), "destination port", "destinationPorts"),
+        (protocols.is_empty(), "protocol", "ipProtocols"),
+        (source.is_empty(), "source address", "sourceAddresses"),
+        (destination.is_empty() && names.is_empty(), "destination address", "destinationAddresses"),
+        (ports.is_empty(), "destination port", "destinationPorts"),
     ];
-    complete(reader, item, &silent).then_some(FirewallRule::Network(rule))
+    if !complete(scan, item, &silent) {
+        return None;
+    }
+    if let Some(reason) = protocols.open.or(ports.open).or(names.open) {
+        return Some(Err(reason));
+    }
+    Some(Ok(FirewallRule::Network(NetworkRule {
+        name: name?,
+        protocols: protocols.known,
+        source: source.into_addresses(),
+        destination: destination.into_addresses(),
+        destination_names: names.known,
+        destination_ports: ports.known,
+    })))
 }
 
-fn application_rule(reader: &mut Reader, item: &Item<'_>) -> Option<FirewallRule> {
-    let name = item.name(reader);
-    let source = addresses(reader, item, "source");
-    let destination = addresses(reader, item, "destination");
-    let fqdns = item.union(reader, &["targetFqdns"], |text| FqdnPattern::parse(text).map(Target::Fqdn));
-    let tags = item.union(reader, &["fqdnTags"], |text| Ok::<_, String>(Target::FqdnTag(text.to_owned())));
+fn application_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
+    let name = scan.name(item);
+    let source = addresses(scan, item, "source");
+    let destination = addresses(scan, item, "destination");
+    let fqdns = scan.union(item, &["targetFqdns"], |text| FqdnPattern::parse(text).map(Target::Fqdn));
+    let tags = scan.union(item, &["fqdnTags"], |text| Ok::<_, String>(Target::FqdnTag(text.to_owned())));
     let categories =
-        item.union(reader, &["webCategories"], |text| Ok::<_, String>(Target::WebCategory(text.to_owned())));
-    let urls = item.union(reader, &["targetUrls"], url);
+        scan.union(item, &["webCategories"], |text| Ok::<_, String>(Target::WebCategory(text.to_owned())));
+    let urls = scan.union(item, &["targetUrls"], url);
     let by_tag = tags.as_ref().is_some_and(|tags| !tags.is_empty());
-    let protocols = application_protocols(reader, item, by_tag);
-    let rule = ApplicationRule {
-        name: name?,
-        protocols: protocols?,
-        source: source?,
-        destination: destination?,
-        targets: [fqdns?, tags?, categories?, urls?].concat(),
-    };
+    let protocols = application_protocols(scan, item, by_tag);
+    let (source, destination, protocols) = (source?, destination?, protocols?);
+    let targets = fqdns?.and(tags?).and(categories?).and(urls?);
     let silent = [
-        (rule.source.is_empty(), "source address", "sourceAddresses"),
-        (rule.targets.is_empty(), "target", "targetFqdns"),
+        (source.is_empty(), "source address", "sourceAddresses"),
+        (targets.is_empty(), "target", "targetFqdns"),
     ];
-    complete(reader, item, &silent).then_some(FirewallRule::Application(rule))
+    if !complete(scan, item, &silent) {
+        return None;
+    }
+    if let Some(reason) = protocols.open {
+        return Some(Err(reason));
+    }
+    let open = targets.open.map(Target::FqdnTag);
+    Some(Ok(FirewallRule::Application(ApplicationRule {
+        name: name?,
+        protocols: protocols.known,
+        source: source.into_addresses(),
+        destination: destination.into_addresses(),
+        targets: targets.known.into_iter().chain(open).collect(),
+    })))
 }
 
 /// Rules by FQDN tag may leave the protocols out: the tag then brings HTTP and HTTPS on their own ports.
 fn application_protocols(
-    reader: &mut Reader,
+    scan: &mut Scan<'_>,
     item: &Item<'_>,
     by_tag: bool,
-) -> Option<Vec<(Application, u16)>> {
-    let given = item.items(reader, "protocols");
+) -> Option<Union<(Application, u16)>> {
+    let given = scan.items(item, "protocols");
     if given.is_empty() {
         if by_tag {
-            return Some(vec![(Application::Http, 80), (Application::Https, 443)]);
+            return Some(Union {
+                known: vec![(Application::Http, 80), (Application::Https, 443)],
+                open: None,
+            });
         }
-        item.nothing(reader, "protocol", "protocols");
+        scan.nothing(item, "protocol", "protocols");
         return None;
     }
     let kinds = [("Http", Some(Application::Http)), ("Https", Some(Application::Https)), ("Mssql", None)];
-    let mut protocols = Some(Vec::new());
-    for protocol in given {
-        let kind = protocol.word(reader, "protocolType", &kinds);
-        let port = protocol.required(reader, "port").and_then(|node| {
-            let text = literal(reader, &node)?;
+    let mut protocols = Some(Union { known: Vec::new(), open: given.open });
+    for protocol in &given.known {
+        let kind = scan.word(protocol, "protocolType", &kinds);
+        let port = scan.union(protocol, &["port"], |text| {
             let port = text.parse().ok().filter(|port| *port != 0);
-            if port.is_none() {
-                refuse(reader, &node, &text, "a port from 1 to 65535", &[]);
-            }
-            port
+            port.ok_or_else(|| format!("{} is not a port from 1 to 65535", document::quote(text)))
         });
         match (kind.zip(port), &mut protocols) {
-            (Some((Some(application), port)), Some(list)) => list.push((application, port)),
-            (Some((None, _)), _) => {}
+            (Some((Field::Known(None), _)), _) => {}
+            (Some((Field::Known(Some(kind)), port)), Some(protocols)) => {
+                if port.is_empty() {
+                    scan.nothing(protocol, "port", "port");
+                }
+                protocols.known.extend(port.known.into_iter().map(|port| (kind, port)));
+                protocols.open = protocols.open.take().or(port.open);
+            }
+            (Some((Field::Open(reason), _)), Some(protocols)) => protocols.open = Some(reason),
             _ => protocols = None,
         }
     }
@@ -173,22 +250,41 @@ fn url(text: &str) -> Result<Target, String> {
     Ok(Target::Url { host, text: text.to_owned() })
 }
 
-fn addresses(reader: &mut Reader, item: &Item<'_>, side: &str) -> Option<Vec<Address>> {
-    let literal = item.union(reader, &[&format!("{side}Addresses")], Address::parse);
-    let groups = item
-        .union(reader, &[&format!("{side}IpGroups")], |id| Ok::<_, String>(Address::IpGroup(id.to_owned())));
-    Some([literal?, groups?].concat())
+fn addresses(scan: &mut Scan<'_>, item: &Item<'_>, side: &str) -> Option<Union<Address>> {
+    let literal = scan.union(item, &[&format!("{side}Addresses")], Address::parse)?;
+    let ids = scan.union(item, &[&format!("{side}IpGroups")], |id| Ok::<_, String>(id.to_owned()))?;
+    let mut union = literal.and(Union { known: Vec::new(), open: ids.open });
+    for id in ids.known {
+        union = union.and(ip_group(scan, &id)?);
+    }
+    Some(union)
 }
 
-fn complete(reader: &mut Reader, item: &Item<'_>, silent: &[(bool, &str, &str)]) -> bool {
+/// The addresses of an IP group. One that no document describes, or that is empty, stays a group: an empty list would
+/// mean "any" to an application rule.
+fn ip_group(scan: &mut Scan<'_>, id: &str) -> Option<Union<Address>> {
+    let inventory = scan.inventory;
+    let resource = arm::ResourceId::parse(id).ok().and_then(|id| inventory.find(&id));
+    let Some(resource) = resource.filter(|resource| resource.doubt.is_none()) else {
+        return Some(Union { known: vec![Address::IpGroup(id.to_owned())], open: None });
+    };
+    let addresses = scan.union(&Item::of(resource), &["ipAddresses"], |text| match Address::parse(text) {
+        Ok(address @ (Address::Prefix(_) | Address::Range(..))) => Ok(address),
+        Ok(_) => Err(format!("'{text}' is not an address, prefix or range")),
+        Err(error) => Err(error.to_string()),
+    })?;
+    if addresses.is_empty() {
+        return Some(Union { known: vec![Address::IpGroup(id.to_owned())], open: None });
+    }
+    Some(addresses)
+}
+
+fn complete(scan: &mut Scan<'_>, item: &Item<'_>, silent: &[(bool, &str, &str)]) -> bool {
     let missing: Vec<_> = silent.iter().filter(|(missing, ..)| *missing).collect();
     for (_, what, field) in &missing {
-        let span = document::Span::new(item.node.span().start, item.node.span().start + 1);
-        reader.report(
-            Diagnostic::error("missing-field", span, format!("the rule names no {what}"))
-                .at(&item.node.path)
-                .expecting(format!("a field `{field}` that is not empty")),
-        );
+        let error = Diagnostic::error("missing-field", item.start(), format!("the rule names no {what}"));
+        scan.reader
+            .report(error.at(&item.node.path).expecting(format!("a field `{field}` that is not empty")));
     }
     missing.is_empty()
 }

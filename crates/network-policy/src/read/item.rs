@@ -1,9 +1,63 @@
-//! Fields as Azure's many JSON shapes write them: in `properties` or flat, in any case, absent in four ways.
+//! Fields of resources: known, or left open by the documents, or wrong.
 
-use document::{Diagnostic, Kind, Node, Reader, Value, quote};
+use arm::{Inventory, Resource, ResourceId};
+use document::{Diagnostic, Kind, Node, Reader, Span, quote};
+
+use crate::address::Address;
+
+/// Reads resources and collects what is wrong with them.
+pub(super) struct Scan<'a> {
+    pub inventory: &'a Inventory,
+    pub reader: Reader,
+}
+
+/// A value, or what would have to be known for there to be one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Field<T> {
+    Known(T),
+    Open(String),
+}
+
+/// A union of values, and why it may hold more.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Union<T> {
+    pub known: Vec<T>,
+    pub open: Option<String>,
+}
+
+impl<T> Union<T> {
+    fn none() -> Self {
+        Self { known: Vec::new(), open: None }
+    }
+
+    /// Whether nothing at all was given.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.open.is_none()
+    }
+
+    /// Both unions.
+    pub fn and(mut self, other: Self) -> Self {
+        self.known.extend(other.known);
+        Self { open: self.open.or(other.open), ..self }
+    }
+}
+
+impl Union<Address> {
+    /// The addresses; what is open is an address that may be any.
+    pub fn into_addresses(self) -> Vec<Address> {
+        let mut addresses = self.known;
+        addresses.extend(self.open.map(open));
+        addresses
+    }
+}
+
+/// An address that may be any, because of `reason`.
+pub(super) fn open(reason: String) -> Address {
+    Address::IpGroup(reason)
+}
 
 /// A resource, rule or collection.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Item<'a> {
     pub node: Node<'a>,
 }
@@ -13,20 +67,18 @@ impl<'a> Item<'a> {
         Self { node }
     }
 
-    /// A field of `properties` or of the item itself. `null`, `""` and `[]` are how ARM writes an absent one.
-    pub fn get(&self, name: &str) -> Option<Node<'a>> {
-        let inner = member(&self.node, "properties").and_then(|properties| member(&properties, name));
-        inner.or_else(|| member(&self.node, name)).filter(|node| !is_absent(node.value))
+    pub fn of(resource: &'a Resource) -> Self {
+        Self { node: resource.node() }
     }
 
-    /// The items of an array field; none when it is absent.
-    pub fn items(&self, reader: &mut Reader, name: &str) -> Vec<Self> {
-        let Some(node) = self.get(name) else { return Vec::new() };
-        if expression(node.value) {
-            unevaluated(reader, &node);
-            return Vec::new();
-        }
-        reader.array(&node).unwrap_or_default().into_iter().map(Self::new).collect()
+    /// A field, ignoring the case of its name.
+    pub fn get(&self, name: &str) -> Option<Node<'a>> {
+        self.node.value.as_object()?.find(name).map(|member| self.node.member(member))
+    }
+
+    /// The object of a field.
+    pub fn inner(&self, name: &str) -> Option<Self> {
+        self.get(name).map(Self::new)
     }
 
     /// A string, when it is there and one.
@@ -34,81 +86,138 @@ impl<'a> Item<'a> {
         self.get(name)?.value.as_str()
     }
 
-    /// The last part of the item's name; its absence is an error.
-    pub fn name(&self, reader: &mut Reader) -> Option<String> {
-        let node = self.required(reader, "name")?;
-        let text = reader.string(&node)?;
-        Some(if expression(node.value) { text } else { last_segment(text) }.to_owned())
+    /// A boolean, when it is there and one.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        match self.get(name)?.value.kind {
+            Kind::Bool(flag) => Some(flag),
+            _ => None,
+        }
     }
 
-    /// The name a resource is known by, for messages and for children that point at it.
-    pub fn label(&self) -> String {
-        let named = self.text("name").or_else(|| self.text("id")).unwrap_or("unnamed");
-        last_segment(named).to_owned()
+    /// The start of the item, for complaints about what is missing in it.
+    pub fn start(&self) -> Span {
+        let span = self.node.span();
+        Span::new(span.start, span.start + 1)
+    }
+}
+
+impl<'a> Scan<'a> {
+    pub fn new(inventory: &'a Inventory) -> Self {
+        Self { inventory, reader: Reader::new() }
+    }
+
+    /// Why a value is not known, with its place.
+    pub fn reason(&self, node: &Node<'_>) -> Option<String> {
+        let reason = node.value.unknown_because()?;
+        Some(format!("{reason} ({})", self.inventory.sources().place(node.span())))
+    }
+
+    /// Notes that documents do not tell something, which leaves answers open.
+    pub fn warn(&mut self, span: Span, message: impl Into<String>, hint: &str) {
+        self.reader.report(Diagnostic::warning("unknown-value", span, message).hinting(hint));
+    }
+
+    /// The items of a list; what is open of it.
+    pub fn items<'i>(&mut self, item: &Item<'i>, name: &str) -> Union<Item<'i>> {
+        let Some(node) = item.get(name) else { return Union::none() };
+        if let Some(reason) = self.reason(&node) {
+            return Union { known: Vec::new(), open: Some(reason) };
+        }
+        let mut union = Union::none();
+        for node in self.reader.array(&node).unwrap_or_default() {
+            match self.reason(&node) {
+                Some(reason) => union.open = Some(reason),
+                None => union.known.push(Item::new(node)),
+            }
+        }
+        union
+    }
+
+    /// The last part of the item's name; its absence is an error.
+    pub fn name(&mut self, item: &Item<'_>) -> Option<String> {
+        let node = self.required(item, "name")?;
+        if node.value.unknown_because().is_some() {
+            return Some("a name that is not known".to_owned());
+        }
+        let text = self.reader.string(&node)?;
+        Some(text.rsplit('/').next().unwrap_or(text).to_owned())
     }
 
     /// A field that has to be there.
-    pub fn required(&self, reader: &mut Reader, name: &str) -> Option<Node<'a>> {
-        let found = self.get(name);
+    pub fn required<'i>(&mut self, item: &Item<'i>, name: &str) -> Option<Node<'i>> {
+        let found = item.get(name);
         if found.is_none() {
-            let span = document::Span::new(self.node.span().start, self.node.span().start + 1);
-            reader.report(
-                Diagnostic::error("missing-field", span, format!("`{name}` is missing"))
-                    .at(&self.node.path)
+            self.reader.report(
+                Diagnostic::error("missing-field", item.start(), format!("`{name}` is missing"))
+                    .at(&item.node.path)
                     .expecting(format!("a field `{name}`")),
             );
         }
         found
     }
 
+    /// A string or number.
+    pub fn literal(&mut self, node: &Node<'_>) -> Option<Field<String>> {
+        if let Kind::Number(number) = &node.value.kind {
+            return Some(Field::Known(number.as_str().to_owned()));
+        }
+        if let Some(reason) = self.reason(node) {
+            return Some(Field::Open(reason));
+        }
+        self.reader.string(node).map(|text| Field::Known(text.to_owned()))
+    }
+
     /// One of several words, ignoring case.
-    pub fn word<T: Copy>(&self, reader: &mut Reader, name: &str, words: &[(&'static str, T)]) -> Option<T> {
-        let node = self.required(reader, name)?;
-        let text = literal(reader, &node)?;
+    pub fn word<T: Copy>(
+        &mut self,
+        item: &Item<'_>,
+        name: &str,
+        words: &[(&'static str, T)],
+    ) -> Option<Field<T>> {
+        let node = self.required(item, name)?;
+        let text = match self.literal(&node)? {
+            Field::Known(text) => text,
+            Field::Open(reason) => return Some(Field::Open(reason)),
+        };
         let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)).map(|&(_, value)| value);
         if found.is_none() {
             let allowed: Vec<_> = words.iter().map(|&(word, _)| word).collect();
-            refuse(reader, &node, &text, &format!("one of {}", allowed.join(", ")), &allowed);
+            self.refuse(&node, &text, &format!("one of {}", allowed.join(", ")), &allowed);
         }
-        found
+        found.map(Field::Known)
     }
 
     /// A priority: a whole number, which some exports write as a string. Its range is the caller's matter.
-    pub fn priority(&self, reader: &mut Reader) -> Option<u16> {
-        let node = self.required(reader, "priority")?;
-        let text = literal(reader, &node)?;
+    pub fn priority(&mut self, item: &Item<'_>) -> Option<Field<u16>> {
+        let node = self.required(item, "priority")?;
+        let text = match self.literal(&node)? {
+            Field::Known(text) => text,
+            Field::Open(reason) => return Some(Field::Open(reason)),
+        };
         let number = text.parse().ok();
         if number.is_none() {
-            refuse(reader, &node, &text, "a whole number", &[]);
+            self.refuse(&node, &text, "a whole number", &[]);
         }
-        number
+        number.map(Field::Known)
     }
 
-    /// The union of fields, each one value or a list; `None` after an error. Nothing at all is an empty list.
+    /// The union of fields, each one value or a list; `None` after an error.
     pub fn union<T, E: ToString>(
-        &self,
-        reader: &mut Reader,
+        &mut self,
+        item: &Item<'_>,
         fields: &[&str],
         parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Option<Vec<T>> {
-        let mut union = Some(Vec::new());
-        for node in fields.iter().filter_map(|field| self.get(field)) {
+    ) -> Option<Union<T>> {
+        let mut union = Some(Union::none());
+        for node in fields.iter().filter_map(|field| item.get(field)) {
             let nodes = match &node.value.kind {
                 Kind::Array(items) => items.iter().enumerate().map(|(i, item)| node.item(i, item)).collect(),
                 _ => vec![node],
             };
             for node in nodes {
-                let parsed = literal(reader, &node).and_then(|text| match parse(&text) {
-                    Ok(value) => Some(value),
-                    Err(error) => {
-                        reader.report(
-                            Diagnostic::error("unknown-value", node.span(), error.to_string()).at(&node.path),
-                        );
-                        None
-                    }
-                });
-                match (parsed, &mut union) {
-                    (Some(value), Some(list)) => list.push(value),
+                match (self.parsed(&node, &parse), &mut union) {
+                    (Some(Field::Known(value)), Some(union)) => union.known.push(value),
+                    (Some(Field::Open(reason)), Some(union)) => union.open = Some(reason),
                     _ => union = None,
                 }
             }
@@ -116,72 +225,66 @@ impl<'a> Item<'a> {
         union
     }
 
+    fn parsed<T, E: ToString>(
+        &mut self,
+        node: &Node<'_>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Field<T>> {
+        let text = match self.literal(node)? {
+            Field::Known(text) => text,
+            Field::Open(reason) => return Some(Field::Open(reason)),
+        };
+        match parse(&text) {
+            Ok(value) => Some(Field::Known(value)),
+            Err(error) => {
+                let error = Diagnostic::error("unknown-value", node.span(), error.to_string());
+                self.reader.report(error.at(&node.path));
+                None
+            }
+        }
+    }
+
+    /// The resource that a reference `{"id": ...}` means: its id, or why that is not known. `None` when there is no
+    /// reference.
+    pub fn reference(&mut self, item: &Item<'_>, name: &str) -> Option<Field<ResourceId>> {
+        let node = item.get(name)?;
+        let node = match Item::new(node.clone()).get("id") {
+            Some(id) => id,
+            None => node,
+        };
+        let text = match self.literal(&node)? {
+            Field::Known(text) => text,
+            Field::Open(reason) => return Some(Field::Open(reason)),
+        };
+        match ResourceId::parse(&text) {
+            Ok(id) => Some(Field::Known(id)),
+            Err(error) => {
+                let error =
+                    Diagnostic::error("resource-id", node.span(), format!("{}: {error}", quote(&text)));
+                self.reader.report(error.at(&node.path));
+                None
+            }
+        }
+    }
+
     /// Notes that a rule says nothing where silence never means "any".
-    pub fn nothing(&self, reader: &mut Reader, what: &str, field: &str) {
-        let span = document::Span::new(self.node.span().start, self.node.span().start + 1);
-        reader.report(
-            Diagnostic::error("missing-field", span, format!("the rule names no {what}"))
-                .at(&self.node.path)
-                .expecting(format!("`{field}` or its plural form"))
+    pub fn nothing(&mut self, item: &Item<'_>, what: &str, field: &str) {
+        self.reader.report(
+            Diagnostic::error("missing-field", item.start(), format!("the rule names no {what}"))
+                .at(&item.node.path)
+                .expecting(format!("a field `{field}` that is not empty"))
                 .hinting("write `*` for any"),
         );
     }
-}
 
-fn member<'a>(node: &Node<'a>, name: &str) -> Option<Node<'a>> {
-    let object = node.value.as_object()?;
-    let exact = object.iter().find(|member| member.key == name);
-    let found = exact.or_else(|| object.iter().find(|member| member.key.eq_ignore_ascii_case(name)))?;
-    Some(node.member(found))
-}
-
-fn is_absent(value: &Value) -> bool {
-    match &value.kind {
-        Kind::Null => true,
-        Kind::String(text) => text.is_empty(),
-        Kind::Array(items) => items.is_empty(),
-        Kind::Bool(_) | Kind::Number(_) | Kind::Object(_) | Kind::Unknown(_) => false,
+    pub fn refuse(&mut self, node: &Node<'_>, text: &str, expected: &str, allowed: &[&str]) {
+        let mut diagnostic =
+            Diagnostic::error("unknown-value", node.span(), format!("{} is not allowed", quote(text)))
+                .at(&node.path)
+                .expecting(expected);
+        if let Some(right) = document::nearest(text, allowed.iter().copied()) {
+            diagnostic = diagnostic.hinting(format!("did you mean `{right}`?"));
+        }
+        self.reader.report(diagnostic);
     }
-}
-
-pub(super) fn last_segment(text: &str) -> &str {
-    text.rsplit('/').next().unwrap_or(text)
-}
-
-/// Whether a value is an ARM expression, `[...]`; `[[` is an escaped bracket.
-pub(super) fn expression(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with('[') && !text.starts_with("[[") && text.ends_with(']'))
-}
-
-/// Notes that a value would have to be evaluated.
-pub(super) fn unevaluated(reader: &mut Reader, node: &Node<'_>) {
-    reader.report(
-        Diagnostic::error("unknown-value", node.span(), "this value is an expression, so it is not known")
-            .at(&node.path)
-            .expecting("a literal value")
-            .hinting("export the deployed resource, or write the value out"),
-    );
-}
-
-/// A string or number that is not an expression.
-pub(super) fn literal(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
-    if let Kind::Number(number) = &node.value.kind {
-        return Some(number.as_str().to_owned());
-    }
-    if expression(node.value) {
-        unevaluated(reader, node);
-        return None;
-    }
-    reader.string(node).map(str::to_owned)
-}
-
-pub(super) fn refuse(reader: &mut Reader, node: &Node<'_>, text: &str, expected: &str, allowed: &[&str]) {
-    let mut diagnostic =
-        Diagnostic::error("unknown-value", node.span(), format!("{} is not allowed", quote(text)))
-            .at(&node.path)
-            .expecting(expected);
-    if let Some(right) = document::nearest(text, allowed.iter().copied()) {
-        diagnostic = diagnostic.hinting(format!("did you mean `{right}`?"));
-    }
-    reader.report(diagnostic);
 }

@@ -1,34 +1,102 @@
-//! Network resources in Azure's JSON, and environment files that name them.
+//! The network of a build, from the inventory of an environment's documents.
 //!
-//! Read are network security groups, firewall policies with their rule collection groups, classic firewalls, IP
-//! groups and virtual networks; as one resource, an array, `{"value": []}`, the flattened output of `az`, or an
-//! ARM template whose values are literal. Other resources are passed over. Every error stands at its place, and
-//! all are reported at once.
+//! What no document tells stays open and can only leave answers undecided; what is told wrongly is an error at its
+//! place, and all errors are reported at once.
 
-mod combine;
-mod environment;
+mod admin;
+mod effective;
+mod egress;
 mod firewall;
 mod item;
-mod network;
 mod nsg;
-mod resources;
-#[cfg(test)]
-mod tests;
+mod routes;
+mod rule;
+mod service_tags;
+mod subnet;
 
-use document::{Diagnostic, Span, Value};
+use arm::{Environment, Inventory};
+use document::{Diagnostic, Span};
 
-pub use environment::{Environment, Source, SourceKind};
-pub use resources::Resources;
+use crate::policy::{NetworkPolicy, Origin};
+use item::Scan;
 
-use crate::policy::NetworkPolicy;
+pub use service_tags::read_service_tags;
 
-/// Reads a policy from one document. Without a virtual network in it, a single network security group is the
-/// subnet's; the `VirtualNetwork` address space and the build subnet stay unknown.
+/// A policy, and what its documents leave open.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The policy.
+    pub policy: NetworkPolicy,
+    /// Warnings, in the order of the sources; places are in [`Inventory::sources`].
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads the policy of a build in the environment's build subnet, or in the only subnet there is. Without any subnet,
+/// a single network security group is the build subnet's, and addresses stay unknown. Service tags are the caller's
+/// to add, see [`read_service_tags`].
 ///
 /// # Errors
-/// Everything that is wrong with the document, in the order of its text.
-pub fn read(document: &Value) -> Result<NetworkPolicy, Vec<Diagnostic>> {
-    let resources = Resources::read(document)?;
-    combine::policy(None, &[resources])
-        .map_err(|fault| vec![fault.diagnostic(Span::new(document.span.start, document.span.start + 1), "")])
+/// Everything that is wrong with the documents, warnings included, in the order of the sources.
+pub fn read(environment: &Environment, inventory: &Inventory) -> Result<Reading, Vec<Diagnostic>> {
+    let mut scan = Scan::new(inventory);
+    inventory.findings().iter().for_each(|finding| scan.reader.report(finding.clone()));
+    let policy =
+        if inventory.has_errors() { NetworkPolicy::default() } else { policy(&mut scan, environment) };
+    let findings = scan.reader.finish();
+    if findings.iter().any(Diagnostic::is_error) {
+        Err(findings)
+    } else {
+        Ok(Reading { policy, warnings: findings })
+    }
+}
+
+fn policy(scan: &mut Scan<'_>, environment: &Environment) -> NetworkPolicy {
+    let site = subnet::find(scan, environment);
+    let context = subnet::context(scan, &site);
+    let routes = routes::of(scan, &site, environment);
+    let effective = effective::groups(scan, environment);
+    let subnet_nsg = match effective.subnet {
+        Some(group) => Some(group),
+        None => subnet::group(scan, &site, environment),
+    };
+    let firewall = egress::firewall(scan, routes.as_ref());
+    let mut admin = admin::rules(scan, &site);
+    admin.extend(effective.admin);
+    if let (Some(firewall), Some(routes)) = (&firewall, &routes)
+        && !routes.effective
+        && routes.name.is_empty()
+    {
+        let name = firewall.policy.name();
+        let message = format!("the build subnet has no route table, so nothing leads to the firewall {name}");
+        scan.warn(
+            Span::default(),
+            message,
+            "add the document of the route table, or of the subnet that names it",
+        );
+    }
+    NetworkPolicy {
+        admin,
+        subnet_nsg,
+        nic_nsg: effective.interface,
+        far_subnets: subnet::far(scan, &site),
+        routes,
+        firewall,
+        context,
+        origin: Origin::Documents,
+    }
+}
+
+impl Scan<'_> {
+    /// Notes that documents which are right by themselves do not make a policy.
+    fn environment(&mut self, message: String, hint: &str) {
+        self.reader.report(Diagnostic::error("environment", Span::default(), message).hinting(hint));
+    }
+}
+
+/// At most a few of some names, for a sentence.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let rest = names.len().saturating_sub(SHOWN);
+    if rest == 0 { shown } else { format!("{shown} and {rest} more") }
 }

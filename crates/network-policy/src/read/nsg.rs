@@ -1,52 +1,70 @@
 //! Network security groups and their rules.
 
-use document::{Diagnostic, Reader};
+use arm::{Resource, ResourceId, label};
+use document::Diagnostic;
 
-use super::item::Item;
+use super::item::{Item, Scan, open};
+use super::rule::{self, DIRECTIONS, OPEN_PRIORITY};
 use crate::address::{Address, PortRange, RuleProtocol};
-use crate::flow::{Direction, Protocol};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, RuleFault, SecurityRule};
 
-const PROTOCOLS: [(&str, RuleProtocol); 8] = [
-    ("*", RuleProtocol::Any),
-    ("Any", RuleProtocol::Any),
-    ("All", RuleProtocol::Any),
-    ("Tcp", RuleProtocol::Only(Protocol::Tcp)),
-    ("Udp", RuleProtocol::Only(Protocol::Udp)),
-    ("Icmp", RuleProtocol::Only(Protocol::Icmp)),
-    ("Esp", RuleProtocol::Only(Protocol::Other(50))),
-    ("Ah", RuleProtocol::Only(Protocol::Other(51))),
-];
+const ACCESSES: [(&str, Access); 2] = [("Allow", Access::Allow), ("Deny", Access::Deny)];
 
 /// Azure's limit for one group.
 const MAX_RULES: usize = 1000;
 
-/// A group from its own rules and those that stand as resources of their own, which win when names are equal.
-pub(super) fn group(
-    reader: &mut Reader,
-    name: &str,
-    own: &[Item<'_>],
-    children: &[Item<'_>],
-) -> Option<NetworkSecurityGroup> {
-    let child_names: Vec<_> = children.iter().map(Item::label).collect();
-    let replaced = |item: &&Item<'_>| child_names.iter().any(|name| name.eq_ignore_ascii_case(&item.label()));
-    let items: Vec<_> = own.iter().filter(|item| !replaced(item)).chain(children).collect();
-    if let Some(surplus) = items.get(MAX_RULES) {
-        let message = format!("the group '{name}' has {} rules", items.len());
-        reader.error("too-large", &surplus.node, message, "at most 1000 rules, as Azure takes");
-        return None;
-    }
-    let (mut rules, mut places) = (Vec::new(), Vec::new());
-    for item in &items {
-        if let Some(rule) = security_rule(reader, item) {
-            rules.push(rule);
-            places.push(*item);
+const GROUP: &str = "Microsoft.Network/networkSecurityGroups";
+
+/// The group that an id means; one that may do anything where no document describes it.
+pub(super) fn referred(scan: &mut Scan<'_>, id: &ResourceId) -> Option<NetworkSecurityGroup> {
+    match scan.inventory.find(id) {
+        Some(resource) => group(scan, resource),
+        None => {
+            let reason = format!("the network security group {}, which no document describes", label(id));
+            Some(unknown(label(id), &reason))
         }
     }
-    let complete = rules.len() == items.len();
-    let errors = match NetworkSecurityGroup::new(name, rules) {
-        Ok(group) => return complete.then_some(group),
+}
+
+/// A group about which nothing is known, because of `reason`.
+pub(super) fn unknown(name: String, reason: &str) -> NetworkSecurityGroup {
+    NetworkSecurityGroup::of_valid(name, anything(reason))
+}
+
+/// A group as its documents describe it; `None` after an error.
+pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkSecurityGroup> {
+    let name = resource.label();
+    let children: Vec<_> = scan.inventory.children(&resource.id, "securityRules").collect();
+    if let Some(surplus) = children.get(MAX_RULES) {
+        let message = format!("the group '{name}' has {} rules", children.len());
+        scan.reader.error("too-large", &surplus.node(), message, "at most 1000 rules, as Azure takes");
+        return None;
+    }
+    let (mut certain, mut places, mut doubtful, mut complete) = (Vec::new(), Vec::new(), Vec::new(), true);
+    for child in children {
+        let item = Item::of(child);
+        let Some((rules, known)) = security_rules(scan, &item) else {
+            complete = false;
+            continue;
+        };
+        if known && child.doubt.is_none() {
+            certain.extend(rules);
+            places.push(item);
+        } else {
+            doubtful.extend(rules.into_iter().map(|rule| match &child.doubt {
+                Some(reason) => SecurityRule { source: vec![open(reason.clone())], ..rule },
+                None => rule,
+            }));
+        }
+    }
+    doubtful.extend(unplaced(scan, resource));
+    let errors = match NetworkSecurityGroup::new(&name, certain.clone()) {
+        Ok(_) if complete => {
+            certain.extend(doubtful);
+            return Some(NetworkSecurityGroup::of_valid(name, certain));
+        }
+        Ok(_) => return None,
         Err(errors) => errors,
     };
     for error in errors {
@@ -56,67 +74,83 @@ pub(super) fn group(
         };
         let Some(item) = places.get(error.index) else { continue };
         let node = item.get(field).unwrap_or_else(|| item.node.clone());
-        reader.report(Diagnostic::error("security-rule", node.span(), error.to_string()).at(&node.path));
+        scan.reader.report(Diagnostic::error("security-rule", node.span(), error.to_string()).at(&node.path));
     }
     None
 }
 
-fn security_rule(reader: &mut Reader, item: &Item<'_>) -> Option<SecurityRule> {
-    let name = item.name(reader);
-    let priority = item.priority(reader);
-    let directions = [("Inbound", Direction::Inbound), ("Outbound", Direction::Outbound)];
-    let direction = item.word(reader, "direction", &directions);
-    let access = item.word(reader, "access", &[("Allow", Access::Allow), ("Deny", Access::Deny)]);
-    let protocol = item.word(reader, "protocol", &PROTOCOLS);
-    let source = addresses(reader, item, "source");
-    let source_ports = ports(reader, item, "source");
-    let destination = addresses(reader, item, "destination");
-    let destination_ports = ports(reader, item, "destination");
-    Some(SecurityRule {
-        name: name?,
-        priority: priority?,
-        direction: direction?,
-        access: access?,
-        protocol: protocol?,
-        source: source?,
-        source_ports: source_ports?,
-        destination: destination?,
-        destination_ports: destination_ports?,
-    })
-}
-
-fn addresses(reader: &mut Reader, item: &Item<'_>, side: &str) -> Option<Vec<Address>> {
-    let singular = format!("{side}AddressPrefix");
-    let fields = [singular.clone(), format!("{singular}es")];
-    let literal = item.union(reader, &[&fields[0], &fields[1]], |text| match Address::parse(text) {
-        Ok(Address::Range(..)) => Err(format!("'{text}': a security rule takes CIDR prefixes, not ranges")),
-        other => other.map_err(|error| error.to_string()),
+/// Rules for what may be in the group beyond those that are known to be: a list that is not known, and rules whose
+/// group is not known.
+fn unplaced(scan: &mut Scan<'_>, resource: &Resource) -> Vec<SecurityRule> {
+    let list = Item::of(resource).get("securityRules");
+    let mut reasons: Vec<_> = list.and_then(|list| scan.reason(&list)).into_iter().collect();
+    let of_rules = "Microsoft.Network/networkSecurityGroups/securityRules";
+    let strays = scan.inventory.of_type(of_rules).filter(|rule| {
+        rule.id
+            .parent()
+            .is_some_and(|group| group.name().starts_with('*') && scan.inventory.find(&group).is_none())
     });
-    let groups: Vec<_> = item
-        .items(reader, &format!("{side}ApplicationSecurityGroups"))
-        .iter()
-        .map(|group| Address::ApplicationSecurityGroup(group.text("id").unwrap_or("unnamed").to_owned()))
-        .collect();
-    let mut union = literal?;
-    union.extend(groups);
-    if union.is_empty() {
-        item.nothing(reader, &format!("{side} address"), &singular);
-        return None;
-    }
-    Some(union)
+    reasons.extend(strays.map(|rule| {
+        format!(
+            "the security rule at {}, whose group is not known",
+            scan.inventory.sources().place(rule.value.span)
+        )
+    }));
+    reasons.iter().flat_map(|reason| anything(reason)).collect()
 }
 
-fn ports(reader: &mut Reader, item: &Item<'_>, side: &str) -> Option<Vec<PortRange>> {
-    let singular = format!("{side}PortRange");
-    let union = item.union(reader, &[&singular, &format!("{singular}s")], port_range)?;
-    if union.is_empty() {
-        item.nothing(reader, &format!("{side} port"), &singular);
-        return None;
-    }
-    Some(union)
+/// Rules that may allow and may deny everything, because of `reason`.
+fn anything(reason: &str) -> Vec<SecurityRule> {
+    let sides = DIRECTIONS.iter().flat_map(|&(_, direction)| ACCESSES.map(|(_, access)| (direction, access)));
+    let rules = sides.map(|(direction, access)| SecurityRule {
+        name: "a rule that is not known".to_owned(),
+        priority: OPEN_PRIORITY,
+        direction,
+        access,
+        protocol: RuleProtocol::Any,
+        source: vec![open(reason.to_owned())],
+        source_ports: vec![PortRange::ALL],
+        destination: vec![Address::Any],
+        destination_ports: vec![PortRange::ALL],
+    });
+    rules.collect()
 }
 
-pub(super) fn port_range(text: &str) -> Result<PortRange, String> {
-    PortRange::parse(text)
-        .ok_or_else(|| format!("'{text}' is not '*', a port or a range from a lower to a higher port"))
+/// What a rule may be: one rule where it is known, else several of which each may match or not. `None` after an error.
+pub(super) fn security_rules(scan: &mut Scan<'_>, item: &Item<'_>) -> Option<(Vec<SecurityRule>, bool)> {
+    let terms = rule::read(scan, item, &ACCESSES)?;
+    let rules = terms.sides().map(|(direction, access)| SecurityRule {
+        name: terms.name.clone(),
+        priority: terms.priority,
+        direction,
+        access,
+        protocol: terms.protocol,
+        source: terms.source.clone(),
+        source_ports: terms.source_ports.clone(),
+        destination: terms.destination.clone(),
+        destination_ports: terms.destination_ports.clone(),
+    });
+    Some((rules.collect(), !terms.open))
+}
+
+/// The only group there is; an error when there are several.
+pub(super) fn only(scan: &mut Scan<'_>) -> Option<NetworkSecurityGroup> {
+    let inventory = scan.inventory;
+    let groups: Vec<_> = inventory.of_type(GROUP).collect();
+    match groups.as_slice() {
+        [] => None,
+        [only] => group(scan, only),
+        several => {
+            let names: Vec<_> = several.iter().map(|group| group.label()).collect();
+            let message = format!(
+                "there are several network security groups ({}), and which one is the build subnet's is not said",
+                super::list(&names)
+            );
+            scan.environment(
+                message,
+                "set `build_subnet` in an environment file that also names the virtual network",
+            );
+            None
+        }
+    }
 }

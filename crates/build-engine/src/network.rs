@@ -57,7 +57,7 @@ impl Outbound {
             IpAddr::V4(address) => address,
             IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
         };
-        let mut config = Config::new(Arc::new(policy), source);
+        let mut config = Config::new(Arc::new(policy.compile()), source);
         config.mode = mode;
         config.allow_undecided = self.allow_undecided;
         config.upstream_proxy.clone_from(&self.upstream_proxy);

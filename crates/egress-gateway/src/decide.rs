@@ -1,8 +1,8 @@
 //! The question that the gateway asks.
 
-use network_policy::{Decision, Flow, NetworkPolicy};
+use network_policy::{Decision, Flow, CompiledPolicy};
 
-/// A network policy as the gateway sees it. Its one real implementation is [`NetworkPolicy`].
+/// A network policy as the gateway sees it. Its one real implementation is [`CompiledPolicy`].
 pub trait Decide: Send + Sync {
     /// Decides one connection attempt.
     fn decide(&self, flow: &Flow) -> Decision;
@@ -12,7 +12,7 @@ pub trait Decide: Send + Sync {
     fn may_resolve(&self, name: &str) -> Decision;
 }
 
-impl Decide for NetworkPolicy {
+impl Decide for CompiledPolicy {
     fn decide(&self, flow: &Flow) -> Decision {
         Self::decide(self, flow)
     }

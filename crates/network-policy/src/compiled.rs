@@ -5,15 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 
 use crate::address;
+use crate::certificate::Certificate;
 use crate::contract::Contract;
+use crate::firewall::{self, FirewallRule};
 use crate::flow::{self, Application, Decision, Destination, Direction, Flow, Protocol, Verdict};
 use crate::matching::Ruling;
 use crate::normal::{
-    self, Answer, Effect, End, Found, Layer, NO_RULE as LAST, Normal, Query, Stage, State, Step,
+    self, Answer, Effect, End, Found, Layer, NO_RULE as LAST, Normal, Query, RuleId, Stage, State, Step,
 };
 use crate::policy::{NO_RULE, NetworkPolicy, platform_refusal};
 use crate::proof::{Decider, LayerDecision, Proof};
-use crate::{firewall, space, tag};
+use crate::{near_miss, space, tag};
 
 /// A [`NetworkPolicy`] made ready to be asked many times: its sets are sorted once, and a decision then allocates
 /// nothing before it is handed out.
@@ -101,15 +103,24 @@ impl CompiledPolicy {
         decisions.map(|(layer, answer)| self.layer_decision(&query, flow, layer, answer)).collect()
     }
 
-    fn layer_decision(&self, _query: &Query<'_>, flow: &Flow, layer: usize, answer: Answer) -> LayerDecision {
+    fn layer_decision(&self, query: &Query<'_>, flow: &Flow, layer: usize, answer: Answer) -> LayerDecision {
         let found = Found { layer, rule: answer.rule };
         let decided_by = self.decider(flow.direction, found, firewall::speaks(flow).is_some());
-        LayerDecision { verdict: verdict(answer), decided_by, near_miss: None }
+        let verdict = verdict(answer);
+        let refused = verdict != Verdict::Allowed;
+        let near_miss =
+            refused.then(|| near_miss::of(self, flow.direction, layer, query, Some(answer.rule))).flatten();
+        LayerDecision { verdict, decided_by, near_miss }
     }
 
     /// Whether a contract holds for every packet it describes.
     pub fn prove(&self, contract: &Contract) -> Proof {
         crate::prove::prove(self, contract)
+    }
+
+    /// The decision of every packet that a contract describes, however many boxes that takes.
+    pub fn certify(&self, contract: &Contract) -> Certificate {
+        crate::prove::certify(self, contract)
     }
 
     /// The answers of all layers on the way, by the position of the layer; a refusal does not end it.
@@ -234,14 +245,29 @@ impl CompiledPolicy {
     }
 
     fn firewall_rule(&self, found: Found) -> Option<(flow::Layer, &str, u16)> {
-        let &(group, collection, rule) = self.normal.firewall.get(found.rule as usize)?;
+        let rule = self.firewall_rule_at(found.rule)?;
+        let &(group, collection, _) = self.normal.firewall.get(found.rule as usize)?;
         let collection = &self.policy.firewall.as_ref()?.policy.groups()[group].collections[collection];
-        let rule = &collection.rules[rule];
         let layer = match rule {
-            crate::FirewallRule::Application(_) => flow::Layer::FirewallApplication,
-            crate::FirewallRule::Network(_) | crate::FirewallRule::Nat(_) => flow::Layer::FirewallNetwork,
+            FirewallRule::Application(_) => flow::Layer::FirewallApplication,
+            FirewallRule::Network(_) | FirewallRule::Nat(_) => flow::Layer::FirewallNetwork,
         };
         Some((layer, rule.name(), collection.priority))
+    }
+
+    /// The rule of the firewall itself.
+    pub(crate) fn firewall_rule_at(&self, rule: RuleId) -> Option<&FirewallRule> {
+        let &(group, collection, rule) = self.normal.firewall.get(rule as usize)?;
+        self.policy
+            .firewall
+            .as_ref()?
+            .policy
+            .groups()
+            .get(group)?
+            .collections
+            .get(collection)?
+            .rules
+            .get(rule)
     }
 
     /// A flow as the layers see it.

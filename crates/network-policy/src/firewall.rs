@@ -216,6 +216,15 @@ impl FirewallRule {
         }
     }
 
+    /// Source and destination addresses.
+    pub(crate) fn addresses(&self) -> [&[Address]; 2] {
+        match self {
+            Self::Network(rule) => [&rule.source, &rule.destination],
+            Self::Application(rule) => [&rule.source, &rule.destination],
+            Self::Nat(rule) => [&rule.source, &rule.destination],
+        }
+    }
+
     /// Destination ports the rule looks at.
     pub(crate) fn ports(&self) -> impl Iterator<Item = PortRange> + '_ {
         let (network, application): (&[PortRange], &[_]) = match self {

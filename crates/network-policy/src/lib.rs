@@ -20,6 +20,7 @@ mod firewall;
 mod flow;
 mod fqdn;
 mod matching;
+mod near_miss;
 mod normal;
 mod nsg;
 mod policy;
@@ -34,12 +35,12 @@ mod tag;
 
 pub use address::{Address, AddressError, PortRange, RuleProtocol};
 pub use admin::{AdminAction, AdminRule};
-pub use certificate::{Certificate, CertifiedBox};
+pub use certificate::{Certificate, CertifiedBox, NameRange, Requests};
 pub use compiled::CompiledPolicy;
 pub use contract::{Contract, ContractEnd, ContractError};
 pub use defaults::{Endpoint, EndpointError};
 pub use firewall::{
-    ApplicationRule, Firewall, FirewallPolicy, FirewallRule, NetworkRule, RuleCollection,
+    ApplicationRule, Firewall, FirewallPolicy, FirewallRule, NatRule, NetworkRule, RuleCollection,
     RuleCollectionGroup, Target,
 };
 pub use flow::{Application, Decision, Destination, Direction, Flow, Layer, Protocol, Verdict};

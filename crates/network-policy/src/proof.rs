@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::flow::{Direction, Layer, Protocol};
+use crate::flow::{Application, Destination, Direction, Flow, Layer, Protocol};
 use crate::matching::Match;
 
 /// Whether a contract holds.
@@ -55,7 +55,9 @@ pub struct Packet {
     pub to: IpAddr,
     /// Destination port; 0 where the protocol has none.
     pub to_port: u16,
-    /// The name it asks a firewall for, over HTTP or TLS.
+    /// What it speaks, when a firewall looks at that.
+    pub application: Option<Application>,
+    /// The name it asks a firewall for.
     pub name: Option<String>,
     /// Whom the address belongs to, when a service tag tells.
     pub owner: Option<String>,
@@ -74,7 +76,8 @@ pub struct Decider {
     pub priority: Option<u16>,
 }
 
-/// How many packets of a contract are affected.
+/// How many packets of a contract are affected. Where a firewall looks at names, a packet counts once for each kind of
+/// request that its rules tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Number of packets; `u128::MAX` when it is larger.
@@ -118,6 +121,21 @@ pub struct LayerDecision {
     pub decided_by: Decider,
     /// Where it does not allow the flow: the rule that nearly did.
     pub near_miss: Option<NearMiss>,
+}
+
+impl Packet {
+    /// The packet as a flow to its address.
+    pub fn flow(&self) -> Flow {
+        Flow {
+            direction: self.direction,
+            protocol: self.protocol,
+            source: self.from,
+            source_port: self.from_port,
+            destination: Destination::Address(self.to),
+            port: self.to_port,
+            application: self.application,
+        }
+    }
 }
 
 impl FieldMatch {

@@ -121,6 +121,12 @@ impl Tags {
         self.bounds.get(&name.to_ascii_lowercase())
     }
 
+    /// The tags that certainly hold a point, with their sizes.
+    pub(crate) fn holding(&self, point: u128) -> impl Iterator<Item = (&str, u128)> {
+        let holders = self.bounds.iter().filter(move |(_, bounds)| bounds.lo.contains(point));
+        holders.map(|(name, bounds)| (name.as_str(), bounds.lo.size().unwrap_or(u128::MAX)))
+    }
+
     /// A number that differs, in all likelihood, when a tag does.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

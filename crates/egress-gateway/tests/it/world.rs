@@ -30,7 +30,7 @@ impl Decide for Always {
 /// The default policy of a build with these entries on its allow list.
 pub fn allow(entries: &[&str]) -> Arc<dyn Decide> {
     let entries: Vec<Endpoint> = entries.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
-    Arc::new(NetworkPolicy::default_for(&entries))
+    Arc::new(NetworkPolicy::default_for(&entries).compile())
 }
 
 /// A configuration in which `names` live at these addresses of this machine.

@@ -26,6 +26,8 @@ pub(crate) struct Normal {
     pub outbound: Vec<Layer>,
     pub inbound: Vec<Layer>,
     pub routes: Vec<RouteRule>,
+    /// Whether the firewall looks at what flows ask for.
+    pub hears: bool,
     /// Where each rule of the firewall stands: group, collection, rule.
     pub firewall: Vec<(usize, usize, usize)>,
 }
@@ -37,6 +39,12 @@ impl Normal {
         let firewall_rules = policy.firewall.iter().flat_map(|firewall| firewall.policy.rules());
         let names = Names::new(firewall_rules.flat_map(|(rule, _)| patterns(rule)));
         let routes = routes::rules(policy, &space);
+        let mut rules = policy.firewall.iter().flat_map(|firewall| firewall.policy.rules());
+        let hears = rules.any(|(rule, _)| match rule {
+            FirewallRule::Application(_) => true,
+            FirewallRule::Network(rule) => !rule.destination_names.is_empty(),
+            FirewallRule::Nat(_) => false,
+        });
         let compiler = Compiler { space: &space, names: &names, fields: Fields::new(&names) };
 
         let nsg = |nsg: &Option<NetworkSecurityGroup>, stage, direction| {
@@ -60,7 +68,8 @@ impl Normal {
         into.extend(compiler.admin(&policy.admin, inbound));
         into.extend(nsg(&policy.subnet_nsg, Stage::SubnetNsg, inbound));
         into.extend(nsg(&policy.nic_nsg, Stage::NicNsg, inbound));
-        Self { outbound: out, inbound: into, routes, firewall: order.unwrap_or_default(), names, space }
+        let firewall = order.unwrap_or_default();
+        Self { outbound: out, inbound: into, routes, hears, firewall, names, space }
     }
 
     pub fn layers(&self, direction: Direction) -> &[Layer] {

@@ -17,7 +17,7 @@ use crate::space::Bounds;
 
 pub(crate) use compile::{Normal, TCP, UDP, documented_protocols, protocol_number, with_ports};
 pub(crate) use names::{Names, Speech};
-pub(crate) use place::{Place, Space};
+pub(crate) use place::{Place, Side, Space};
 pub(crate) use routes::ASSUMED;
 pub(crate) use state::{Found, State, Step};
 
@@ -200,7 +200,7 @@ impl Term {
     }
 }
 
-fn within<T: crate::ranges::Point>(bounds: &Bounds<T>, point: T) -> Match {
+pub(crate) fn within<T: crate::ranges::Point>(bounds: &Bounds<T>, point: T) -> Match {
     if bounds.lo.contains(point) {
         Match::Yes
     } else if !bounds.lo.is_same(&bounds.hi) && bounds.hi.contains(point) {

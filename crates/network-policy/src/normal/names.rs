@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use crate::certificate::{NameRange, Requests};
 use crate::flow::Application;
 use crate::fqdn::FqdnPattern;
 use crate::ranges::Ranges;
@@ -76,6 +77,28 @@ impl Names {
     /// Flows that name nothing, whatever they speak.
     pub fn nameless(&self) -> Ranges<u32> {
         Ranges::union_of((0..3).map(|base| (base * self.width(), base * self.width())).collect())
+    }
+
+    /// A set of points in words.
+    pub fn requests(&self, set: &Ranges<u32>) -> Vec<Requests> {
+        let mut requests = Vec::new();
+        let width = self.width();
+        for (base, application) in (0..).zip(APPLICATIONS) {
+            let own = Ranges::range(base * width, (base + 1) * width - 1);
+            for &(first, last) in set.intersection(&own).as_slice() {
+                let (mut first, last) = (first - base * width, last - base * width);
+                if first == 0 {
+                    requests.push(Requests { application, names: None });
+                    first = 1;
+                }
+                if let Some(start) = self.starts.get(first as usize - 1).filter(|_| first <= last) {
+                    let end = self.starts.get(last as usize).cloned();
+                    let names = NameRange { first: start.clone(), end };
+                    requests.push(Requests { application, names: Some(names) });
+                }
+            }
+        }
+        requests
     }
 
     /// What a point stands for; `None` when no host name lies in its cell.

@@ -1,15 +1,305 @@
-//! Proofs.
-use crate::{CompiledPolicy, Contract, Proof, ProofVerdict};
+//! Proofs: whether a contract holds for every packet it describes.
+//!
+//! A contract is a few regions of packets. Each is walked through the layers as boxes; what comes out is a partition of
+//! the region, which is answer, explanation and certificate at once. Where rules are so entangled that the boxes would
+//! be too many, decision diagrams answer instead.
 
-pub(crate) fn prove(_policy: &CompiledPolicy, _contract: &Contract) -> Proof {
-    Proof {
-        verdict: ProofVerdict::Depends,
+mod bdd;
+mod cube;
+mod region;
+mod symbolic;
+mod walk;
+mod why;
+mod witness;
+
+use crate::certificate::{Certificate, CertifiedBox};
+use crate::compiled::CompiledPolicy;
+use crate::contract::Contract;
+use crate::flow::{Direction, Verdict};
+use crate::matching::Access;
+use crate::normal::Found;
+use crate::proof::{Lost, Proof, ProofVerdict};
+use crate::ranges::Ranges;
+use crate::{PortRange, near_miss, space};
+
+use cube::{Cube, Region};
+use walk::{Budget, End, Piece};
+
+pub(crate) use region::usable;
+
+/// How often a proof looks at a box before decision diagrams take over: some milliseconds.
+const BUDGET: usize = 40_000;
+
+/// What came out of one region.
+struct Finding {
+    region: Region,
+    /// Packets that break the contract.
+    broken: Part,
+    /// Packets that might.
+    open: Part,
+    /// The whole partition; `None` when it is too large.
+    pieces: Option<Vec<Piece>>,
+}
+
+/// Some packets of a region, and who decides about them.
+struct Part {
+    cubes: Vec<(Cube, Option<Found>)>,
+    /// Number of packets; `None` when it does not fit.
+    volume: Option<u128>,
+    /// Whether the cubes are all of it, or a few examples.
+    whole: bool,
+    empty: bool,
+}
+
+impl Part {
+    fn whole(cubes: Vec<(Cube, Option<Found>)>) -> Self {
+        let volume = volume(cubes.iter().map(|(cube, _)| cube));
+        Self { empty: cubes.is_empty(), cubes, volume, whole: true }
+    }
+}
+
+/// A part of a part: its region, a cube, and who decides about it.
+type Shown<'a> = (&'a Region, Cube, Option<Found>);
+
+pub(crate) fn prove(policy: &CompiledPolicy, contract: &Contract) -> Proof {
+    let mut budget = Budget(BUDGET);
+    let findings: Vec<_> = region::regions(&policy.policy, &policy.normal, contract)
+        .into_iter()
+        .map(|region| find(policy, contract, region, &mut budget))
+        .collect();
+    conclude(policy, contract, &findings)
+}
+
+/// The partition of everything a contract describes, however large it is.
+pub(crate) fn certify(policy: &CompiledPolicy, contract: &Contract) -> Certificate {
+    let layers = policy.normal.layers(contract.direction);
+    let regions = region::regions(&policy.policy, &policy.normal, contract);
+    let pieces = regions
+        .iter()
+        .flat_map(|region| walk::walk(region, layers, &mut Budget(usize::MAX)).unwrap_or_default());
+    certificate(policy, contract, pieces.collect::<Vec<_>>().iter())
+}
+
+fn find(policy: &CompiledPolicy, contract: &Contract, region: Region, budget: &mut Budget) -> Finding {
+    let layers = policy.normal.layers(contract.direction);
+    let Ok(pieces) = walk::walk(&region, layers, budget) else {
+        return symbolic::find(policy, contract, region);
+    };
+    let (mut broken, mut open) = (Vec::new(), Vec::new());
+    for piece in &pieces {
+        let last = piece.state.last;
+        match (piece.end, contract.access) {
+            (End::Denied(found), Access::Allow) => broken.push((piece.cube.clone(), Some(found))),
+            (End::Allowed, Access::Deny) => broken.push((piece.cube.clone(), last)),
+            (End::Open(found), _) => open.push((piece.cube.clone(), Some(found))),
+            (End::Allowed | End::Exempt, Access::Allow) | (End::Denied(_) | End::Exempt, Access::Deny) => {}
+        }
+    }
+    Finding { region, broken: Part::whole(broken), open: Part::whole(open), pieces: Some(pieces) }
+}
+
+fn conclude(policy: &CompiledPolicy, contract: &Contract, findings: &[Finding]) -> Proof {
+    let total = volume(findings.iter().map(|finding| &finding.region.cube));
+    let broken = Parts::of(findings, |finding| &finding.broken);
+    let open = Parts::of(findings, |finding| &finding.open);
+    let certain: Vec<_> = broken
+        .cubes
+        .iter()
+        .filter_map(|(region, cube, found)| Some((*region, cube.intersection(&region.certain)?, *found)))
+        .collect();
+    let refuted = !certain.is_empty() || (!broken.empty && broken.volume.is_some() && broken.volume == total);
+    let verdict = match (refuted, broken.empty && open.empty) {
+        // A contract about no packet at all is not about this network.
+        _ if findings.is_empty() => ProofVerdict::Depends,
+        (true, _) => ProofVerdict::Refuted,
+        (false, true) => ProofVerdict::Proved,
+        (false, false) => ProofVerdict::Depends,
+    };
+    let pieces: Option<Vec<_>> = findings.iter().map(|finding| finding.pieces.as_ref()).collect();
+    let mut proof = Proof {
+        verdict,
         packet: None,
         decided_by: None,
         near_miss: None,
         lost: None,
-        open: vec!["proofs are not there yet".to_owned()],
-        assumptions: Vec::new(),
-        certificate: None,
+        open: Vec::new(),
+        assumptions: why::assumptions(policy, contract),
+        certificate: pieces.map(|pieces| certificate(policy, contract, pieces.into_iter().flatten())),
+    };
+    let (part, shown) = match verdict {
+        ProofVerdict::Proved => {
+            proof.decided_by = main_decider(policy, contract, findings);
+            return proof;
+        }
+        ProofVerdict::Refuted if !certain.is_empty() => (&broken, &certain),
+        ProofVerdict::Refuted => (&broken, &broken.cubes),
+        ProofVerdict::Depends if open.empty => (&broken, &broken.cubes),
+        ProofVerdict::Depends => (&open, &open.cubes),
+    };
+    if verdict == ProofVerdict::Depends {
+        proof.open = why::open(policy, contract, &open.cubes, !broken.empty || findings.is_empty());
+    }
+    proof.lost = Some(lost(contract, findings, part, total));
+    let Some(witness) = witness::choose(policy, contract, shown) else {
+        // Nothing that a person could send.
+        if verdict == ProofVerdict::Refuted {
+            proof.verdict = ProofVerdict::Depends;
+            proof.open = vec!["whether any host name is left that the firewall lets through".to_owned()];
+        }
+        return proof;
+    };
+    let names_host = witness.packet.application.is_some();
+    proof.decided_by = witness.found.map(|found| policy.decider(contract.direction, found, names_host));
+    proof.near_miss = witness.found.and_then(|found| {
+        near_miss::of(policy, contract.direction, found.layer, &witness.query(), Some(found.rule))
+    });
+    // Whether an address is in a tag that is not known cannot be shown by one packet.
+    let symbolic = verdict == ProofVerdict::Refuted && certain.is_empty();
+    proof.packet = (!symbolic).then_some(witness.packet);
+    proof
+}
+
+/// Parts of all regions together.
+struct Parts<'a> {
+    cubes: Vec<Shown<'a>>,
+    volume: Option<u128>,
+    whole: bool,
+    empty: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(findings: &'a [Finding], which: impl Fn(&'a Finding) -> &'a Part) -> Self {
+        let cubes = findings.iter().flat_map(|finding| {
+            let region = &finding.region;
+            which(finding).cubes.iter().map(move |(cube, found)| (region, cube.clone(), *found))
+        });
+        let volumes = findings.iter().map(|finding| which(finding).volume);
+        Self {
+            cubes: cubes.collect(),
+            volume: total(volumes),
+            whole: findings.iter().all(|finding| which(finding).whole),
+            empty: findings.iter().all(|finding| which(finding).empty),
+        }
     }
 }
+
+/// Number of packets of disjoint cubes; `None` when it does not fit.
+fn volume<'a>(cubes: impl Iterator<Item = &'a Cube>) -> Option<u128> {
+    total(cubes.map(Cube::volume))
+}
+
+fn total(mut volumes: impl Iterator<Item = Option<u128>>) -> Option<u128> {
+    volumes.try_fold(0u128, |sum, volume| sum.checked_add(volume?))
+}
+
+/// Who decided about most packets.
+fn main_decider(
+    policy: &CompiledPolicy,
+    contract: &Contract,
+    findings: &[Finding],
+) -> Option<crate::Decider> {
+    let pieces = findings.iter().flat_map(|finding| finding.pieces.iter().flatten());
+    let decided = pieces.filter_map(|piece| {
+        let found = match piece.end {
+            End::Denied(found) | End::Open(found) => Some(found),
+            End::Allowed | End::Exempt => piece.state.last,
+        };
+        Some((piece.cube.volume().unwrap_or(u128::MAX), std::cmp::Reverse(found?)))
+    });
+    let (_, found) = decided.max()?;
+    Some(policy.decider(contract.direction, found.0, false))
+}
+
+fn lost(contract: &Contract, findings: &[Finding], part: &Parts<'_>, total: Option<u128>) -> Lost {
+    let peers = |cube: &Cube| match contract.direction {
+        Direction::Outbound => cube.destination.clone(),
+        Direction::Inbound => cube.source.clone(),
+    };
+    let size = |cubes: &mut dyn Iterator<Item = &Cube>| {
+        let ranges = cubes.flat_map(|cube| peers(cube).as_slice().to_vec()).collect();
+        Ranges::union_of(ranges).size()
+    };
+    let what = match contract.direction {
+        Direction::Outbound => "destinations",
+        Direction::Inbound => "sources",
+    };
+    let packets = part.volume.unwrap_or(u128::MAX);
+    let affected = size(&mut part.cubes.iter().map(|(_, cube, _)| cube)).filter(|_| part.whole);
+    let all = size(&mut findings.iter().map(|finding| &finding.region.cube));
+    let phrase = match (affected, all) {
+        _ if part.volume.is_some() && part.volume == total => "every packet".to_owned(),
+        (Some(affected), Some(all)) if affected == all => {
+            let ranges = part.cubes.iter().flat_map(|(_, cube, _)| cube.ports.as_slice().to_vec());
+            let ports = Ranges::union_of(ranges.collect()).size().unwrap_or(0);
+            let ports = if ports == 1 { "1 port".to_owned() } else { format!("{} ports", grouped(ports)) };
+            format!("every one of {} {what}, on {ports}", grouped(all))
+        }
+        (Some(affected), Some(all)) => format!("{} of {} {what}", grouped(affected), grouped(all)),
+        _ => format!("{} of {} packets", grouped(packets), grouped(total.unwrap_or(u128::MAX))),
+    };
+    Lost { packets, total: total.unwrap_or(u128::MAX), phrase }
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn certificate<'a>(
+    policy: &CompiledPolicy,
+    contract: &Contract,
+    pieces: impl Iterator<Item = &'a Piece>,
+) -> Certificate {
+    let addresses = |set: &Ranges<u128>| {
+        let ranges = set.as_slice().iter();
+        ranges.map(|(first, last)| (space::address(*first), space::address(*last))).collect()
+    };
+    let ports =
+        |set: &Ranges<u16>| set.as_slice().iter().map(|&(first, last)| PortRange { first, last }).collect();
+    let mut boxes: Vec<_> = pieces
+        .map(|piece| CertifiedBox {
+            protocols: piece.cube.protocol.as_slice().to_vec(),
+            source: addresses(&piece.cube.source),
+            source_ports: ports(&piece.cube.source_ports),
+            destination: addresses(&piece.cube.destination),
+            destination_ports: ports(&piece.cube.ports),
+            requests: policy.normal.names.requests(&piece.cube.speech),
+            verdict: match piece.end {
+                End::Allowed => Verdict::Allowed,
+                End::Exempt => Verdict::Allowed,
+                End::Denied(_) => Verdict::Denied,
+                End::Open(_) => Verdict::Undecided,
+            },
+            exempt: piece.end == End::Exempt,
+            deciders: {
+                let named = piece.trail.iter().filter(|found| !unmet(policy, contract, **found));
+                named.map(|found| policy.decider(contract.direction, *found, false)).collect()
+            },
+        })
+        .collect();
+    boxes.sort_by(|a, b| {
+        let key = |one: &CertifiedBox| {
+            (one.protocols.clone(), one.destination.clone(), one.destination_ports.clone())
+        };
+        key(a).cmp(&key(b))
+    });
+    Certificate { boxes }
+}
+
+/// What is not exempt has not met the platform.
+fn unmet(policy: &CompiledPolicy, contract: &Contract, found: Found) -> bool {
+    let layer = &policy.normal.layers(contract.direction)[found.layer];
+    layer.stage == crate::normal::Stage::Platform && found.rule == crate::normal::NO_RULE
+}
+
+/// Answers of the walk and of decision diagrams beside each other, for tests.
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod oracle;
+mod prove;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use network_policy::{

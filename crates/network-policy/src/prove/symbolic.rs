@@ -1,0 +1,222 @@
+//! The same question answered by decision diagrams, for rules that boxes cannot disentangle.
+//!
+//! For every layer, the packets that a rule of each effect may decide; from them, the packets that may pass and those
+//! that may be stopped. A packet that cannot pass is denied, one that cannot be stopped is allowed, and one that is both
+//! is open.
+
+use crate::compiled::CompiledPolicy;
+use crate::contract::Contract;
+use crate::matching::Access;
+use crate::normal::{Effect, Layer, Stage};
+use crate::ranges::{Point, Ranges};
+use crate::space;
+
+use super::bdd::{ALL, Bdd, Bits, NONE, Set};
+use super::cube::{Cube, Region, Slice};
+use super::walk::{self, Budget, End};
+use super::witness::wishes;
+use super::{Finding, Part};
+
+/// Packets of a region by how they end.
+pub(super) struct Ends {
+    pub allowed: Set,
+    pub denied: Set,
+    pub open: Set,
+}
+
+/// A region's packets as bit vectors.
+pub(super) struct Diagrams {
+    pub bdd: Bdd,
+    fields: [Bits; 6],
+    region: Set,
+}
+
+/// The packets that rules of an effect may decide, for each effect.
+type Possible = [Set; Effect::COUNT];
+
+impl Diagrams {
+    pub fn new(cube: &Cube) -> Self {
+        let mut next = 0;
+        let mut bits = |count: u32, base: u128| {
+            let bits = Bits { first: next, count, base };
+            next += count;
+            bits
+        };
+        let old = space::version_4();
+        let address =
+            |set: &Ranges<u128>| if set.is_subset(&old) { (32, space::VERSION_4) } else { (128, 0) };
+        let last = cube.speech.as_slice().last().map_or(0, |range| range.1);
+        let (destination, source) = (address(&cube.destination), address(&cube.source));
+        let fields = [
+            bits(8, 0),
+            bits(16, 0),
+            bits(destination.0, destination.1),
+            bits(source.0, source.1),
+            bits(16, 0),
+            bits(32 - last.leading_zeros(), 0),
+        ];
+        let mut diagrams = Self { bdd: Bdd::new(next), fields, region: ALL };
+        diagrams.region = diagrams.cube(cube);
+        diagrams
+    }
+
+    pub fn cube(&mut self, cube: &Cube) -> Set {
+        let [protocol, ports, destination, source, source_ports, speech] = self.fields;
+        let mut set = self.bdd.field(speech, &cube.speech, ALL);
+        set = self.bdd.field(source_ports, &cube.source_ports, set);
+        set = self.bdd.field(source, &cube.source, set);
+        set = self.bdd.field(destination, &cube.destination, set);
+        set = self.bdd.field(ports, &cube.ports, set);
+        self.bdd.field(protocol, &cube.protocol, set)
+    }
+
+    /// The cube of one packet.
+    fn packet(&self, vector: &[bool]) -> Cube {
+        let number = |bits: Bits| {
+            let own = &vector[bits.first as usize..(bits.first + bits.count) as usize];
+            own.iter().fold(0u128, |number, bit| number << 1 | u128::from(*bit)) + bits.base
+        };
+        let [protocol, ports, destination, source, source_ports, speech] = self.fields.map(number);
+        Cube {
+            protocol: narrow(protocol, u8::try_from),
+            ports: narrow(ports, u16::try_from),
+            destination: Ranges::single(destination),
+            source: Ranges::single(source),
+            source_ports: narrow(source_ports, u16::try_from),
+            speech: narrow(speech, u32::try_from),
+        }
+    }
+
+    /// The packets that rules of each effect may decide.
+    fn possible(&mut self, slices: &[Slice], otherwise: Effect) -> Possible {
+        let mut possible = [NONE; Effect::COUNT];
+        possible[otherwise as usize] = ALL;
+        for slice in slices.iter().rev() {
+            let hi = self.cube(&slice.hi);
+            let lo = match &slice.lo {
+                _ if slice.exact => hi,
+                Some(lo) => self.cube(lo),
+                None => NONE,
+            };
+            for (effect, set) in possible.iter_mut().enumerate() {
+                let own = effect == slice.effect as usize;
+                *set = if own { self.bdd.or(hi, *set) } else { self.bdd.choose(lo, NONE, *set) };
+            }
+        }
+        possible
+    }
+
+    /// How the packets of a region end.
+    pub fn ends(&mut self, region: &Region, layers: &[Layer]) -> Ends {
+        let (mut passes, mut stops, mut exempt, mut maybe_exempt) = (ALL, NONE, NONE, NONE);
+        // Whether the network security groups are asked, and whether they may be passed unseen.
+        let (mut asked, mut skips) = (ALL, NONE);
+        let (mut group_passes, mut group_stops) = (ALL, NONE);
+        let (mut route, mut firewall) = (None, None);
+        for layer in layers {
+            let slices = walk::slices(region, layer);
+            let possible = self.possible(&slices, layer.otherwise);
+            let may = |effect: Effect| possible[effect as usize];
+            let (allow, deny) = (may(Effect::Allow), may(Effect::Deny));
+            let bdd = &mut self.bdd;
+            match layer.stage {
+                Stage::Platform => {
+                    maybe_exempt = may(Effect::Skip);
+                    let not = bdd.not(allow);
+                    exempt = bdd.and(maybe_exempt, not);
+                }
+                Stage::Admin => {
+                    (asked, skips) = (allow, may(Effect::Skip));
+                    stops = deny;
+                }
+                Stage::NicNsg | Stage::SubnetNsg => {
+                    group_passes = bdd.and(group_passes, allow);
+                    group_stops = bdd.or(group_stops, deny);
+                }
+                Stage::Route => route = Some(possible),
+                Stage::Firewall => firewall = Some((allow, deny)),
+                Stage::FarSubnet(_) => {
+                    passes = bdd.and(passes, allow);
+                    stops = bdd.or(stops, deny);
+                }
+            }
+        }
+        let bdd = &mut self.bdd;
+        let through = bdd.and(asked, group_passes);
+        let through = bdd.or(skips, through);
+        passes = bdd.and(passes, through);
+        let stopped = bdd.and(asked, group_stops);
+        stops = bdd.or(stops, stopped);
+        if let Some(possible) = route {
+            let may = |effect: Effect| possible[effect as usize];
+            let (opens, closes) = firewall.unwrap_or((ALL, NONE));
+            let through = bdd.and(may(Effect::Firewall), opens);
+            let through = bdd.or(through, may(Effect::Allow));
+            let through = bdd.or(through, may(Effect::Unknown));
+            passes = bdd.and(passes, through);
+            let stopped = bdd.and(may(Effect::Firewall), closes);
+            let stopped = bdd.or(stopped, may(Effect::Deny));
+            let stopped = bdd.or(stopped, may(Effect::Unknown));
+            stops = bdd.or(stops, stopped);
+        }
+        passes = bdd.or(passes, maybe_exempt);
+        let unstopped = bdd.not(stops);
+        let ruled = bdd.not(exempt);
+        let here = bdd.and(self.region, ruled);
+        let allowed = bdd.and(here, unstopped);
+        let denied = bdd.choose(passes, NONE, here);
+        let open = bdd.and(here, passes);
+        let open = bdd.and(open, stops);
+        Ends { allowed, denied, open }
+    }
+
+    /// A packet of a set for each wish that it can fulfil.
+    fn samples(&mut self, set: Set, region: &Region, wishes: &[Cube]) -> Vec<Cube> {
+        let certain = self.cube(&region.certain);
+        let sure = self.bdd.and(set, certain);
+        let mut samples = Vec::new();
+        for set in [sure, set] {
+            for wish in wishes {
+                let wish = self.cube(wish);
+                let wished = self.bdd.and(set, wish);
+                if wished != NONE {
+                    samples.push(self.packet(&self.bdd.pick(wished)));
+                }
+            }
+        }
+        samples
+    }
+}
+
+fn narrow<T: Point, E>(number: u128, convert: fn(u128) -> Result<T, E>) -> Ranges<T> {
+    Ranges::single(convert(number).unwrap_or(T::MAX))
+}
+
+/// What comes out of a region.
+pub(super) fn find(policy: &CompiledPolicy, contract: &Contract, region: Region) -> Finding {
+    let layers = policy.normal.layers(contract.direction);
+    let mut diagrams = Diagrams::new(&region.cube);
+    let ends = diagrams.ends(&region, layers);
+    let broken = match contract.access {
+        Access::Allow => ends.denied,
+        Access::Deny => ends.allowed,
+    };
+    let wishes: Vec<_> =
+        wishes(policy, contract).iter().filter_map(|wish| wish.intersection(&region.cube)).collect();
+    let mut part = |set: Set| {
+        let cubes = diagrams.samples(set, &region, &wishes).into_iter();
+        let cubes = cubes.map(|cube| {
+            let single = Region { certain: cube.clone(), cube, ..region.clone() };
+            let ended = walk::walk(&single, layers, &mut Budget(usize::MAX)).unwrap_or_default();
+            let found = ended.first().and_then(|piece| match piece.end {
+                End::Denied(found) | End::Open(found) => Some(found),
+                End::Allowed | End::Exempt => piece.state.last,
+            });
+            (single.cube, found)
+        });
+        let cubes: Vec<_> = cubes.collect();
+        Part { cubes, volume: diagrams.bdd.count(set), whole: false, empty: set == NONE }
+    };
+    let (broken, open) = (part(broken), part(ends.open));
+    Finding { region, broken, open, pieces: None }
+}

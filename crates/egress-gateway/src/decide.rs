@@ -1,6 +1,6 @@
 //! The question that the gateway asks.
 
-use network_policy::{Decision, Flow, CompiledPolicy};
+use network_policy::{CompiledPolicy, Decision, Flow};
 
 /// A network policy as the gateway sees it. Its one real implementation is [`CompiledPolicy`].
 pub trait Decide: Send + Sync {

@@ -118,6 +118,11 @@ impl CompiledPolicy {
         crate::prove::prove(self, contract)
     }
 
+    /// The same as [`Self::prove`], by another algorithm: decision diagrams instead of boxes. It has no certificate.
+    pub fn second_opinion(&self, contract: &Contract) -> Proof {
+        crate::prove::second_opinion(self, contract)
+    }
+
     /// The decision of every packet that a contract describes, however many boxes that takes.
     pub fn certify(&self, contract: &Contract) -> Certificate {
         crate::prove::certify(self, contract)

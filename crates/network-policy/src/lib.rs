@@ -8,10 +8,10 @@
 //! group that was not given) makes a rule match *maybe*; a decision stays [`Verdict::Undecided`] only when the
 //! open point could change it.
 
-#![allow(dead_code)]
 mod address;
 mod admin;
 mod certificate;
+mod check;
 mod compiled;
 mod contract;
 mod defaults;
@@ -36,6 +36,7 @@ mod tag;
 pub use address::{Address, AddressError, PortRange, RuleProtocol};
 pub use admin::{AdminAction, AdminRule};
 pub use certificate::{Certificate, CertifiedBox, NameRange, Requests};
+pub use check::CheckError;
 pub use compiled::CompiledPolicy;
 pub use contract::{Contract, ContractEnd, ContractError};
 pub use defaults::{Endpoint, EndpointError};

@@ -1,6 +1,6 @@
 //! The rule that nearly decided otherwise, field by field.
 
-use std::net::IpAddr;
+use std::fmt::Write as _;
 
 use crate::address::{Address, PortRange};
 use crate::compiled::CompiledPolicy;
@@ -169,7 +169,7 @@ fn joined<T: ToString>(list: &[T]) -> String {
     const SHOWN: usize = 4;
     let mut text = list.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if list.len() > SHOWN {
-        text.push_str(&format!(" and {} more", list.len() - SHOWN));
+        let _ = write!(text, " and {} more", list.len() - SHOWN);
     }
     text
 }

@@ -163,7 +163,7 @@ pub(crate) fn not_internet() -> Ranges<u128> {
     space::prefixes(&blocks.map(IpNet::V4).collect::<Vec<_>>())
 }
 
-/// Version 6 space that is handed out as global unicast: 2000::/3.
+/// Version 6 space that is handed out as global unicast, `2000::/3`.
 pub(crate) fn public_version_6() -> Ranges<u128> {
     Ranges::range(1 << 125, (1 << 126) - 1)
 }

@@ -172,7 +172,7 @@ struct Match5<'a> {
 }
 
 impl Compiler<'_> {
-    fn rule(&self, terms: &mut Vec<Term>, rule: RuleId, effect: Effect, fields: Match5<'_>) {
+    fn rule(&self, terms: &mut Vec<Term>, rule: RuleId, effect: Effect, fields: &Match5<'_>) {
         let source_ports = self.fields.ports(fields.source_ports);
         let ports = self.fields.ports(fields.ports);
         let ported = !source_ports.is_all() || !ports.is_all();
@@ -208,7 +208,7 @@ impl Compiler<'_> {
             destination: ends.1,
             ports: &rule.destination_ports,
         };
-        self.rule(terms, id, effect(rule.access), fields);
+        self.rule(terms, id, effect(rule.access), &fields);
     }
 
     fn nsg(&self, nsg: &NetworkSecurityGroup, stage: Stage, direction: Direction, side: Side) -> Layer {
@@ -251,7 +251,7 @@ impl Compiler<'_> {
                 destination,
                 ports: &rule.destination_ports,
             };
-            self.rule(&mut terms, id, effect, fields);
+            self.rule(&mut terms, id, effect, &fields);
         }
         (!terms.is_empty()).then_some(Layer { stage: Stage::Admin, terms, otherwise: Effect::Allow })
     }
@@ -338,8 +338,8 @@ impl Compiler<'_> {
 
     fn network_rule(&self, terms: &mut Vec<Term>, id: RuleId, effect: Effect, rule: &NetworkRule) {
         let (source, destination) = self.ends(Direction::Outbound, &rule.source, &rule.destination);
-        let names: Vec<_> = rule.destination_names.iter().collect();
-        let named = self.names.matching(&names, &EVERY_APPLICATION);
+        let patterns: Vec<_> = rule.destination_names.iter().collect();
+        let named = self.names.matching(&patterns, &EVERY_APPLICATION);
         // A flow without a name may go to an address behind one of the names.
         let named = Bounds { hi: named.union(&self.names.nameless()), lo: named };
         for &protocol in &rule.protocols {
@@ -349,7 +349,7 @@ impl Compiler<'_> {
                     term.destination = destination.clone();
                 });
             }
-            if !names.is_empty() {
+            if !patterns.is_empty() {
                 self.firewall_protocol(terms, id, effect, protocol, &rule.destination_ports, |term| {
                     term.source = source.clone();
                     term.speech = named.clone();

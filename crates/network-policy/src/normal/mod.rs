@@ -16,8 +16,7 @@ use crate::ranges::Ranges;
 use crate::space::Bounds;
 
 pub(crate) use compile::{Normal, TCP, UDP, documented_protocols, protocol_number, with_ports};
-pub(crate) use names::{Names, Speech};
-pub(crate) use place::{Place, Side, Space};
+pub(crate) use place::{Place, Side};
 pub(crate) use routes::ASSUMED;
 pub(crate) use state::{Found, State, Step};
 

@@ -27,9 +27,8 @@ pub(crate) struct Place {
 impl Place {
     pub fn holds(&self, end: End<'_>) -> Match {
         match end {
-            End::At(point) => within(&self.bounds, point),
             End::Home(_) if self.tags.contains(&ServiceTag::VirtualNetwork) => Match::Yes,
-            End::Home(point) => within(&self.bounds, point),
+            End::At(point) | End::Home(point) => within(&self.bounds, point),
             End::Public(Some(own)) if self.tags.iter().any(|tag| tag.is(own)) => Match::Yes,
             End::Public(_) => self.public,
             End::Local => self.local,
@@ -69,7 +68,7 @@ impl Space {
         let mut least =
             own.union(&space::prefixes(&context.peered)).union(&space::prefixes(&context.gateway));
         let mut most = if own.is_empty() { private.union(&least) } else { least.clone() };
-        let (mut default_route, mut routed) = (Ranges::empty(), Bounds::empty());
+        let (mut default_route, mut joined) = (Ranges::empty(), Bounds::empty());
         for route in routes.iter().flat_map(|table| &table.routes) {
             let joins = route.source != RouteSource::System || route.next_hop == NextHop::Peering;
             let prefixes = match &route.destination {
@@ -84,10 +83,10 @@ impl Space {
                 }
                 RouteDestination::Tag(_) | RouteDestination::Unknown(_) => Bounds::at_most(Ranges::all()),
             };
-            routed = routed.union(&prefixes);
+            joined = joined.union(&prefixes);
         }
-        least = least.union(&routed.lo);
-        most = most.union(&routed.hi);
+        least = least.union(&joined.lo);
+        most = most.union(&joined.hi);
         if !context.unknown_connections.is_empty() {
             most = Ranges::all();
         }
@@ -167,13 +166,13 @@ impl Space {
             ServiceTag::VirtualNetwork => self.virtual_network.clone(),
             ServiceTag::Internet => self.internet.clone(),
             ServiceTag::AzureLoadBalancer => Bounds::exact(Ranges::single(space::point(tag::WIRE_SERVER))),
-            ServiceTag::Other(name) => match tag::platform_address(name) {
-                Some(address) => Bounds::exact(Ranges::single(space::point(address))),
-                None => {
-                    let known = self.tags.get(name).cloned();
-                    known.unwrap_or_else(|| Bounds::at_most(Ranges::all()))
+            ServiceTag::Other(name) => {
+                if let Some(address) = tag::platform_address(name) {
+                    return Bounds::exact(Ranges::single(space::point(address)));
                 }
-            },
+                let known = self.tags.get(name).cloned();
+                known.unwrap_or_else(|| Bounds::at_most(Ranges::all()))
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ impl Bdd {
         Self {
             nodes: vec![end, Node { one: ALL, ..end }],
             unique: HashMap::default(),
-            known: vec![(NONE, NONE, NONE, NONE); 1 << 16],
+            known: vec![(NONE, NONE, NONE, NONE); 1 << 10],
             bits,
         }
     }
@@ -53,6 +53,9 @@ impl Bdd {
         }
         let node = Node { bit, zero, one };
         let next = Set::try_from(self.nodes.len()).unwrap_or(Set::MAX);
+        if self.nodes.len() > self.known.len() && self.known.len() < 1 << 18 {
+            self.known = vec![(NONE, NONE, NONE, NONE); 4 * self.known.len()];
+        }
         *self.unique.entry(node).or_insert_with(|| {
             self.nodes.push(node);
             next
@@ -68,12 +71,11 @@ impl Bdd {
             _ if then == otherwise => return then,
             _ => {}
         }
-        let place =
-            (mix(u64::from(condition) << 32 ^ u64::from(then) << 16 ^ u64::from(otherwise)) >> 48) as usize;
-        let key = (condition, then, otherwise);
-        let (a, b, c, known) = self.known[place];
-        if (a, b, c) == key {
-            return known;
+        let key = mix(u64::from(condition) << 32 ^ u64::from(then) << 16 ^ u64::from(otherwise)) >> 32;
+        let place = |known: usize| key as usize & (known - 1);
+        let known = self.known[place(self.known.len())];
+        if (known.0, known.1, known.2) == (condition, then, otherwise) {
+            return known.3;
         }
         let [x, y, z] = [condition, then, otherwise].map(|set| self.nodes[set as usize]);
         let bit = x.bit.min(y.bit).min(z.bit);
@@ -86,6 +88,7 @@ impl Bdd {
             [false, true].map(|one| (half(x, condition, one), half(y, then, one), half(z, otherwise, one)));
         let [zero, one] = sides.map(|(a, b, c)| self.choose(a, b, c));
         let result = self.node(bit, zero, one);
+        let place = place(self.known.len());
         self.known[place] = (condition, then, otherwise, result);
         result
     }

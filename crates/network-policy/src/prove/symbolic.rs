@@ -178,9 +178,9 @@ impl Diagrams {
         for set in [sure, set] {
             for wish in wishes {
                 let wish = self.cube(wish);
-                let wished = self.bdd.and(set, wish);
-                if wished != NONE {
-                    samples.push(self.packet(&self.bdd.pick(wished)));
+                let granted = self.bdd.and(set, wish);
+                if granted != NONE {
+                    samples.push(self.packet(&self.bdd.pick(granted)));
                 }
             }
         }

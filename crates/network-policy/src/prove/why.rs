@@ -102,8 +102,10 @@ fn of_firewall_rule(context: &Context, rule: &FirewallRule) -> Vec<String> {
 /// What is not known of an address.
 fn of_address(context: &Context, address: &Address) -> Option<String> {
     match address {
-        Address::Any | Address::Prefix(_) | Address::Range(..) => None,
-        Address::Tag(ServiceTag::AzureLoadBalancer) => None,
+        Address::Any
+        | Address::Prefix(_)
+        | Address::Range(..)
+        | Address::Tag(ServiceTag::AzureLoadBalancer) => None,
         Address::Tag(tag @ (ServiceTag::VirtualNetwork | ServiceTag::Internet)) => {
             if !context.unknown_connections.is_empty() {
                 let behind = context.unknown_connections.join(", ");

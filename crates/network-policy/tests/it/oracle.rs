@@ -159,10 +159,9 @@ fn covers(policy: &NetworkPolicy, one: &Address, address: u32, ours: bool, coins
             if public && in_network(policy, address, false) { coins.throw() } else { public }
         }
         Address::Tag(ServiceTag::AzureLoadBalancer) => address == 0xa83f_8110,
-        Address::Tag(ServiceTag::Other(_)) => coins.throw(),
         Address::ApplicationSecurityGroup(_) if ours => false,
         Address::ApplicationSecurityGroup(_) => in_network(policy, address, true) && coins.throw(),
-        Address::IpGroup(_) => coins.throw(),
+        Address::Tag(ServiceTag::Other(_)) | Address::IpGroup(_) => coins.throw(),
     }
 }
 
@@ -171,11 +170,11 @@ fn in_network(policy: &NetworkPolicy, address: u32, with_default_route: bool) ->
     let known = context.virtual_network.iter().chain(&context.peered).chain(&context.gateway);
     let routes =
         policy.routes.iter().flat_map(|table| &table.routes).filter(|r| r.source != RouteSource::System);
-    let routed = routes.filter_map(|route| match &route.destination {
+    let joined = routes.filter_map(|route| match &route.destination {
         RouteDestination::Prefix(prefix) if with_default_route || prefix.prefix_len() > 0 => Some(prefix),
         _ => None,
     });
-    address == 0xa83f_8110 || known.chain(routed).any(|prefix| holds(prefix, address))
+    address == 0xa83f_8110 || known.chain(joined).any(|prefix| holds(prefix, address))
 }
 
 fn private(address: u32) -> bool {

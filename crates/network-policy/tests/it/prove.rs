@@ -6,8 +6,9 @@ use std::sync::Arc;
 use network_policy::{
     Access, Address, AdminAction, AdminRule, Context, Contract, ContractEnd, Destination, Direction,
     FarSubnet, Firewall, FirewallPolicy, FirewallRule, Flow, NetworkPolicy, NetworkRule,
-    NetworkSecurityGroup, NextHop, Outbound, PortRange, ProofVerdict, Protocol, Route, RouteDestination,
-    RouteSource, RouteTable, RuleCollection, RuleCollectionGroup, RuleProtocol, SecurityRule, Tags, Verdict,
+    NetworkSecurityGroup, NextHop, Outbound, PortRange, Proof, ProofVerdict, Protocol, Route,
+    RouteDestination, RouteSource, RouteTable, RuleCollection, RuleCollectionGroup, RuleProtocol,
+    SecurityRule, Tags, Verdict,
 };
 use proptest::prelude::*;
 
@@ -284,11 +285,24 @@ proptest! {
         let compiled = policy.compile();
         let proof = compiled.prove(&contract);
         prop_assert_eq!(proof.verdict, expected, "{} {:#?} of {:#?}", contract, proof, policy);
+        let second = compiled.second_opinion(&contract);
+        prop_assert_eq!(second.verdict, expected, "diagrams: {} {:#?} of {:#?}", contract, second, policy);
+        let counts = |proof: &Proof| proof.lost.as_ref().map(|lost| (lost.packets, lost.total));
+        prop_assert_eq!(counts(&second), counts(&proof));
+        if let Some(packet) = &second.packet {
+            let again = compiled.decide(&packet.flow()).verdict;
+            prop_assert_eq!(again, if expected == ProofVerdict::Refuted { breaking } else { Verdict::Undecided });
+        }
         match expected {
             ProofVerdict::Proved => {
+                let certificate = proof.certificate.expect("a certificate");
+                prop_assert_eq!(certificate.check(&policy, &contract), Ok(()), "{} {:?} {:?}", contract, certificate, policy);
+                prop_assert_eq!(compiled.certify(&contract), certificate);
                 prop_assert!(proof.packet.is_none() && proof.lost.is_none() && proof.open.is_empty());
             }
             ProofVerdict::Refuted | ProofVerdict::Depends => {
+                let certificate = proof.certificate.expect("a partition");
+                prop_assert!(certificate.check(&policy, &contract).is_err());
                 let lost = proof.lost.unwrap();
                 let affected = if expected == ProofVerdict::Refuted { broken } else { open };
                 prop_assert_eq!((lost.packets, lost.total), (affected, u128::try_from(packets.len()).unwrap()));

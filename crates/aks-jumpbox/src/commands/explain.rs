@@ -70,7 +70,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
 fn explain_flow(flow: &Flow, rules: &rules::Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let rules = rules.load()?;
     let policy = rules.policy.compile();
-    let (decision, path) = (policy.decide(flow), policy.path(flow));
+    let (decision, path) = (policy.decide_in_azure(flow), policy.path(flow));
     match context.output.format {
         Format::Json => output::json(&path::Report::of(flow, &decision, &path, rules.warnings))?,
         Format::Text => {

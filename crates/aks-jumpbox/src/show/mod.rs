@@ -6,7 +6,7 @@ pub mod path;
 pub mod proof;
 
 use anstyle::Style;
-use network_policy::{Decider, Decision, Direction, Layer, Protocol};
+use network_policy::{Decider, Decision, Direction, Layer, LayerDecision, Protocol};
 
 use crate::exit::ExitStatus;
 use crate::output::{GREEN, RED, YELLOW};
@@ -73,17 +73,25 @@ pub fn layer(layer: Layer) -> &'static str {
     }
 }
 
-/// `'DenyAll' (priority 4000) of nsg-imagebuilder`; a phrase that stands for a rule has no quotes.
-pub fn decider(by: &Decider) -> String {
-    let priority = by.priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
-    let of = if by.resource.is_empty() { String::new() } else { format!(" of {}", by.resource) };
-    let rule = if by.rule.contains(' ') { by.rule.clone() } else { format!("'{}'", by.rule) };
-    format!("{rule}{priority}{of}")
+/// What follows the word of a verdict: ` by 'DenyAll' (priority 4000) of nsg-imagebuilder`, or, where a phrase stands for
+/// the rule, `: no rule allows it (fwp-hub)`.
+pub fn by(by: &Decider) -> String {
+    let Decider { resource, rule, priority, .. } = by;
+    let is_name = priority.is_some() || !rule.contains(' ');
+    let priority = priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
+    match (is_name, resource.is_empty()) {
+        (true, true) => format!(" by '{rule}'{priority}"),
+        (true, false) => format!(" by '{rule}'{priority} of {resource}"),
+        (false, true) => format!(": {rule}"),
+        (false, false) => format!(": {rule} ({resource})"),
+    }
 }
 
-/// The decision's layer and rule.
-pub fn decision(decision: &Decision) -> String {
+/// Who decided, and in which layer; the path knows the rule's priority.
+pub fn decision(decision: &Decision, path: &[LayerDecision]) -> String {
     let Decision { layer: at, resource, rule, .. } = decision;
-    let by = Decider { layer: *at, resource: resource.clone(), rule: rule.clone(), priority: None };
-    format!("{} ({})", decider(&by), layer(*at))
+    let known = path.iter().map(|layer| &layer.decided_by).find(|by| by.layer == *at && by.rule == *rule);
+    let priority = known.and_then(|by| by.priority);
+    let by = Decider { layer: *at, resource: resource.clone(), rule: rule.clone(), priority };
+    format!("{}, {}", self::by(&by), layer(*at))
 }

@@ -23,6 +23,8 @@ struct Step {
     #[serde(flatten)]
     decided_by: Decider,
     decision: &'static str,
+    /// Whether the flow comes this far: a layer before may have refused it.
+    reached: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     near_miss: Option<json::NearMiss>,
 }
@@ -30,15 +32,17 @@ struct Step {
 impl Report {
     /// The decision and every layer that the flow meets.
     pub fn of(flow: &Flow, decision: &Decision, path: &[LayerDecision], warnings: Vec<String>) -> Self {
-        let step = |layer: &LayerDecision| Step {
+        let end = end_of(path);
+        let step = |(index, layer): (usize, &LayerDecision)| Step {
             decided_by: Decider::of(&layer.decided_by),
             decision: word(layer.verdict),
+            reached: index <= end,
             near_miss: layer.near_miss.as_ref().map(json::NearMiss::of),
         };
         Self {
             decision: word(decision.verdict),
             flow: json::Flow::of(flow),
-            path: path.iter().map(step).collect(),
+            path: path.iter().enumerate().map(step).collect(),
             warnings,
         }
     }
@@ -53,26 +57,25 @@ pub fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The path for people: one line for each layer, from where the flow starts to where it ends.
+/// The layer that the flow ends at: the first that refuses it, else the last.
+fn end_of(path: &[LayerDecision]) -> usize {
+    path.iter().position(|layer| layer.verdict == Verdict::Denied).unwrap_or(path.len())
+}
+
+/// The path for people: one line for each layer, from where the flow starts to where it ends. What would stand in the
+/// way behind a refusal is shown, too.
 pub fn text(flow: &Flow, decision: &Decision, path: &[LayerDecision], output: Output) -> String {
     let (from, to) = ends(flow);
     let mut text =
         format!("{} {} {from}\n", super::direction(flow.direction), super::protocol(flow.protocol));
     let width = path.iter().map(|layer| super::layer(layer.decided_by.layer).len()).max().unwrap_or(0);
-    for layer in path {
-        let (mark, style) = mark(layer.verdict);
-        let name = super::layer(layer.decided_by.layer);
-        let _ = writeln!(
-            text,
-            "  {}\n  {} {name:<width$}  {} by {}",
-            output.paint(DIM, "│"),
-            output.paint(style, mark),
-            output.paint(style, word(layer.verdict)),
-            super::decider(&layer.decided_by)
-        );
+    let end = end_of(path);
+    for (index, layer) in path.iter().enumerate() {
+        let (line, would) = if index <= end { ("│", "") } else { ("┊", "not reached; would be ") };
+        one(&mut text, layer, line, would, width, output);
         if let Some(near_miss) = &layer.near_miss {
-            let end = if layer.verdict == Verdict::Denied { " " } else { "│" };
-            near(&mut text, near_miss, &format!("  {}   ", output.paint(DIM, end)), "flow", output);
+            let line = if index < end { "│" } else { "┊" };
+            near(&mut text, near_miss, &format!("  {}   ", output.paint(DIM, line)), "flow", output);
         }
     }
     let (sign, style) = mark(decision.verdict);
@@ -82,13 +85,22 @@ pub fn text(flow: &Flow, decision: &Decision, path: &[LayerDecision], output: Ou
         Verdict::Undecided => "┊",
     };
     let _ = writeln!(text, "  {}\n{to}\n", output.paint(style, arrived));
+    let verdict = output.paint(style, &format!("{sign} {}", word(decision.verdict)));
+    let _ = writeln!(text, "{verdict}{}", super::decision(decision, path));
+    text
+}
+
+fn one(text: &mut String, layer: &LayerDecision, line: &str, would: &str, width: usize, output: Output) {
+    let (mark, style) = mark(layer.verdict);
+    let name = super::layer(layer.decided_by.layer);
+    let _ = writeln!(text, "  {}", output.paint(DIM, line));
     let _ = writeln!(
         text,
-        "{} by {}",
-        output.paint(style, &format!("{sign} {}", word(decision.verdict))),
-        super::decision(decision)
+        "  {} {name:<width$}  {would}{}{}",
+        output.paint(style, mark),
+        output.paint(style, word(layer.verdict)),
+        super::by(&layer.decided_by)
     );
-    text
 }
 
 /// A rule that nearly decided otherwise, field by field.
@@ -193,6 +205,7 @@ mod tests {
         let path = [
             layer(Verdict::Allowed, Layer::NicNsg, "nsg-nic", "AllowAll", Some(200)),
             LayerDecision { near_miss: Some(near_miss), ..denial },
+            layer(Verdict::Denied, Layer::FirewallNetwork, "fwp-hub", "no rule allows it", None),
         ];
         let decision = Decision {
             verdict: Verdict::Denied,

@@ -151,7 +151,9 @@ fn one(text: &mut String, Answer { contract, proof }: &Answer, output: Output) {
         let _ = writeln!(text, "{INDENT}{} {}", label(contract, proof), described(packet));
     }
     if let Some(decider) = &proof.decided_by {
-        let _ = writeln!(text, "{INDENT}by {}", super::decider(decider));
+        let by = super::by(decider);
+        let _ =
+            writeln!(text, "{INDENT}{}, {}", by.trim_start_matches([':', ' ']), super::layer(decider.layer));
     }
     if let Some(lost) = &proof.lost {
         let _ = writeln!(text, "{INDENT}{}", lost.phrase);

@@ -144,10 +144,15 @@ pub fn sort_out(
 }
 
 /// A warning stands among the lines of a build: place, message, advice.
-fn in_one_line(found: &Diagnostic, source: &SourceText) -> String {
+pub fn in_one_line(found: &Diagnostic, source: &SourceText) -> String {
     let at = source.position(found.span.start);
+    format!("{}:{}:{}: {}", source.name(), at.line, at.column, without_a_place(found))
+}
+
+/// The same about no place of any document, such as what none of them holds.
+pub fn without_a_place(found: &Diagnostic) -> String {
     let hint = found.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("{}:{}:{}: {}{hint} [{}]", source.name(), at.line, at.column, found.message, found.code)
+    format!("{}{hint} [{}]", found.message, found.code)
 }
 
 fn uri_of(script: &Script) -> Option<&str> {

@@ -2,22 +2,18 @@
 
 use std::path::Path;
 
-use arm::{Environment, Inventory};
+use arm::Environment;
 use document::{Diagnostic, Sources};
 use network_policy::{Endpoint, NetworkPolicy, Reading};
 
 use crate::errors::{Category, Failure, Problem};
 use crate::input;
 
-/// What a file describes.
+/// The rules that a build meets.
 pub struct Network {
-    /// What the file says itself.
-    pub environment: Environment,
-    /// What its documents hold.
-    pub inventory: Inventory,
-    /// The rules that a build meets.
+    /// The rules.
     pub policy: NetworkPolicy,
-    /// What the documents leave open, for people.
+    /// What their author would want to know, for people.
     pub warnings: Vec<String>,
 }
 
@@ -29,23 +25,17 @@ pub fn open(file: &Path) -> Result<Network, Failure> {
     let mut environment = Environment::read(input::read(file)?);
     let folder = file.parent().unwrap_or(Path::new("."));
     let inventory = environment.open(|path| input::read(&folder.join(path)))?;
+    let sources = inventory.sources();
     let read = network_policy::read(&environment, &inventory);
-    let Reading { mut policy, warnings } = read.map_err(|found| failure(inventory.sources(), &found))?;
+    let Reading { mut policy, warnings } = read.map_err(|found| failure(sources, &found))?;
     if let Some(tags) = &environment.service_tags {
         policy.context.tags = service_tags(&folder.join(&tags.text))?.into();
     }
-    let sources = inventory.sources();
-    let rendered = |found: &Diagnostic| sources.localize(found).map(|(text, found)| found.render(text));
-    let warnings = warnings.iter().filter_map(rendered).collect();
-    Ok(Network { environment, inventory, policy, warnings })
-}
-
-/// The rules that a file describes.
-///
-/// # Errors
-/// As [`open`].
-pub fn load(file: &Path) -> Result<NetworkPolicy, Failure> {
-    open(file).map(|network| network.policy)
+    let shown = |found: &Diagnostic| match sources.localize(found) {
+        Some((text, found)) => input::in_one_line(&found, text),
+        None => input::without_a_place(found),
+    };
+    Ok(Network { policy, warnings: warnings.iter().map(shown).collect() })
 }
 
 /// Reads a file of service tags.

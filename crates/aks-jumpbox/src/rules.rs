@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use network_policy::{Address, Context, NetworkPolicy, NetworkSecurityGroup};
 
 use crate::errors::{Category, Failure, Problem};
-use crate::network;
+use crate::network::{self, Network};
 
 /// Where the rules are.
 #[derive(Debug, clap::Args)]
@@ -26,14 +26,9 @@ pub struct Arguments {
     /// The build subnet, such as 10.241.0.0/28
     #[arg(long, value_name = "CIDR", value_parser = prefix, conflicts_with = "environment")]
     subnet: Option<IpNet>,
-}
-
-/// Rules, and what their author would want to know.
-pub struct Rules {
-    /// The rules.
-    pub policy: NetworkPolicy,
-    /// What is odd about them, for people.
-    pub warnings: Vec<String>,
+    /// Azure's weekly file of service tags: without it, what a tag such as Storage holds is not known
+    #[arg(long, value_name = "FILE")]
+    service_tags: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -51,9 +46,9 @@ impl Arguments {
     ///
     /// # Errors
     /// When none were named, a file is wrong, or the subnet is not in the virtual network.
-    pub fn load(&self) -> Result<Rules, Failure> {
-        let (policy, mut warnings) = match (&self.environment, &self.nsg) {
-            (Some(file), _) => (network::load(file)?, Vec::new()),
+    pub fn load(&self) -> Result<Network, Failure> {
+        let Network { mut policy, mut warnings } = match (&self.environment, &self.nsg) {
+            (Some(file), _) => network::open(file)?,
             (None, Some(file)) => self.bare_group(file)?,
             (None, None) => {
                 return Err(Problem::new(Category::Input, "which rules? none were named")
@@ -61,45 +56,45 @@ impl Arguments {
                     .into());
             }
         };
+        if let Some(file) = &self.service_tags {
+            policy.context.tags = network::service_tags(file)?.into();
+        }
         warnings.extend([&policy.subnet_nsg, &policy.nic_nsg].into_iter().flatten().flat_map(overlaps));
-        Ok(Rules { policy, warnings })
+        Ok(Network { policy, warnings })
     }
 
     /// The group, with nothing around it: no peering, gateway, route or firewall exists.
-    fn bare_group(&self, file: &Path) -> Result<(NetworkPolicy, Vec<String>), Failure> {
-        let read = network::load(file)?;
-        let Some(group) = read.subnet_nsg.or(read.nic_nsg) else {
-            return Err(Problem::new(
-                Category::Input,
-                format!("{} holds no network security group", file.display()),
-            )
-            .in_file(file)
-            .hint("name another document with --environment FILE")
-            .into());
-        };
-        let beside = read.firewall.is_some() || read.routes.is_some();
-        let warning = format!(
-            "{}: --nsg asks about the group alone; the firewall and routes beside it are left out",
-            file.display()
-        );
+    fn bare_group(&self, file: &Path) -> Result<Network, Failure> {
+        let Network { policy: read, mut warnings } = network::open(file)?;
+        let wrong =
+            |message: String, hint: &str| Failure::from(Problem::new(Category::Input, message).hint(hint));
+        if read.subnet_nsg.is_none() && read.nic_nsg.is_none() {
+            let message = format!("{} holds no network security group", file.display());
+            return Err(wrong(message, "name another document with --environment FILE"));
+        }
         if let (Some(subnet), false) = (self.subnet, self.virtual_network.is_empty())
             && !self.virtual_network.iter().any(|prefix| prefix.contains(&subnet))
         {
-            return Err(Problem::new(
-                Category::Input,
-                format!("the subnet {subnet} is not in the virtual network"),
-            )
-            .hint("give every prefix of the virtual network, one --virtual-network CIDR each")
-            .into());
+            let message = format!("the subnet {subnet} is not in the virtual network");
+            return Err(wrong(
+                message,
+                "give every prefix of the virtual network, one --virtual-network CIDR each",
+            ));
+        }
+        if read.firewall.is_some() || read.routes.is_some() {
+            let name = file.display();
+            warnings.push(format!(
+                "{name}: the firewall and the routes in it are left out: --nsg asks about the group alone"
+            ));
         }
         let context = Context {
             virtual_network: self.virtual_network.clone(),
             build_subnet: self.subnet,
-            tags: read.context.tags,
             ..Context::default()
         };
-        let policy = NetworkPolicy { subnet_nsg: Some(group), context, ..NetworkPolicy::default() };
-        Ok((policy, beside.then_some(warning).into_iter().collect()))
+        let NetworkPolicy { subnet_nsg, nic_nsg, .. } = read;
+        let policy = NetworkPolicy { subnet_nsg, nic_nsg, context, ..NetworkPolicy::default() };
+        Ok(Network { policy, warnings })
     }
 }
 

@@ -12,12 +12,14 @@ use build_engine::network::Outbound;
 use build_engine::request::{BuildOptions, BuildReport, BuildRequest};
 use clap::ValueEnum;
 use egress_gateway::Mirror;
+use network_policy::NetworkPolicy;
 use recipe::Endpoint;
 
 use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
 use crate::input::Input;
+use crate::network::Network;
 use crate::output;
 use crate::output::Format;
 use crate::progress::{self, View};
@@ -174,6 +176,16 @@ fn base(args: &Arguments) -> Result<Option<GivenBase>, Failure> {
     Ok(Some(GivenBase::new(file, sha256)?))
 }
 
+/// The network rules that were given.
+fn policy(args: &Arguments, context: &Context) -> Result<Option<NetworkPolicy>, Failure> {
+    let Some(file) = args.network.as_deref().or(args.environment.as_deref()) else { return Ok(None) };
+    let Network { policy, warnings } = network::open(file)?;
+    for warning in warnings {
+        context.output.warn(&warning);
+    }
+    Ok(Some(policy))
+}
+
 /// What the engine is asked to do.
 fn request(
     args: &Arguments,
@@ -181,7 +193,6 @@ fn request(
     context: &Context,
     view: Arc<dyn View>,
 ) -> Result<BuildRequest, Failure> {
-    let rules = args.network.as_deref().or(args.environment.as_deref());
     let mut outbound = outbound(input)?;
     outbound.allow_undecided = args.allow_undecided;
     outbound.observer = Some(Arc::new(move |connection| view.show(&Event::Egress(connection.clone()))));
@@ -191,7 +202,7 @@ fn request(
         base: base(args)?,
         name: input.name.clone(),
         smoke_tests: input.smoke_tests.clone(),
-        policy: rules.map(network::load).transpose()?,
+        policy: policy(args, context)?,
         allow: network::allow_list(&input.endpoints())?,
         outbound,
         cache: context.cache(),

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use super::memory::{self, Peak};
-use super::{Bench, Figure, Row, checked, time};
+use super::{Bench, Figure, Row, checked, drop_caches, time};
 use crate::host::is_root;
 use crate::process::command;
 
@@ -31,49 +32,65 @@ const BARE_SCRIPT: &str = r#"
     chroot "$1" apt-get install --yes --no-install-recommends $3
 "#;
 
+/// What one run of each came to.
+#[derive(Clone)]
+struct Pair {
+    ours: f64,
+    bare: f64,
+    memory: Peak,
+}
+
 /// Measures ours and the bare tools in turn.
 pub fn measure(bench: &Bench) -> (Vec<Row>, Vec<Figure>) {
     eprintln!("  {JUMP_BOX} ...");
-    let memory = warm_up(bench);
-    let pairs = memory.as_ref().map_err(String::clone).and_then(|_| {
-        (0..bench.runs)
-            .map(|run| Ok((ours(bench, run)?, bare(bench, run)?)))
-            .collect::<Result<Vec<_>, String>>()
-    });
-    let each = |pick: fn(&(f64, f64)) -> f64| pairs.clone().map(|pairs| pairs.iter().map(pick).collect());
+    let pairs = (0..bench.runs).map(|run| pair(bench, run)).collect::<Result<Vec<_>, _>>();
+    let each = |pick: fn(&Pair) -> f64| pairs.clone().map(|pairs| pairs.iter().map(pick).collect());
     let rows = vec![
-        Row { scenario: JUMP_BOX, by: "aks-jumpbox", seconds: each(|pair| pair.0), promise: None },
-        Row { scenario: JUMP_BOX, by: BARE, seconds: each(|pair| pair.1), promise: None },
+        Row { scenario: JUMP_BOX, by: "aks-jumpbox", seconds: each(|pair| pair.ours), promise: None },
+        Row { scenario: JUMP_BOX, by: BARE, seconds: each(|pair| pair.bare), promise: None },
     ];
-    let (ours, tool) = match memory {
-        Ok(Peak { ours, largest_tool: (name, megabytes) }) => {
-            (Ok(vec![ours]), (format!("memory of the largest tool, {name}"), Ok(vec![megabytes])))
-        }
-        Err(reason) => (Err(reason.clone()), ("memory of the largest tool".to_owned(), Err(reason))),
-    };
+    let largest = pairs.iter().flatten().map(|pair| &pair.memory.largest_tool);
+    let largest = largest.max_by(|a, b| a.1.total_cmp(&b.1)).map_or("none", |(name, _)| name);
     let figures = vec![
         Figure::new(
             format!("{JUMP_BOX}: times {BARE}"),
             "times",
-            each(|pair| pair.0 / pair.1),
+            each(|pair| pair.ours / pair.bare),
             Some(MOST_TIMES),
         ),
-        Figure::new("memory of all our own processes", "MB", ours, Some(MOST_MEMORY)),
-        Figure::new(tool.0, "MB", tool.1, None),
+        Figure::new(
+            "memory of all our own processes",
+            "MB",
+            each(|pair| pair.memory.ours),
+            Some(MOST_MEMORY),
+        ),
+        Figure::new(
+            format!("memory of the largest tool, {largest}"),
+            "MB",
+            each(|pair| pair.memory.largest_tool.1),
+            None,
+        ),
     ];
     (rows, figures)
 }
 
-/// One build outside the measured time, whose memory is watched; it leaves the base's list of packages.
-fn warm_up(bench: &Bench) -> Result<Peak, String> {
-    memory::peak(&mut build(bench, "warm")?, &bench.program)
-}
-
-fn ours(bench: &Bench, run: usize) -> Result<f64, String> {
+/// Ours, with its memory watched, then the bare tools with the same packages.
+fn pair(bench: &Bench, run: usize) -> Result<Pair, String> {
+    if !is_root() {
+        return Err("needs root".to_owned());
+    }
     let name = format!("box-{run}");
-    let seconds = time(&mut build(bench, &name)?)?;
-    remove(&bench.folder.join(name))?;
-    Ok(seconds)
+    let mut build = build(bench, &name)?;
+    drop_caches();
+    let began = Instant::now();
+    let memory = memory::peak(&mut build, &bench.program)?;
+    let ours = began.elapsed().as_secs_f64();
+    let folder = bench.folder.join(name);
+    let root = bench.folder.join(format!("bare-{run}"));
+    let bare = bare(&root, &base_packages(&folder)?.join(","), &tools(bench)?)?;
+    remove(&folder)?;
+    remove(&root)?;
+    Ok(Pair { ours, bare, memory })
 }
 
 /// The built-in recipe: no `jumpbox.toml` stands above a folder of the bench.
@@ -84,35 +101,16 @@ fn build(bench: &Bench, name: &str) -> Result<Command, String> {
     Ok(build)
 }
 
-fn bare(bench: &Bench, run: usize) -> Result<f64, String> {
-    if !is_root() {
-        return Err("needs root".to_owned());
-    }
-    let root = bench.folder.join(format!("bare-{run}"));
-    let mut script = command(
-        "unshare",
-        &[
-            "--mount",
-            "--propagation",
-            "private",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-ec",
-            BARE_SCRIPT,
-            "sh",
-        ],
-    );
-    script.arg(&root).args([base_packages(bench)?.join(","), tools(bench)?]);
-    let seconds = time(&mut script)?;
-    remove(&root)?;
-    Ok(seconds)
+fn bare(root: &Path, base: &str, tools: &str) -> Result<f64, String> {
+    let namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
+    let mut script = command("unshare", &namespaces);
+    script.args(["sh", "-ec", BARE_SCRIPT, "sh"]).arg(root).args([base, tools]);
+    time(&mut script)
 }
 
-/// Every package of the base that the warm-up made.
-fn base_packages(bench: &Bench) -> Result<Vec<String>, String> {
-    let bases = bench.folder.join("warm/cache/bases");
+/// Every package of the base that a build in `folder` made.
+fn base_packages(folder: &Path) -> Result<Vec<String>, String> {
+    let bases = folder.join("cache/bases");
     let base = std::fs::read_dir(&bases).map_err(|error| error.to_string())?.flatten().next();
     let admin = base.ok_or("no base was made")?.path().join("root/var/lib/dpkg");
     let mut query = command("dpkg-query", &["--show", "--showformat", "${Package}\n", "--admindir"]);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Peaks in MB (10^6 bytes), read from `/proc` while the command ran.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Peak {
     /// Sum of the peaks (`VmHWM`) of our own processes that lived at the same time; what they share counts for each.
     pub ours: f64,
@@ -26,7 +26,8 @@ pub fn peak(command: &mut Command, program: &Path) -> Result<Peak, String> {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(peak),
             Some(status) => return Err(status.to_string()),
-            None => std::thread::sleep(Duration::from_millis(10)),
+            // The command's time is measured too: looking may not take a part of it that counts.
+            None => std::thread::sleep(Duration::from_millis(50)),
         }
     }
 }

@@ -14,6 +14,7 @@ pub fn run(yes: bool) -> Result<(), Stop> {
     host::prepare(&program, &[], &["nextest", "deny"], yes)?;
     // Asked only now: installing the emulator may have removed a `qemu-img` of another version.
     host::prepare(&program, &test_packages()?, &[], yes)?;
+    host::solver()?;
 
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     process::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
@@ -38,6 +39,10 @@ fn test_packages() -> Result<Vec<String>, Stop> {
         if !succeeds(&mut command(program, &["--version"])) {
             packages.push(package.to_owned());
         }
+    }
+    // Makes the folder that `z3-solver` is installed into.
+    if !succeeds(&mut command("python3", &["-c", "import venv, ensurepip"])) {
+        packages.push("python3-venv".to_owned());
     }
     if !succeeds(&mut command("qemu-img", &["--version"])) {
         let policy = output(command("apt-cache", &["policy", "qemu-system-x86"]).env("LC_ALL", "C"))?;

@@ -46,6 +46,12 @@ checkpoints! {
     LayerStaged,
     /// A step's layer is in the cache.
     LayerSealed,
+    /// A virtual machine for steps answers.
+    GuestBooted,
+    /// A step has run in the virtual machine.
+    GuestStepRan,
+    /// The virtual machine is shut down; its disk holds what the steps did.
+    GuestOff,
     /// All steps are done; the sandbox that generalises is about to start.
     FinishBegun,
     /// The merged tree is generalised.

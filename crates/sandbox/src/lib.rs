@@ -13,6 +13,7 @@
 
 mod channel;
 mod confine;
+mod files;
 mod groups;
 mod id_map;
 mod inside;
@@ -28,6 +29,7 @@ mod spec;
 mod sys;
 mod trees;
 
+pub use files::Files;
 pub use groups::{GROUP_PREFIX, Group, Groups, OutOfMemory};
 pub use id_map::{Choice, IdMap, Range};
 pub use inside::{Job, JobContext};
@@ -79,6 +81,7 @@ pub fn enter_if_requested(jobs: &[Job]) {
     let code = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("outer") => outer::main(jobs),
         Some("namespace") => outer::hold_namespace(),
+        Some(files::PART) => files::become_program(arguments),
         _ => 2,
     };
     std::process::exit(code)

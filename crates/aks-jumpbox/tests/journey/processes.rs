@@ -43,6 +43,11 @@ impl Live {
         self.seen_before(is_it).is_none()
     }
 
+    /// Everything that is still to come, to the end.
+    pub fn rest(&mut self) -> String {
+        self.seen_before(|_| false).unwrap_or_default()
+    }
+
     /// Everything else that came, should the event not come.
     fn seen_before(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<String> {
         let mut seen = String::new();

@@ -1,10 +1,13 @@
 //! Builds whose steps run in a virtual machine.
 
+use std::fs;
+
+use build_engine::checkpoint::Checkpoint;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::disk::Root;
-use crate::processes::Live;
+use crate::processes::{Family, Live, adopt_orphans};
 use crate::tree::Tree;
 use crate::world::{World, fresh, names};
 
@@ -117,4 +120,40 @@ fn a_virtual_machine_boots_and_makes_what_namespaces_make() {
     assert_eq!(built.states(), ["cached"; 4], "{built}");
     assert_eq!(rows(&world, "vm"), rows(&world, "namespaces"));
     assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
+}
+
+/// What a step may use up is the guest's, and a kill or the end of the time leaves nothing of the guest.
+#[test]
+fn hostile_steps_stay_in_the_virtual_machine_and_neither_a_kill_nor_a_time_out_leaves_any_of_it() {
+    let Some(world) = World::ready() else { return };
+    if cfg!(not(debug_assertions)) {
+        eprintln!("SKIPPED: a release build cannot be told to kill itself");
+        return;
+    }
+    adopt_orphans();
+    let forks = "perl -e 'my $made = 0; while (my $child = fork) { $made++ } if ($made) { print \"bounded: $!\\n\"; \
+                 kill 9, -getpgrp } sleep 1000'; true";
+    world.steps(&json!([
+        fresh("memory", &["tail /dev/zero || echo \"hog ended: $?\"", "echo goes on"]),
+        fresh("processes", &[&format!("setsid --wait {forks}"), "echo goes on"]),
+    ]));
+    let mut command = world.build_command("--isolation vm");
+    command.env(sandbox::KILL_AT, format!("{:?}:2", Checkpoint::GuestStepRan));
+    let mut live = Live::start(command);
+    let said = live.rest();
+    assert_eq!(live.end(), None, "it was killed");
+    for line in ["hog ended: 137", "bounded: Resource temporarily unavailable", "goes on"] {
+        assert!(said.contains(&format!("\"{line}\"")), "{line}: {said}");
+    }
+    assert!(Family::below(std::process::id()).is_gone(), "QEMU or a sandbox was left");
+
+    // Emulated, the time is over while it boots; the next command removes what the kill has left, the guest's disk.
+    world.steps(&json!([fresh("endless", &["while :; do :; done"])]));
+    let built = world.build("--isolation vm --timeout 20s", 1);
+    assert!(built.complaint().contains("total time"), "{built}");
+    assert!(Family::below(std::process::id()).is_gone(), "QEMU or a sandbox was left");
+    assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
+    let sockets = fs::read_to_string("/proc/net/unix").expect("read");
+    let ours = world.cache().display().to_string();
+    assert!(!sockets.lines().any(|line| line.contains(&ours)), "a socket was left: {sockets}");
 }

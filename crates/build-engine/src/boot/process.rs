@@ -1,5 +1,6 @@
 //! Children that cannot outlive us, and children that must end in time.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -39,12 +40,22 @@ pub(super) fn joined(tool: Tool, namespaces: Option<Namespaces>) -> Result<Comma
 /// has no input and a session of its own: an interrupt from the terminal reaches us and not the tool, and the SSH
 /// client that reads the terminal on behalf of another one is not stopped for being in the background.
 pub(super) fn mortal(tool: Tool, namespaces: Option<Namespaces>) -> Result<Command, ToolError> {
+    mortal_with(tool, namespaces, &[])
+}
+
+/// The same, of a tool whose command line something comes before.
+pub(super) fn mortal_with(
+    tool: Tool,
+    namespaces: Option<Namespaces>,
+    before: &[OsString],
+) -> Result<Command, ToolError> {
     let path = tool.find().ok_or(ToolError::Missing { tool })?;
     // The namespaces first: the kernel forgets the promise of a process that changes its privileges.
     let mut command = joined(Tool::Setpriv, namespaces)?;
     command
         .args(["--pdeathsig", "KILL", "--", "setsid", "/bin/sh", "-c", EXEC_UNLESS_ORPHANED, "sh"])
         .arg(std::process::id().to_string())
+        .args(before)
         .arg(path);
     Ok(command)
 }

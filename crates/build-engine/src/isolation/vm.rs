@@ -15,6 +15,7 @@ use super::disk::{self, GuestDisk};
 use super::steps::Steps;
 use crate::boot::{BootError, BuildGuest, BuildGuestOrder, Key};
 use crate::cache::{LayerRecord, now};
+use crate::checkpoint::{Checkpoint, reached};
 use crate::customize::{Customizing, Stack};
 use crate::digest::KeyBuilder;
 use crate::error::{BuildError, Result};
@@ -80,6 +81,7 @@ fn key(customizing: &Customizing<'_>, stack: &Stack, tasks: &[Task]) -> String {
 fn build(context: &Context<'_>, steps: &Steps<'_>, vm: &Vm, stack: &Stack, why: &str) -> Result<LayerRecord> {
     let started = Instant::now();
     let (guest, network, files) = context.timeline.part("boot", || boot(context, steps, vm, stack))?;
+    reached(Checkpoint::GuestBooted);
     let mut connections = Vec::new();
     let mut run = |task: &Task, why: &str| {
         let serving = network.serve(task.index)?;
@@ -91,6 +93,7 @@ fn build(context: &Context<'_>, steps: &Steps<'_>, vm: &Vm, stack: &Stack, why: 
                 open_shell(context, &network, &guest, error);
             }
         })?);
+        reached(Checkpoint::GuestStepRan);
         Ok::<_, BuildError>(())
     };
     for task in steps.tasks {
@@ -103,6 +106,7 @@ fn build(context: &Context<'_>, steps: &Steps<'_>, vm: &Vm, stack: &Stack, why: 
     };
     own.map_or(Ok(()), |task| run(task, "a step has left it"))?;
     context.timeline.part("shut down", || guest.power_off())?;
+    reached(Checkpoint::GuestOff);
     let changes =
         context.timeline.part("take back", || disk::take_back(context, &files.disk, &stack.lowers))?;
     let record = LayerRecord {

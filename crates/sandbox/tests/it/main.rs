@@ -11,7 +11,9 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use sandbox::{Bind, Entry, Exit, IdMap, Job, JobContext, Overlay, Program, SandboxError, Spec, Upload};
+use sandbox::{
+    Bind, Entry, Exit, Files, IdMap, Job, JobContext, Overlay, Program, SandboxError, Spec, Upload,
+};
 
 const JOBS: &[Job] = &[
     Job { name: "echo", run: |_, input| Ok(input.to_uppercase()) },
@@ -45,7 +47,7 @@ type TestResult = Result<(), Failed>;
 
 fn main() {
     sandbox::enter_if_requested(JOBS);
-    let tests: [(&str, fn() -> TestResult); 22] = [
+    let tests: [(&str, fn() -> TestResult); 23] = [
         ("a_program_sees_the_overlay_and_its_exit_code_comes_back", exit_code),
         ("writes_land_in_the_upper_folder_alone", upper),
         ("an_upload_writes_what_its_owner_may_and_waits_for_nobody", uploads),
@@ -69,6 +71,7 @@ fn main() {
         ("a_program_finds_harmless_devices_and_no_firmware", escapes::devices_and_kernel_files),
         ("a_job_sees_only_the_folders_it_was_given", escapes::jobs_see_only_their_folders),
         ("a_bind_with_scratch_keeps_the_source_untouched", scratch_bind),
+        ("a_program_with_few_files_opens_no_others", few_files),
         ("each_means_by_itself_ends_a_fork_bomb", limits::fork_bomb),
         ("a_control_group_is_of_one_sandbox_and_gone_with_it", limits::own_group),
     ];
@@ -345,6 +348,32 @@ fn scratch_bind() -> TestResult {
     assert!(!world.path("store/b").exists());
     assert_eq!(fs::read_to_string(world.path("adds/upper/b")).unwrap(), "b\n");
     assert_eq!(fs::read_dir(world.path("scratch/upper/cache")).map_or(0, Iterator::count), 0);
+    Ok(())
+}
+
+fn few_files() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    for name in ["read", "write", "other"] {
+        fs::write(path(name), name)?;
+    }
+    let read = ["/bin", "/lib", "/lib64", "/usr", "/etc/ld.so.cache", "/dev/null"].map(PathBuf::from);
+    let files = Files { read: [&read[..], &[path("read")]].concat(), write: vec![path("write")] };
+    let only = files.only()?;
+    let script = "for file in read write other; do cat $file; echo >> $file; done; echo $?; touch new";
+    let mut command = std::process::Command::new(&only[0]);
+    let output =
+        command.args(&only[1..]).args(["/bin/sh", "-c", script]).current_dir(folder.path()).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    if said.is_empty() && path("new").exists() {
+        eprintln!("SKIPPED: this kernel has no landlock");
+        return Ok(());
+    }
+    assert_eq!(String::from_utf8(output.stdout)?, "readwrite2\n", "{said}");
+    assert_eq!(said.matches("Permission denied").count(), 4, "{said}");
+    let lengths =
+        ["read", "write", "other"].map(|name| fs::metadata(path(name)).map_or(0, |meta| meta.len()));
+    assert_eq!(lengths, [4, 6, 5]);
     Ok(())
 }
 

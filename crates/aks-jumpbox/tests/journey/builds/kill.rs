@@ -43,11 +43,17 @@ enum Moment {
 }
 
 /// A kill at a checkpoint, of an arrival there by chance; none for those that a test of the engine itself covers,
-/// because a base takes long to make.
+/// because a base takes long to make, and for those of virtual machines, which the test of these covers.
 fn kill_at(checkpoint: Checkpoint, random: &mut Random) -> Option<Kill> {
     use Checkpoint as C;
     Some(match checkpoint {
-        C::BaseStaged | C::BaseListsMoved | C::BaseAdmitted | C::PackageCopied => return None,
+        C::BaseStaged
+        | C::BaseListsMoved
+        | C::BaseAdmitted
+        | C::PackageCopied
+        | C::GuestBooted
+        | C::GuestStepRan
+        | C::GuestOff => return None,
         C::UserLayerSealed => Kill::FirstBuild(checkpoint),
         C::PruneBegun | C::PruneMoved | C::PruneRemoved => Kill::Prune(checkpoint),
         C::StepBegun | C::StepRan | C::PackagesAdmitted | C::LayerStaged | C::LayerSealed => {

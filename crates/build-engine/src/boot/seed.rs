@@ -1,5 +1,5 @@
-//! What cloud-init is told in a test boot: a NoCloud seed (a vfat volume named CIDATA with `user-data` and
-//! `meta-data`), so that the image starts as a fresh virtual machine would.
+//! What cloud-init is told in a test boot: a NoCloud seed (a vfat volume named CIDATA with `user-data`, `meta-data` and
+//! `network-config`), so that the image starts as a fresh virtual machine would.
 //!
 //! Two accounts are made. One has the one-time key and sudo. The other has a password that we know, so that a refused
 //! password login proves the SSH service's settings and not an unknown password. Root gets the same key for the same
@@ -15,6 +15,8 @@ use crate::tools::{Tool, run};
 pub(super) const ADMIN: &str = "try-admin";
 /// The account whose password is known.
 pub(super) const PASSWORD_USER: &str = "try-password";
+/// Address of the only network interface.
+pub(super) const MAC: &str = "52:54:00:12:34:56";
 /// File name of the seed in the private folder.
 pub(super) const FILE: &str = "seed.img";
 
@@ -66,17 +68,31 @@ users:
         format!("instance-id: {}\nlocal-hostname: {}\n", self.instance_id, self.hostname())
     }
 
+    /// The network, which a platform tells: IPv4 alone, so that no machine waits for an IPv6 address to prove unique.
+    fn network_config() -> String {
+        format!(
+            "version: 2
+ethernets:
+  nic:
+    match: {{macaddress: '{MAC}'}}
+    dhcp4: true
+    link-local: []
+"
+        )
+    }
+
     /// Writes the volume into the private folder with mtools; nothing is mounted.
     pub(super) fn write(&self, folder: &RunDir) -> Result<(), BootError> {
         folder.write("user-data", self.user_data())?;
         folder.write("meta-data", self.meta_data())?;
+        folder.write("network-config", Self::network_config())?;
         let inside = |tool: Tool| -> Result<Command, BootError> {
             let mut command = tool.command()?;
             command.current_dir(folder.path());
             Ok(command)
         };
         run(inside(Tool::Mformat)?.args(["-C", "-f", "1440", "-v", "CIDATA", "-i", FILE, "::"]))?;
-        run(inside(Tool::Mcopy)?.args(["-i", FILE, "user-data", "meta-data", "::"]))?;
+        run(inside(Tool::Mcopy)?.args(["-i", FILE, "user-data", "meta-data", "network-config", "::"]))?;
         Ok(())
     }
 }

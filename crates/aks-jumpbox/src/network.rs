@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arm::{Environment, Inventory};
+use arm::Environment;
 use document::{Diagnostic, Sources};
 use network_policy::{Endpoint, NetworkPolicy, Reading};
 
@@ -11,10 +11,6 @@ use crate::input;
 
 /// What a file describes.
 pub struct Network {
-    /// What the file says itself.
-    pub environment: Environment,
-    /// What its documents hold.
-    pub inventory: Inventory,
     /// The rules that a build meets.
     pub policy: NetworkPolicy,
     /// What the documents leave open, for people.
@@ -25,7 +21,7 @@ pub struct Network {
 ///
 /// # Errors
 /// When a file cannot be read or is wrong: then all that is wrong with it.
-pub fn open(file: &Path) -> Result<Network, Failure> {
+pub fn load(file: &Path) -> Result<Network, Failure> {
     let mut environment = Environment::read(input::read(file)?);
     let folder = file.parent().unwrap_or(Path::new("."));
     let inventory = environment.open(|path| input::read(&folder.join(path)))?;
@@ -37,22 +33,14 @@ pub fn open(file: &Path) -> Result<Network, Failure> {
     let sources = inventory.sources();
     let rendered = |found: &Diagnostic| sources.localize(found).map(|(text, found)| found.render(text));
     let warnings = warnings.iter().filter_map(rendered).collect();
-    Ok(Network { environment, inventory, policy, warnings })
-}
-
-/// The rules that a file describes.
-///
-/// # Errors
-/// As [`open`].
-pub fn load(file: &Path) -> Result<NetworkPolicy, Failure> {
-    open(file).map(|network| network.policy)
+    Ok(Network { policy, warnings })
 }
 
 /// Reads a file of service tags.
 ///
 /// # Errors
 /// When it cannot be read or is wrong.
-pub fn service_tags(file: &Path) -> Result<network_policy::Tags, Failure> {
+fn service_tags(file: &Path) -> Result<network_policy::Tags, Failure> {
     let source = input::read(file)?;
     let sha256 = build_engine::digest::sha256(source.text().as_bytes());
     network_policy::read_service_tags(&source, &sha256).map_err(|found| {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use network_policy::{Address, Context, NetworkPolicy, NetworkSecurityGroup};
 
 use crate::errors::{Category, Failure, Problem};
-use crate::network;
+use crate::network::{self, Network};
 
 /// Where the rules are.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,10 @@ impl Arguments {
     /// When none were named, a file is wrong, or the subnet is not in the virtual network.
     pub fn load(&self) -> Result<Rules, Failure> {
         let (policy, mut warnings) = match (&self.environment, &self.nsg) {
-            (Some(file), _) => (network::load(file)?, Vec::new()),
+            (Some(file), _) => {
+                let Network { policy, warnings } = network::load(file)?;
+                (policy, warnings)
+            }
             (None, Some(file)) => self.bare_group(file)?,
             (None, None) => {
                 return Err(Problem::new(Category::Input, "which rules? none were named")
@@ -67,7 +70,7 @@ impl Arguments {
 
     /// The group, with nothing around it: no peering, gateway, route or firewall exists.
     fn bare_group(&self, file: &Path) -> Result<(NetworkPolicy, Vec<String>), Failure> {
-        let read = network::load(file)?;
+        let read = network::load(file)?.policy;
         let Some(group) = read.subnet_nsg.or(read.nic_nsg) else {
             return Err(Problem::new(
                 Category::Input,

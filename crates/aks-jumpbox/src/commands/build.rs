@@ -191,7 +191,7 @@ fn request(
         base: base(args)?,
         name: input.name.clone(),
         smoke_tests: input.smoke_tests.clone(),
-        policy: rules.map(network::load).transpose()?,
+        policy: rules.map(network::load).transpose()?.map(|network| network.policy),
         allow: network::allow_list(&input.endpoints())?,
         outbound,
         cache: context.cache(),

@@ -52,13 +52,18 @@ impl Resource {
 
     /// The resource as a value to read, its path starting with its name.
     pub fn node(&self) -> Node<'_> {
-        Node { value: &self.value, path: self.id.names().collect::<Vec<_>>().join("/") }
+        Node { value: &self.value, path: path(&self.id) }
     }
 }
 
 /// What messages call the resource of an id: the id where it is complete, else its names.
 pub fn label(id: &ResourceId) -> String {
     if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
+}
+
+/// The names of a resource that are known, as a path starts.
+fn path(id: &ResourceId) -> String {
+    id.names().filter(|name| !name.starts_with('*')).collect::<Vec<_>>().join("/")
 }
 
 /// Resources by id, and what was noticed while the documents were read.
@@ -71,6 +76,7 @@ pub struct Inventory {
     effective_groups: Vec<Value>,
     effective_routes: Vec<Value>,
     findings: Vec<Diagnostic>,
+    unread: bool,
 }
 
 impl Inventory {
@@ -85,9 +91,9 @@ impl Inventory {
         &self.findings
     }
 
-    /// Whether a document could not be read as it should.
-    pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(Diagnostic::is_error)
+    /// Whether a document could not be read at all, so that what is missing here may be there.
+    pub fn has_unread(&self) -> bool {
+        self.unread
     }
 
     /// All resources, by id.
@@ -175,6 +181,8 @@ pub(crate) struct Collector {
     pub effective_routes: Vec<Value>,
     /// What Azure knows only at run time, and where its id is written.
     pub runtime: Vec<(ResourceId, Span, Value)>,
+    /// Whether a document could not be read at all.
+    pub unread: bool,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -210,9 +218,10 @@ impl Collector {
         for (field, items) in taken {
             let mut seen = HashSet::new();
             for (index, item) in items.into_iter().enumerate() {
-                let child = child_id(id, field, index, &item);
+                let mut child = child_id(id, field, index, &item);
                 if !seen.insert(child.key()) {
                     self.twice(&child, field, &item);
+                    child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
                 self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
             }
@@ -225,7 +234,7 @@ impl Collector {
         let message = format!("`{}` is given twice in `{field}`", child.name());
         let error =
             Diagnostic::error("duplicate-name", at, message).hinting("names are compared ignoring case");
-        self.reader.report(error.at(child.names().collect::<Vec<_>>().join("/")));
+        self.reader.report(error.at(path(child)));
     }
 
     fn insert(&mut self, resource: Resource) {
@@ -253,8 +262,14 @@ impl Collector {
             .map(|(key, _)| key.clone())
             .collect();
         let mut complete: HashMap<String, Vec<ResourceId>> = HashMap::new();
-        for resource in self.resources.values().filter(|resource| is_complete(&resource.id)) {
-            complete.entry(resource.id.tail()).or_default().push(resource.id.clone());
+        for id in self.resources.values().map(|resource| &resource.id).filter(|id| is_complete(id)) {
+            // A child tells the whole id of its parent, too.
+            for id in std::iter::once(id.clone()).chain(id.parent()) {
+                let alike = complete.entry(id.tail()).or_default();
+                if !alike.contains(&id) {
+                    alike.push(id);
+                }
+            }
         }
         for key in open {
             let Some(resource) = self.resources.get(&key) else { continue };
@@ -280,6 +295,7 @@ impl Collector {
             tails,
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,
+            unread: self.unread,
             ..Inventory::default()
         };
         for (id, span, value) in self.runtime {

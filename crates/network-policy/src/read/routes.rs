@@ -93,7 +93,7 @@ fn user_routes(scan: &mut Scan<'_>, id: &ResourceId, table: &mut RouteTable) {
         return;
     };
     table.name = resource.label();
-    if let Some(reason) = Item::of(resource).get("routes").and_then(|list| scan.reason(&list)) {
+    if let Some(reason) = scan.open_list(&Item::of(resource), "routes") {
         open(table, reason);
     }
     for child in inventory.children(&resource.id, "routes") {

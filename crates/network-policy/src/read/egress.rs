@@ -161,15 +161,7 @@ fn groups(scan: &mut Scan<'_>, policy: &ResourceId, item: &Item<'_>) -> Option<V
             (None, _) => complete = false,
         }
     }
-    let is_stray = |group: &&Resource| {
-        group
-            .id
-            .parent()
-            .is_some_and(|policy| policy.name().starts_with('*') && inventory.find(&policy).is_none())
-    };
-    for stray in
-        inventory.of_type(GROUPS).filter(is_stray).filter(|group| group.id.parent().as_ref() != Some(policy))
-    {
+    for stray in inventory.orphans(GROUPS, policy) {
         let place = inventory.sources().place(stray.value.span);
         groups.push(firewall::unknown(&format!(
             "the rule collection group at {place}, whose policy is not known"

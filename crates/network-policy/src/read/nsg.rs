@@ -82,11 +82,7 @@ pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkS
 /// group is not known.
 fn unplaced(scan: &mut Scan<'_>, resource: &Resource) -> Vec<SecurityRule> {
     let mut reasons: Vec<_> = scan.open_list(&Item::of(resource), "securityRules").into_iter().collect();
-    let strays = scan.inventory.of_type(RULES).filter(|rule| {
-        rule.id
-            .parent()
-            .is_some_and(|group| group.name().starts_with('*') && scan.inventory.find(&group).is_none())
-    });
+    let strays = scan.inventory.orphans(RULES, &resource.id);
     reasons.extend(strays.map(|rule| {
         format!(
             "the security rule at {}, whose group is not known",

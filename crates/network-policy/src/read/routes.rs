@@ -104,12 +104,9 @@ fn user_routes(scan: &mut Scan<'_>, id: &ResourceId, table: &mut RouteTable) {
             table.routes.push(route);
         }
     }
-    let strays = inventory.of_type("Microsoft.Network/routeTables/routes");
-    for stray in strays.filter(|route| route.id.parent().is_some_and(|table| table.name().starts_with('*'))) {
-        if stray.id.parent().is_none_or(|table| inventory.find(&table).is_none()) {
-            let place = inventory.sources().place(stray.value.span);
-            open(table, format!("the route at {place}, whose route table is not known"));
-        }
+    for stray in inventory.orphans("Microsoft.Network/routeTables/routes", &resource.id) {
+        let place = inventory.sources().place(stray.value.span);
+        open(table, format!("the route at {place}, whose route table is not known"));
     }
 }
 

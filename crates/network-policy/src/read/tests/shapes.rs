@@ -252,6 +252,8 @@ fn expressions_of_a_template_leave_only_their_values_open() {
     for extra in [
         r#""name": "[concat(parameters('group'), '/all')]", "condition": "[equals(parameters('prefix'), 'x')]""#,
         r#""name": "[format('{0}/all', parameters('group'))]""#,
+        r#""name": "[concat(parameters('prefix'), '/all')]""#,
+        r#""name": "nsg/all""#,
         r#""name": "[concat(parameters('group'), '/all')]", "copy": {"name": "rules", "count": 2}"#,
     ] {
         let extra = format!(

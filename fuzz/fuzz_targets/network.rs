@@ -1,19 +1,15 @@
-//! Network resources and environment files.
+//! Addresses, names and endpoints as rules and allow lists write them, and the file of service tags.
 #![no_main]
 
-use document::{SourceText, parse_json, parse_toml};
-use network_policy::{Address, Endpoint, Environment, FqdnPattern, read};
+use document::SourceText;
+use network_policy::{Address, Endpoint, FqdnPattern, read_service_tags};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let _ = (Address::parse(text), Endpoint::parse(text));
     if let Ok(pattern) = FqdnPattern::parse(text) {
         pattern.matches(text);
     }
-    let source = SourceText::new("input", text);
-    if let Some(value) = parse_json(&source).value {
-        let _ = read(&value);
-    }
-    if let Some(value) = parse_toml(&source).value {
-        let _ = Environment::read(&value);
+    if let Ok(tags) = read_service_tags(&SourceText::new("tags.json", text), "0") {
+        assert!(tags.names().all(|name| tags.contains(name)));
     }
 });

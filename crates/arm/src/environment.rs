@@ -33,6 +33,7 @@ pub struct Environment {
     texts: Sources,
     /// The single document that was given, already read.
     single: Option<Value>,
+    unread: bool,
     findings: Vec<Diagnostic>,
 }
 
@@ -82,6 +83,7 @@ impl Environment {
         let document =
             if is_toml { environment.texts.add_toml(text) } else { environment.texts.add_json(text) };
         environment.findings = document.diagnostics;
+        environment.unread = document.value.is_none();
         match document.value {
             Some(value) if is_toml => environment.file(&value),
             value => environment.single = value,
@@ -104,6 +106,7 @@ impl Environment {
             resource_group: None,
             location: self.location.as_ref().map(|named| named.text.clone()),
         };
+        collector.unread = self.unread;
         if let Some(value) = self.single.take() {
             let given = Given { kind: None, scope: scope.clone(), parameters: Vec::new() };
             read::document(&mut collector, value, &given);
@@ -144,15 +147,19 @@ impl Environment {
                 self.documents = nodes.iter().filter_map(|node| source(&mut reader, node)).collect();
             }
         }
-        self.findings.extend(reader.finish());
+        let found = reader.finish();
+        self.unread |= found.iter().any(Diagnostic::is_error);
+        self.findings.extend(found);
     }
 }
 
 /// The value of a document, after its complaints were taken over.
 fn accepted(collector: &mut Collector, document: Document) -> Option<Value> {
-    let broken = document.diagnostics.iter().any(Diagnostic::is_error);
-    document.diagnostics.into_iter().for_each(|diagnostic| collector.reader.report(diagnostic));
-    document.value.filter(|_| !broken)
+    collector.unread |= document.value.is_none();
+    for diagnostic in document.diagnostics {
+        collector.reader.report(diagnostic);
+    }
+    document.value
 }
 
 fn named(reader: &mut Reader, node: &Node<'_>) -> Option<Named> {

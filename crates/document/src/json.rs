@@ -6,17 +6,24 @@
 use std::collections::HashSet;
 
 use crate::{
-    Diagnostic, Document, Kind, MAX_BYTES, MAX_DEPTH, Member, Number, Object, SourceText, Span, Value, quote,
+    Diagnostic, Document, Kind, MAX_BYTES, MAX_DEPTH, MAX_VALUES, Member, Number, Object, SourceText, Span,
+    Value, quote,
 };
 
-/// Reads a JSON text. At most [`MAX_BYTES`] bytes and [`MAX_DEPTH`] levels; a byte order mark is skipped.
+/// Reads a JSON text. At most [`MAX_BYTES`] bytes, [`MAX_VALUES`] values and [`MAX_DEPTH`] levels; a byte order mark
+/// is skipped.
 pub fn parse_json(source: &SourceText) -> Document {
+    parse_within(source, MAX_VALUES)
+}
+
+/// Reads a JSON text of at most so many values.
+pub(crate) fn parse_within(source: &SourceText, values: usize) -> Document {
     let text = source.text();
     if text.len() > MAX_BYTES {
         return Document::broken(too_large(text.len()));
     }
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    let mut parser = Parser { text, at: start, diagnostics: Vec::new() };
+    let mut parser = Parser { text, at: start, values, diagnostics: Vec::new() };
     let value = match parser.document() {
         Ok(value) => Some(value),
         Err(fatal) => {
@@ -38,6 +45,8 @@ type Step<T> = Result<T, Box<Diagnostic>>;
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// How many more values may be read.
+    values: usize,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -98,6 +107,14 @@ impl Parser<'_> {
     fn value(&mut self, depth: usize) -> Step<Value> {
         self.blank()?;
         let start = self.at;
+        let Some(left) = self.values.checked_sub(1) else {
+            let span = Span::new(start, start);
+            return Err(Box::new(
+                Diagnostic::error("too-large", span, "the text holds too many values")
+                    .expecting(format!("at most {MAX_VALUES} values")),
+            ));
+        };
+        self.values = left;
         let kind = match self.peek() {
             Some(b'{') => self.nested(depth, Self::object)?,
             Some(b'[') => self.nested(depth, Self::array)?,

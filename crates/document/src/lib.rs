@@ -33,6 +33,10 @@ pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The deepest nesting of arrays and objects that is read.
 pub const MAX_DEPTH: usize = 128;
 
+/// The most values (members, items, arrays and objects) that a JSON text may hold. A text of [`MAX_BYTES`] could
+/// otherwise take gigabytes; an export of 46 MB has a quarter of it.
+pub const MAX_VALUES: usize = 6_000_000;
+
 /// What a text was read into. There is no value only when the text is too broken to go on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {

@@ -1,5 +1,7 @@
 //! Two descriptions of one resource.
 
+use std::collections::HashMap;
+
 use document::{Diagnostic, Kind, Member, Object, Reader, Sources, Value};
 
 /// Fields that differ between documents without changing what a resource does.
@@ -76,8 +78,10 @@ impl Merge<'_> {
         let mut members: Vec<Member> = std::mem::take(into).into_iter().collect();
         let known = members.len();
         let mut met = vec![false; known];
+        let places: HashMap<String, usize> =
+            members.iter().enumerate().map(|(at, own)| (own.key.to_ascii_lowercase(), at)).collect();
         for member in from {
-            let place = members[..known].iter().position(|own| own.key.eq_ignore_ascii_case(&member.key));
+            let place = places.get(&member.key.to_ascii_lowercase()).copied();
             let volatile = is_volatile(&member.key, path);
             let inner = format!("{path}.{}", member.key);
             match place {

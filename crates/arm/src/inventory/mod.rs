@@ -24,6 +24,10 @@ const CHILDREN: [(&str, &str); 8] = [
     ("microsoft.network/azurefirewalls", "natRuleCollections"),
 ];
 
+/// The most resources of one name, in different scopes, among which the one is looked for that an id without scope
+/// means. Among more it would not be a single one.
+const MAX_ALIKE: usize = 1000;
+
 /// Types that a document tells whole or not at all.
 const WHOLE: [&str; 4] = [
     "Microsoft.Network/networkSecurityGroups/securityRules",
@@ -52,13 +56,18 @@ impl Resource {
 
     /// The resource as a value to read, its path starting with its name.
     pub fn node(&self) -> Node<'_> {
-        Node { value: &self.value, path: self.id.names().collect::<Vec<_>>().join("/") }
+        Node { value: &self.value, path: path(&self.id) }
     }
 }
 
 /// What messages call the resource of an id: the id where it is complete, else its names.
 pub fn label(id: &ResourceId) -> String {
     if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
+}
+
+/// The names of a resource that are known, as a path starts.
+fn path(id: &ResourceId) -> String {
+    id.names().filter(|name| !name.starts_with('*')).collect::<Vec<_>>().join("/")
 }
 
 /// Resources by id, and what was noticed while the documents were read.
@@ -68,9 +77,14 @@ pub struct Inventory {
     resources: BTreeMap<String, Resource>,
     /// Keys of the resources by [`ResourceId::tail`].
     tails: HashMap<String, Vec<String>>,
+    /// Keys of the resources by type in lower case.
+    types: HashMap<String, Vec<String>>,
+    /// Keys of the resources inside one that is in no document, by type in lower case.
+    orphans: HashMap<String, Vec<String>>,
     effective_groups: Vec<Value>,
     effective_routes: Vec<Value>,
     findings: Vec<Diagnostic>,
+    unread: bool,
 }
 
 impl Inventory {
@@ -85,9 +99,9 @@ impl Inventory {
         &self.findings
     }
 
-    /// Whether a document could not be read as it should.
-    pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(Diagnostic::is_error)
+    /// Whether a document could not be read at all, so that what is missing here may be there.
+    pub fn has_unread(&self) -> bool {
+        self.unread
     }
 
     /// All resources, by id.
@@ -96,8 +110,27 @@ impl Inventory {
     }
 
     /// The resources of a type, by id.
-    pub fn of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = &'a Resource> {
-        self.resources.values().filter(move |resource| resource.id.is_type(resource_type))
+    pub fn of_type(&self, resource_type: &str) -> impl Iterator<Item = &Resource> {
+        self.listed(&self.types, resource_type)
+    }
+
+    /// The resources of a type that may be inside `parent`, though no document says so: their parent is in none of
+    /// the documents, and its name or that of `parent` is not known.
+    pub fn orphans(&self, resource_type: &str, parent: &ResourceId) -> impl Iterator<Item = &Resource> {
+        let is_open = |id: &ResourceId| id.name().contains(['*', '{']);
+        let (own, open) = (parent.clone(), is_open(parent));
+        self.listed(&self.orphans, resource_type).filter(move |orphan| {
+            orphan.id.parent().is_some_and(|parent| parent != own && (open || is_open(&parent)))
+        })
+    }
+
+    fn listed(
+        &self,
+        lists: &HashMap<String, Vec<String>>,
+        resource_type: &str,
+    ) -> impl Iterator<Item = &Resource> {
+        let keys = lists.get(&resource_type.to_ascii_lowercase()).cloned().unwrap_or_default();
+        keys.into_iter().filter_map(|key| self.resources.get(&key))
     }
 
     /// The resource that an id means. Parts that either side does not know match anything, as long as only one
@@ -106,8 +139,9 @@ impl Inventory {
         if let Some(found) = self.resources.get(&id.key()) {
             return Some(found);
         }
-        let mut alike = self.tails.get(&id.tail())?.iter().filter_map(|key| self.resources.get(key));
-        let mut alike = alike.by_ref().filter(|resource| may_be_same(&resource.id, id));
+        let alike =
+            self.tails.get(&id.tail())?.iter().take(MAX_ALIKE).filter_map(|key| self.resources.get(key));
+        let mut alike = alike.filter(|resource| may_be_same(&resource.id, id));
         let found = alike.next()?;
         alike.next().is_none().then_some(found)
     }
@@ -175,6 +209,8 @@ pub(crate) struct Collector {
     pub effective_routes: Vec<Value>,
     /// What Azure knows only at run time, and where its id is written.
     pub runtime: Vec<(ResourceId, Span, Value)>,
+    /// Whether a document could not be read at all.
+    pub unread: bool,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -210,9 +246,10 @@ impl Collector {
         for (field, items) in taken {
             let mut seen = HashSet::new();
             for (index, item) in items.into_iter().enumerate() {
-                let child = child_id(id, field, index, &item);
+                let mut child = child_id(id, field, index, &item);
                 if !seen.insert(child.key()) {
                     self.twice(&child, field, &item);
+                    child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
                 self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
             }
@@ -225,7 +262,7 @@ impl Collector {
         let message = format!("`{}` is given twice in `{field}`", child.name());
         let error =
             Diagnostic::error("duplicate-name", at, message).hinting("names are compared ignoring case");
-        self.reader.report(error.at(child.names().collect::<Vec<_>>().join("/")));
+        self.reader.report(error.at(path(child)));
     }
 
     fn insert(&mut self, resource: Resource) {
@@ -252,14 +289,17 @@ impl Collector {
             .filter(|(_, own)| !is_complete(&own.id))
             .map(|(key, _)| key.clone())
             .collect();
-        let mut complete: HashMap<String, Vec<ResourceId>> = HashMap::new();
-        for resource in self.resources.values().filter(|resource| is_complete(&resource.id)) {
-            complete.entry(resource.id.tail()).or_default().push(resource.id.clone());
+        let mut complete: HashMap<String, BTreeMap<String, ResourceId>> = HashMap::new();
+        for id in self.resources.values().map(|resource| &resource.id).filter(|id| is_complete(id)) {
+            // A child tells the whole id of its parent, too.
+            for id in std::iter::once(id.clone()).chain(id.parent()) {
+                complete.entry(id.tail()).or_default().insert(id.key(), id);
+            }
         }
         for key in open {
             let Some(resource) = self.resources.get(&key) else { continue };
-            let alike = complete.get(&resource.id.tail()).into_iter().flatten();
-            let mut alike = alike.filter(|id| may_be_same(id, &resource.id));
+            let Some(alike) = complete.get(&resource.id.tail()) else { continue };
+            let mut alike = alike.values().take(MAX_ALIKE).filter(|id| may_be_same(id, &resource.id));
             if let (Some(id), None) = (alike.next().cloned(), alike.next())
                 && let Some(resource) = self.resources.remove(&key)
             {
@@ -271,17 +311,22 @@ impl Collector {
     /// The inventory of everything that was added.
     pub fn finish(mut self) -> Inventory {
         self.settle();
-        let mut tails: HashMap<String, Vec<String>> = HashMap::new();
-        for (key, resource) in &self.resources {
-            tails.entry(resource.id.tail()).or_default().push(key.clone());
-        }
         let mut inventory = Inventory {
-            resources: self.resources,
-            tails,
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,
+            unread: self.unread,
             ..Inventory::default()
         };
+        for (key, resource) in &self.resources {
+            let own_type = resource.id.resource_type().unwrap_or_default().to_ascii_lowercase();
+            let parent = resource.id.parent().filter(|parent| parent.resource_type().is_some());
+            if parent.is_some_and(|parent| !self.resources.contains_key(&parent.key())) {
+                inventory.orphans.entry(own_type.clone()).or_default().push(key.clone());
+            }
+            inventory.types.entry(own_type).or_default().push(key.clone());
+            inventory.tails.entry(resource.id.tail()).or_default().push(key.clone());
+        }
+        inventory.resources = self.resources;
         for (id, span, value) in self.runtime {
             let Some(key) = inventory.find(&id).map(|resource| resource.id.key()) else {
                 let message =

@@ -4,6 +4,8 @@
 //! that has a singular and a plural form is a list under its plural name, so that two documents that use
 //! different forms can be compared.
 
+use std::collections::HashMap;
+
 use document::{Kind, Member, Object, Value};
 
 /// Fields with two forms; each holds one value or a list, and what they mean is the union.
@@ -64,12 +66,12 @@ fn flattened(object: Object) -> Vec<Member> {
     let Some(Member { key, key_span, value: Value { span, kind: Kind::Object(inner) } }) = inner else {
         return members;
     };
+    let places: HashMap<String, usize> =
+        members.iter().enumerate().map(|(at, member)| (member.key.to_ascii_lowercase(), at)).collect();
     let mut kept = Vec::new();
-    let outer = members.len();
     for member in inner {
-        let taken = members[..outer].iter().position(|other| other.key.eq_ignore_ascii_case(&member.key));
-        match taken {
-            Some(at) if is_absent(&members[at].value) => members[at] = member,
+        match places.get(&member.key.to_ascii_lowercase()) {
+            Some(&at) if is_absent(&members[at].value) => members[at] = member,
             Some(_) => kept.push(member),
             None => members.push(member),
         }
@@ -83,24 +85,28 @@ fn flattened(object: Object) -> Vec<Member> {
 /// The members with singular forms folded into plural ones, and absent values left out.
 fn folded(members: Vec<Member>) -> Vec<Member> {
     let mut out: Vec<Member> = Vec::with_capacity(members.len());
+    let mut places = [None; FORMS.len()];
     for mut member in members {
         if is_absent(&member.value) {
             continue;
         }
-        let form = |(singular, plural): &&(&str, &str)| {
+        let form = FORMS.iter().position(|(singular, plural)| {
             member.key.eq_ignore_ascii_case(singular) || member.key.eq_ignore_ascii_case(plural)
-        };
-        let Some((_, plural)) = FORMS.iter().find(form) else {
+        });
+        let Some(form) = form else {
             out.push(member);
             continue;
         };
-        (*plural).clone_into(&mut member.key);
+        FORMS[form].1.clone_into(&mut member.key);
         if !matches!(member.value.kind, Kind::Array(_) | Kind::Unknown(_)) {
             member.value = Value { span: member.value.span, kind: Kind::Array(vec![member.value]) };
         }
-        match out.iter_mut().find(|other| other.key == *plural) {
-            Some(other) => union(&mut other.value, member.value),
-            None => out.push(member),
+        if let Some(at) = places[form] {
+            let other: &mut Member = &mut out[at];
+            union(&mut other.value, member.value);
+        } else {
+            places[form] = Some(out.len());
+            out.push(member);
         }
     }
     out

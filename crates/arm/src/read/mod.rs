@@ -74,6 +74,7 @@ pub(crate) fn document(collector: &mut Collector, value: Value, given: &Given<'_
         Some(kind) if kind == found => kind,
         Some(kind) => {
             let (is, expected) = (found.describe(), kind.describe());
+            collector.unread = true;
             collector.error("wrong-kind", value.span, format!("this is {is}"), expected);
             return;
         }

@@ -83,13 +83,14 @@ fn policy_of(scan: &mut Scan<'_>, firewall: &Resource) -> Option<FirewallPolicy>
 /// What a classic firewall's own collections behave like: one group.
 fn classic(scan: &mut Scan<'_>, resource: &Resource) -> Option<FirewallPolicy> {
     let inventory = scan.inventory;
-    let kinds: [(&str, ReadCollection); 2] = [
+    let kinds: [(&str, ReadCollection); 3] = [
+        ("natRuleCollections", firewall::classic_nat),
         ("networkRuleCollections", firewall::classic_network),
         ("applicationRuleCollections", firewall::classic_application),
     ];
     let (mut groups, mut collections, mut complete) = (Vec::new(), Vec::new(), true);
     for (kind, read) in kinds {
-        if let Some(reason) = Item::of(resource).get(kind).and_then(|list| scan.reason(&list)) {
+        if let Some(reason) = scan.open_list(&Item::of(resource), kind) {
             groups.push(firewall::unknown(&reason));
         }
         for child in inventory.children(&resource.id, kind) {
@@ -142,7 +143,7 @@ fn policy(scan: &mut Scan<'_>, resource: &Resource, below: &mut Vec<String>) -> 
 fn groups(scan: &mut Scan<'_>, policy: &ResourceId, item: &Item<'_>) -> Option<Vec<RuleCollectionGroup>> {
     let inventory = scan.inventory;
     let (mut groups, mut complete) = (Vec::new(), true);
-    if let Some(reason) = item.get("ruleCollectionGroups").and_then(|list| scan.reason(&list)) {
+    if let Some(reason) = scan.open_list(item, "ruleCollectionGroups") {
         groups.push(firewall::unknown(&reason));
     }
     for child in inventory.children(policy, "ruleCollectionGroups") {
@@ -160,15 +161,7 @@ fn groups(scan: &mut Scan<'_>, policy: &ResourceId, item: &Item<'_>) -> Option<V
             (None, _) => complete = false,
         }
     }
-    let is_stray = |group: &&Resource| {
-        group
-            .id
-            .parent()
-            .is_some_and(|policy| policy.name().starts_with('*') && inventory.find(&policy).is_none())
-    };
-    for stray in
-        inventory.of_type(GROUPS).filter(is_stray).filter(|group| group.id.parent().as_ref() != Some(policy))
-    {
+    for stray in inventory.orphans(GROUPS, policy) {
         let place = inventory.sources().place(stray.value.span);
         groups.push(firewall::unknown(&format!(
             "the rule collection group at {place}, whose policy is not known"

@@ -6,7 +6,7 @@ use super::item::{Field, Item, Scan, Union, open};
 use super::rule::port_range;
 use crate::address::{Address, PortRange, RuleProtocol};
 use crate::firewall::{
-    ApplicationRule, FirewallRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
+    ApplicationRule, FirewallRule, NatRule, NetworkRule, RuleCollection, RuleCollectionGroup, Target,
 };
 use crate::flow::Application;
 use crate::fqdn::FqdnPattern;
@@ -43,18 +43,25 @@ fn anything(reason: &str) -> FirewallRule {
     })
 }
 
-/// A rule collection group; collections of NAT rules are inbound and passed over.
+const ACTIONS: [(&str, Access); 2] = [("Allow", Access::Allow), ("Deny", Access::Deny)];
+
+/// The only action of a collection of NAT rules; what it translates it lets pass.
+const NAT_ACTION: [(&str, Access); 1] = [("DNAT", Access::Allow)];
+
+/// A rule collection group.
 pub(super) fn group(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollectionGroup> {
     let name = scan.name(item);
     let priority = priority(scan, item);
     let items = scan.items(item, "ruleCollections");
     let mut collections = Some(Vec::new());
     let mut open = items.open;
-    let kinds = [("FirewallPolicyFilterRuleCollection", true), ("FirewallPolicyNatRuleCollection", false)];
+    let kinds: [(&str, (ReadRule, &[_])); 2] = [
+        ("FirewallPolicyFilterRuleCollection", (policy_rule, &ACTIONS)),
+        ("FirewallPolicyNatRuleCollection", (nat_rule, &NAT_ACTION)),
+    ];
     for item in &items.known {
         let read = match scan.word(item, "ruleCollectionType", &kinds) {
-            Some(Field::Known(false)) => continue,
-            Some(Field::Known(true)) => collection(scan, item, policy_rule),
+            Some(Field::Known((read, actions))) => collection(scan, item, read, actions),
             Some(Field::Open(reason)) => Some(Err(reason)),
             None => None,
         };
@@ -76,21 +83,30 @@ type ReadRule = fn(&mut Scan<'_>, &Item<'_>) -> Entry<FirewallRule>;
 
 /// The rules of a collection of network rules of a classic firewall.
 pub(super) fn classic_network(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollection> {
-    collection(scan, item, network_rule)
+    collection(scan, item, network_rule, &ACTIONS)
 }
 
 /// The rules of a collection of application rules of a classic firewall.
 pub(super) fn classic_application(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollection> {
-    collection(scan, item, application_rule)
+    collection(scan, item, application_rule, &ACTIONS)
 }
 
-fn collection(scan: &mut Scan<'_>, item: &Item<'_>, read: ReadRule) -> Entry<RuleCollection> {
+/// The rules of a collection of NAT rules of a classic firewall.
+pub(super) fn classic_nat(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<RuleCollection> {
+    collection(scan, item, nat_rule, &NAT_ACTION)
+}
+
+fn collection(
+    scan: &mut Scan<'_>,
+    item: &Item<'_>,
+    read: ReadRule,
+    actions: &[(&'static str, Access)],
+) -> Entry<RuleCollection> {
     let name = scan.name(item);
     let priority = priority(scan, item);
-    let actions = [("Allow", Access::Allow), ("Deny", Access::Deny)];
     let action = scan.required(item, "action").and_then(|node| match scan.reason(&node) {
         Some(reason) => Some(Field::Open(reason)),
-        None => scan.word(&Item::new(node), "type", &actions),
+        None => scan.word(&Item::new(node), "type", actions),
     });
     let items = scan.items(item, "rules");
     let mut rules = Some(Vec::new());
@@ -135,9 +151,7 @@ fn policy_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
 
 fn network_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
     let name = scan.name(item);
-    let protocols = scan.union(item, &["ipProtocols", "protocols"], |text| {
-        RuleProtocol::parse(text).ok_or_else(|| format!("'{text}' is not one of TCP, UDP, ICMP, Any"))
-    });
+    let protocols = scan.union(item, &["ipProtocols", "protocols"], protocol);
     let source = addresses(scan, item, "source");
     let destination = addresses(scan, item, "destination");
     let names = scan.union(item, &["destinationFqdns"], FqdnPattern::parse);
@@ -163,6 +177,43 @@ fn network_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
         destination_names: names.known,
         destination_ports: ports.known,
     })))
+}
+
+fn nat_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {
+    let name = scan.name(item);
+    let protocols = scan.union(item, &["ipProtocols", "protocols"], protocol);
+    let source = addresses(scan, item, "source");
+    let destination = addresses(scan, item, "destination");
+    let ports = scan.union(item, &["destinationPorts"], port_range);
+    let to =
+        scan.union(item, &["translatedAddress", "translatedFqdn"], |text| Ok::<_, String>(text.to_owned()));
+    let port = scan.union(item, &["translatedPort"], |text| Ok::<_, String>(text.to_owned()));
+    let (protocols, source, destination, ports) = (protocols?, source?, destination?, ports?);
+    let silent = [
+        (protocols.is_empty(), "protocol", "ipProtocols"),
+        (source.is_empty(), "source address", "sourceAddresses"),
+        (destination.is_empty(), "destination address", "destinationAddresses"),
+        (ports.is_empty(), "destination port", "destinationPorts"),
+    ];
+    if !complete(scan, item, &silent) {
+        return None;
+    }
+    if let Some(reason) = protocols.open.or(ports.open) {
+        return Some(Err(reason));
+    }
+    let translated = to?.known.into_iter().chain(port?.known).collect::<Vec<_>>().join(":");
+    Some(Ok(FirewallRule::Nat(NatRule {
+        name: name?,
+        protocols: protocols.known,
+        source: source.into_addresses(),
+        destination: destination.into_addresses(),
+        destination_ports: ports.known,
+        translated,
+    })))
+}
+
+fn protocol(text: &str) -> Result<RuleProtocol, String> {
+    RuleProtocol::parse(text).ok_or_else(|| format!("'{text}' is not one of TCP, UDP, ICMP, Any"))
 }
 
 fn application_rule(scan: &mut Scan<'_>, item: &Item<'_>) -> Entry<FirewallRule> {

@@ -133,6 +133,16 @@ impl<'a> Scan<'a> {
         union
     }
 
+    /// Why a list whose items are resources of their own is not known; an error when it is no list.
+    pub fn open_list(&mut self, item: &Item<'_>, name: &str) -> Option<String> {
+        let node = item.get(name)?;
+        let reason = self.reason(&node);
+        if reason.is_none() {
+            self.reader.error("wrong-type", &node, format!("this is {}", node.value.describe()), "an array");
+        }
+        reason
+    }
+
     /// The last part of the item's name; its absence is an error.
     pub fn name(&mut self, item: &Item<'_>) -> Option<String> {
         let node = self.required(item, "name")?;

@@ -13,6 +13,8 @@ mod routes;
 mod rule;
 mod service_tags;
 mod subnet;
+#[cfg(test)]
+mod tests;
 
 use arm::{Environment, Inventory};
 use document::{Diagnostic, Span};
@@ -40,17 +42,22 @@ pub struct Reading {
 pub fn read(environment: &Environment, inventory: &Inventory) -> Result<Reading, Vec<Diagnostic>> {
     let mut scan = Scan::new(inventory);
     inventory.findings().iter().for_each(|finding| scan.reader.report(finding.clone()));
-    let policy =
-        if inventory.has_errors() { NetworkPolicy::default() } else { policy(&mut scan, environment) };
-    let findings = scan.reader.finish();
-    if findings.iter().any(Diagnostic::is_error) {
-        Err(findings)
-    } else {
-        Ok(Reading { policy, warnings: findings })
+    // What is missing may be in a document that could not be read: one complaint is enough.
+    let policy = if inventory.has_unread() { None } else { policy(&mut scan, environment) };
+    let mut findings = scan.reader.finish();
+    let broken = findings.iter().any(Diagnostic::is_error);
+    match policy {
+        Some(policy) if !broken => Ok(Reading { policy, warnings: findings }),
+        None if !broken => {
+            findings.push(nothing());
+            Err(findings)
+        }
+        _ => Err(findings),
     }
 }
 
-fn policy(scan: &mut Scan<'_>, environment: &Environment) -> NetworkPolicy {
+/// The policy; `None` when the documents tell nothing that could decide a flow.
+fn policy(scan: &mut Scan<'_>, environment: &Environment) -> Option<NetworkPolicy> {
     let site = subnet::find(scan, environment);
     let context = subnet::context(scan, &site);
     let routes = routes::of(scan, &site, environment);
@@ -74,7 +81,7 @@ fn policy(scan: &mut Scan<'_>, environment: &Environment) -> NetworkPolicy {
             "add the document of the route table, or of the subnet that names it",
         );
     }
-    NetworkPolicy {
+    let policy = NetworkPolicy {
         admin,
         subnet_nsg,
         nic_nsg: effective.interface,
@@ -83,7 +90,21 @@ fn policy(scan: &mut Scan<'_>, environment: &Environment) -> NetworkPolicy {
         firewall,
         context,
         origin: Origin::Documents,
+    };
+    if policy == NetworkPolicy::default() {
+        return None;
     }
+    Some(policy)
+}
+
+/// There is nothing to decide by: an answer would be "allowed" for the wrong reason.
+fn nothing() -> Diagnostic {
+    Diagnostic::error(
+        "no-resource",
+        Span::default(),
+        "the documents hold no network resource that is read here",
+    )
+    .expecting("a network security group, a subnet, a firewall or its policy, or effective rules")
 }
 
 impl Scan<'_> {

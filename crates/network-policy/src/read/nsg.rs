@@ -15,16 +15,15 @@ const ACCESSES: [(&str, Access); 2] = [("Allow", Access::Allow), ("Deny", Access
 const MAX_RULES: usize = 1000;
 
 const GROUP: &str = "Microsoft.Network/networkSecurityGroups";
+const RULES: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
 
 /// The group that an id means; one that may do anything where no document describes it.
 pub(super) fn referred(scan: &mut Scan<'_>, id: &ResourceId) -> Option<NetworkSecurityGroup> {
-    match scan.inventory.find(id) {
-        Some(resource) => group(scan, resource),
-        None => {
-            let reason = format!("the network security group {}, which no document describes", label(id));
-            Some(unknown(label(id), &reason))
-        }
+    if let Some(resource) = scan.inventory.find(id) {
+        return group(scan, resource);
     }
+    let reason = format!("the network security group {}, which no document describes", label(id));
+    Some(unknown(label(id), &reason))
 }
 
 /// A group about which nothing is known, because of `reason`.
@@ -82,14 +81,8 @@ pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkS
 /// Rules for what may be in the group beyond those that are known to be: a list that is not known, and rules whose
 /// group is not known.
 fn unplaced(scan: &mut Scan<'_>, resource: &Resource) -> Vec<SecurityRule> {
-    let list = Item::of(resource).get("securityRules");
-    let mut reasons: Vec<_> = list.and_then(|list| scan.reason(&list)).into_iter().collect();
-    let of_rules = "Microsoft.Network/networkSecurityGroups/securityRules";
-    let strays = scan.inventory.of_type(of_rules).filter(|rule| {
-        rule.id
-            .parent()
-            .is_some_and(|group| group.name().starts_with('*') && scan.inventory.find(&group).is_none())
-    });
+    let mut reasons: Vec<_> = scan.open_list(&Item::of(resource), "securityRules").into_iter().collect();
+    let strays = scan.inventory.orphans(RULES, &resource.id);
     reasons.extend(strays.map(|rule| {
         format!(
             "the security rule at {}, whose group is not known",
@@ -138,7 +131,16 @@ pub(super) fn only(scan: &mut Scan<'_>) -> Option<NetworkSecurityGroup> {
     let inventory = scan.inventory;
     let groups: Vec<_> = inventory.of_type(GROUP).collect();
     match groups.as_slice() {
-        [] => None,
+        [] => {
+            if let Some(rule) = inventory.of_type(RULES).next() {
+                let group = rule.id.parent().map_or(String::new(), |group| label(&group));
+                let message = format!("the security rule's group {group} is in none of the documents");
+                let error = Diagnostic::error("no-resource", rule.value.span, message);
+                scan.reader
+                    .report(error.hinting("give the group itself, as `az network nsg show` prints it"));
+            }
+            None
+        }
         [only] => group(scan, only),
         several => {
             let names: Vec<_> = several.iter().map(|group| group.label()).collect();

@@ -93,7 +93,7 @@ fn user_routes(scan: &mut Scan<'_>, id: &ResourceId, table: &mut RouteTable) {
         return;
     };
     table.name = resource.label();
-    if let Some(reason) = Item::of(resource).get("routes").and_then(|list| scan.reason(&list)) {
+    if let Some(reason) = scan.open_list(&Item::of(resource), "routes") {
         open(table, reason);
     }
     for child in inventory.children(&resource.id, "routes") {
@@ -104,12 +104,9 @@ fn user_routes(scan: &mut Scan<'_>, id: &ResourceId, table: &mut RouteTable) {
             table.routes.push(route);
         }
     }
-    let strays = inventory.of_type("Microsoft.Network/routeTables/routes");
-    for stray in strays.filter(|route| route.id.parent().is_some_and(|table| table.name().starts_with('*'))) {
-        if stray.id.parent().is_none_or(|table| inventory.find(&table).is_none()) {
-            let place = inventory.sources().place(stray.value.span);
-            open(table, format!("the route at {place}, whose route table is not known"));
-        }
+    for stray in inventory.orphans("Microsoft.Network/routeTables/routes", &resource.id) {
+        let place = inventory.sources().place(stray.value.span);
+        open(table, format!("the route at {place}, whose route table is not known"));
     }
 }
 

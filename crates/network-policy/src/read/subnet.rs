@@ -203,10 +203,9 @@ fn space(scan: &mut Scan<'_>, network: &Resource) -> Union<IpNet> {
 /// Peerings and gateways of a virtual network.
 fn connections(scan: &mut Scan<'_>, network: &Resource, context: &mut Context) {
     let inventory = scan.inventory;
-    if let Some(node) = Item::of(network).get("virtualNetworkPeerings") {
-        let reason = node.value.unknown_because().unwrap_or("the peerings of the virtual network");
-        context.unknown_connections.push(reason.to_owned());
-    }
+    let peerings = scan.open_list(&Item::of(network), "virtualNetworkPeerings");
+    context.unknown_connections.extend(peerings);
+    scan.open_list(&Item::of(network), "subnets");
     for peering in inventory.children(&network.id, "virtualNetworkPeerings") {
         let item = Item::of(peering);
         let state = item.text("peeringState").unwrap_or("Connected");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use document::{Diagnostic, SourceText, Span};
-use network_policy::{Contract, ContractError};
+use network_policy::{CompiledPolicy, Contract, ContractError, Proof, ProofVerdict};
 
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// A file of contracts, one a line; `#` begins a comment; may be given several times
     #[arg(long, value_name = "FILE", help_heading = "Contracts")]
     contracts: Vec<PathBuf>,
-    /// Also show every part of a contract with the rules that decide it
+    /// Also show every part of a contract with the rules that decide it, checked by code that shares nothing with the prover
     #[arg(long, help_heading = "Contracts")]
     certificate: bool,
 }
@@ -44,8 +44,14 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let contracts = args.contracts()?;
     let rules = args.rules.load()?;
     let policy = rules.policy.compile();
-    let answers: Vec<_> =
-        contracts.into_iter().map(|contract| Answer { proof: policy.prove(&contract), contract }).collect();
+    let mut answers = Vec::new();
+    for contract in contracts {
+        let mut proof = policy.prove(&contract);
+        if args.certificate {
+            certify(&policy, &contract, &mut proof)?;
+        }
+        answers.push(Answer { contract, proof });
+    }
     let status = proof::status(&answers);
     match context.output.format {
         Format::Json => output::json(&Report::of(&answers, rules.warnings))?,
@@ -56,9 +62,27 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
                 text += &proof::certificates(&answers, context.output);
             }
             output::print(&text)?;
+            let open = |answer: &Answer| answer.proof.open.iter().any(|what| what.contains("service tag"));
+            if answers.iter().any(open) && policy.policy().context.tags.source().is_empty() {
+                context.output.note("hint: --service-tags FILE tells what service tags hold: Microsoft publishes the file every week");
+            }
         }
     }
     Ok(status)
+}
+
+/// Sees to it that there is a certificate and, when the contract is said to be proved, that it says so to the checker,
+/// which shares nothing with the prover.
+fn certify(policy: &CompiledPolicy, contract: &Contract, proof: &mut Proof) -> Result<(), Failure> {
+    let certificate = proof.certificate.get_or_insert_with(|| policy.certify(contract));
+    if proof.verdict != ProofVerdict::Proved {
+        return Ok(());
+    }
+    certificate.check(policy.policy(), contract).map_err(|error| {
+        Problem::new(Category::Internal, format!("the certificate of '{contract}' proves nothing"))
+            .caused_by(&error)
+            .into()
+    })
 }
 
 impl Arguments {

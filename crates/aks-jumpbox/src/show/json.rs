@@ -1,6 +1,6 @@
 //! Parts of answers as JSON, with the contract's field names.
 
-use network_policy::{Destination, Protocol};
+use network_policy::{Application, Destination, Protocol, Requests};
 use serde::Serialize;
 
 use super::path::word;
@@ -132,7 +132,49 @@ pub struct CertifiedBox {
     from_ports: Vec<(u16, u16)>,
     to: Vec<(String, String)>,
     to_ports: Vec<(u16, u16)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<Request>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    exempt: bool,
     decided_by: Vec<Decider>,
+}
+
+/// What packets ask a firewall for.
+#[derive(Serialize)]
+struct Request {
+    application: Option<&'static str>,
+    /// Names from the first up to, but not with, the end, in the order in which they read backwards; `null` where no
+    /// name is asked for.
+    names: Option<(String, Option<String>)>,
+}
+
+impl Request {
+    fn of(request: &Requests) -> Self {
+        let backwards = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let application = request.application.map(|application| match application {
+            Application::Http => "http",
+            Application::Https => "https",
+        });
+        let names = request.names.as_ref();
+        let names = names.map(|range| (backwards(&range.first), range.end.as_deref().map(backwards)));
+        Self { application, names }
+    }
+
+    fn says_something(&self) -> bool {
+        self.application.is_some() || self.names.is_some()
+    }
+
+    fn describe(&self) -> String {
+        let application = self.application.unwrap_or("any application");
+        match &self.names {
+            None => format!("{application} for no name"),
+            Some((first, None)) if first.is_empty() => format!("{application} for any name"),
+            Some((first, Some(end))) => {
+                format!("{application} for names from '{first}' to before '{end}', read backwards")
+            }
+            Some((first, None)) => format!("{application} for names from '{first}', read backwards"),
+        }
+    }
 }
 
 impl CertifiedBox {
@@ -150,6 +192,8 @@ impl CertifiedBox {
             from_ports: ports(&part.source_ports),
             to: addresses(&part.destination),
             to_ports: ports(&part.destination_ports),
+            requests: part.requests.iter().map(Request::of).collect(),
+            exempt: part.exempt,
             decided_by: part.deciders.iter().map(Decider::of).collect(),
         }
     }
@@ -163,8 +207,11 @@ impl CertifiedBox {
         let protocols: Vec<_> = self.protocols.iter().map(|range| span(&range.0, &range.1)).collect();
         let deciders: Vec<_> =
             self.decided_by.iter().map(|by| format!("{} '{}'", by.layer, by.rule)).collect();
+        let requests: Vec<_> = self.requests.iter().filter(|request| request.says_something()).collect();
+        let requests: Vec<_> = requests.iter().take(SHOWN).map(|request| request.describe()).collect();
+        let asking = if requests.is_empty() { String::new() } else { format!(", {}", requests.join("; ")) };
         format!(
-            "{}: protocol {}, {from} -> {to}, by {}",
+            "{}: protocol {}, {from} -> {to}{asking}, by {}",
             self.decision,
             protocols.join(" "),
             if deciders.is_empty() { "nothing in the way".to_owned() } else { deciders.join(", ") }
@@ -184,7 +231,7 @@ fn hosts(ranges: &[(String, String)]) -> String {
 }
 
 fn ports(ranges: &[(u16, u16)]) -> String {
-    if ranges == [(0, u16::MAX)] {
+    if ranges == [(0, u16::MAX)] || ranges == [(0, 0)] {
         return String::new();
     }
     let shown: Vec<_> = ranges.iter().map(|(first, last)| span(first, last)).collect();

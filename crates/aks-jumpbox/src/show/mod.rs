@@ -77,6 +77,8 @@ pub fn layer(layer: Layer) -> &'static str {
 /// the rule, `: no rule allows it (fwp-hub)`.
 pub fn by(by: &Decider) -> String {
     let Decider { resource, rule, priority, .. } = by;
+    // An id says no more to a person than its last part; JSON has the whole.
+    let resource = resource.rsplit('/').next().unwrap_or_default();
     let is_name = priority.is_some() || !rule.contains(' ');
     let priority = priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
     match (is_name, resource.is_empty()) {

@@ -75,7 +75,8 @@ pub fn text(flow: &Flow, decision: &Decision, path: &[LayerDecision], output: Ou
         one(&mut text, layer, line, would, width, output);
         if let Some(near_miss) = &layer.near_miss {
             let line = if index < end { "│" } else { "┊" };
-            near(&mut text, near_miss, &format!("  {}   ", output.paint(DIM, line)), "flow", output);
+            let near = Near { rule: near_miss, decided_by: &layer.decided_by, whose: "flow" };
+            near.write(&mut text, &format!("  {}   ", output.paint(DIM, line)), output);
         }
     }
     let (sign, style) = mark(decision.verdict);
@@ -104,32 +105,44 @@ fn one(text: &mut String, layer: &LayerDecision, line: &str, would: &str, width:
 }
 
 /// A rule that nearly decided otherwise, field by field.
-pub fn near(text: &mut String, near_miss: &NearMiss, indent: &str, whose: &str, output: Output) {
-    let priority = near_miss.priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
-    let _ = writeln!(text, "{indent}nearest rule: '{}'{priority}", output.paint(BOLD, &near_miss.rule));
-    let columns = |of: fn(&FieldMatch) -> &str, head: &str| {
-        near_miss
-            .fields
+pub struct Near<'a> {
+    /// The rule.
+    pub rule: &'a NearMiss,
+    /// The rule that decided in its place.
+    pub decided_by: &'a network_policy::Decider,
+    /// What was decided about: `flow` or `packet`.
+    pub whose: &'static str,
+}
+
+impl Near<'_> {
+    /// Writes a table, with the order of the rules as its last row when every field matches.
+    pub fn write(&self, text: &mut String, indent: &str, output: Output) {
+        let NearMiss { rule, priority, fields } = self.rule;
+        let of_rule = priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
+        let _ = writeln!(text, "{indent}nearest rule: '{}'{of_rule}", output.paint(BOLD, rule));
+        let mut rows: Vec<_> = fields
             .iter()
-            .map(|field| shown(of(field)).chars().count())
-            .chain([head.len()])
-            .max()
-            .unwrap_or(0)
-    };
-    let (field_width, rule_width) =
-        (columns(|field| field.field, "field"), columns(|field| &field.rule, "rule"));
-    let head = format!("  {:<13}{:<field_width$}  {:<rule_width$}  {whose}", "", "field", "rule");
-    let _ = writeln!(text, "{indent}{}", output.paint(DIM, &head));
-    for field in &near_miss.fields {
-        let (mark, word, style) = match field.matches {
-            Some(true) => ("✓", "matches", GREEN),
-            Some(false) => ("✗", "differs", RED),
-            None => ("?", "not known", YELLOW),
-        };
-        let verdict = output.paint(style, &format!("{mark} {word:<11}"));
-        let (rule, own) = (shown(&field.rule), shown(&field.packet));
-        let _ =
-            writeln!(text, "{indent}  {verdict}{:<field_width$}  {rule:<rule_width$}  {own}", field.field);
+            .map(|FieldMatch { field, matches, rule, packet }| (*field, *matches, shown(rule), shown(packet)))
+            .collect();
+        if fields.iter().all(|field| field.matches == Some(true)) {
+            let number =
+                |priority: Option<u16>| priority.map_or("none".to_owned(), |priority| priority.to_string());
+            let first = format!("{} decides first", number(self.decided_by.priority));
+            rows.push(("priority", Some(false), number(*priority), first));
+        }
+        let field_width = rows.iter().map(|row| row.0.len()).max().unwrap_or(0).max("field".len());
+        let rule_width = rows.iter().map(|row| row.2.chars().count()).max().unwrap_or(0).max("rule".len());
+        let head = format!("  {:<13}{:<field_width$}  {:<rule_width$}  {}", "", "field", "rule", self.whose);
+        let _ = writeln!(text, "{indent}{}", output.paint(DIM, &head));
+        for (field, matches, rule, own) in rows {
+            let (mark, word, style) = match matches {
+                Some(true) => ("✓", "matches", GREEN),
+                Some(false) => ("✗", "differs", RED),
+                None => ("?", "not known", YELLOW),
+            };
+            let verdict = output.paint(style, &format!("{mark} {word:<11}"));
+            let _ = writeln!(text, "{indent}  {verdict}{field:<field_width$}  {rule:<rule_width$}  {own}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use network_policy::{Contract, Packet, Proof, ProofVerdict};
+use network_policy::{Access, Contract, Packet, Proof, ProofVerdict};
 use serde::Serialize;
 
 use super::{json, path};
@@ -148,7 +148,7 @@ fn one(text: &mut String, Answer { contract, proof }: &Answer, output: Output) {
     let head = output.paint(style, &format!("{mark} {:<8}", word(proof.verdict)));
     let _ = writeln!(text, "{head} {}", output.paint(BOLD, &contract.to_string()));
     if let Some(packet) = &proof.packet {
-        let _ = writeln!(text, "{INDENT}{} {}", label(contract, proof), described(packet));
+        let _ = writeln!(text, "{INDENT}{}: {}", happens(contract, proof), described(packet));
     }
     if let Some(decider) = &proof.decided_by {
         let by = super::by(decider);
@@ -156,21 +156,22 @@ fn one(text: &mut String, Answer { contract, proof }: &Answer, output: Output) {
             writeln!(text, "{INDENT}{}, {}", by.trim_start_matches([':', ' ']), super::layer(decider.layer));
     }
     if let Some(lost) = &proof.lost {
-        let _ = writeln!(text, "{INDENT}{}", lost.phrase);
+        let _ = writeln!(text, "{INDENT}{} for {}", happens(contract, proof), lost.phrase);
     }
-    if let Some(near_miss) = &proof.near_miss {
-        path::near(text, near_miss, INDENT, "packet", output);
+    if let (Some(rule), Some(decided_by)) = (&proof.near_miss, &proof.decided_by) {
+        path::Near { rule, decided_by, whose: "packet" }.write(text, INDENT, output);
     }
     for open in &proof.open {
         let _ = writeln!(text, "{INDENT}{} {open}", output.paint(YELLOW, "decided by:"));
     }
 }
 
-fn label(contract: &Contract, proof: &Proof) -> &'static str {
+/// What happens to the packets that are shown.
+fn happens(contract: &Contract, proof: &Proof) -> &'static str {
     match (proof.verdict, contract.access) {
-        (ProofVerdict::Refuted, network_policy::Access::Allow) => "denied:",
-        (ProofVerdict::Refuted, network_policy::Access::Deny) => "allowed:",
-        _ => "such as:",
+        (ProofVerdict::Refuted, Access::Allow) => "denied",
+        (ProofVerdict::Refuted, Access::Deny) => "allowed",
+        _ => "open",
     }
 }
 
@@ -188,8 +189,12 @@ pub fn certificates(answers: &[Answer], output: Output) -> String {
         let Some(certificate) = &proof.certificate else { continue };
         let _ = writeln!(text, "\ncertificate of {}", output.paint(BOLD, &contract.to_string()));
         for (index, part) in certificate.boxes.iter().enumerate() {
-            let part = json::CertifiedBox::of(part);
-            let _ = writeln!(text, "{INDENT}{}. {}", index + 1, part.describe());
+            let _ = writeln!(text, "{INDENT}{}. {}", index + 1, json::CertifiedBox::of(part).describe());
+        }
+        if proof.verdict == ProofVerdict::Proved {
+            let checked =
+                "checked: the parts lie apart, make up the contract, and each is decided as it says";
+            let _ = writeln!(text, "{INDENT}{} {checked}", output.paint(GREEN, "✓"));
         }
     }
     text

@@ -74,3 +74,90 @@ fn prefixes_that_overlap_in_a_rule_are_told() {
     let json = place.run(&format!("{EXAMPLE} --contracts contracts.txt --format json")).json();
     assert_eq!(json["warnings"].as_array().map(Vec::len), Some(2), "{json}");
 }
+
+#[test]
+fn the_example_keeps_its_contracts_and_the_checker_agrees() {
+    let place = place();
+    insta::assert_snapshot!(place.run(&format!("{EXAMPLE} --contracts contracts.txt --certificate")));
+    let json = place.run(&format!("{EXAMPLE} --contracts contracts.txt --format json"));
+    assert_eq!(json.code, Some(0), "{json}");
+    let json = json.json();
+    assert_eq!(json["verdict"], "pass", "{json}");
+    for contract in json["contracts"].as_array().expect("a list") {
+        assert_eq!(contract["verdict"], "proved", "{contract}");
+        assert!(contract["packet"].is_null() && contract["certificate"].is_array(), "{contract}");
+    }
+}
+
+/// Somebody refused a network of Azure Storage, in good faith, before the rule that allows TCP 443.
+fn with_a_denial() -> String {
+    let denial = r#""securityRules": [{"name": "DenyPartner", "properties": {"priority": 101, "direction": "Outbound",
+      "access": "Deny", "protocol": "*", "sourceAddressPrefix": "*", "sourcePortRange": "*",
+      "destinationAddressPrefixes": ["20.60.0.0/16", "52.239.192.0/18"], "destinationPortRange": "*"}},"#;
+    let https = "\"AllowHttpsOutbound\", \"properties\": {\"priority\": ";
+    NSG.replacen("\"securityRules\": [", denial, 1).replace(&format!("{https}100"), &format!("{https}102"))
+}
+
+#[test]
+fn a_refuted_contract_shows_its_packet_and_the_rule() {
+    let place = place();
+    place.write("nsg.json", &with_a_denial());
+    let answer = place.run(&format!("{EXAMPLE} --contracts contracts.txt"));
+    assert_eq!(answer.code, Some(1), "{answer}");
+    insta::assert_snapshot!(answer);
+
+    let json = place.run(&format!("{EXAMPLE} --contracts contracts.txt --format json"));
+    assert_eq!((json.code, &json.json()["verdict"]), (Some(1), &"fail".into()), "{json}");
+    let json = json.json();
+    let refuted: Vec<_> =
+        json["contracts"].as_array().expect("a list").iter().filter(|c| c["verdict"] == "refuted").collect();
+    assert_eq!(refuted.len(), 2, "{json}");
+    assert_eq!(refuted[0]["decided_by"]["layer"], "subnet-nsg", "{json}");
+    assert_eq!(refuted[0]["decided_by"]["rule"], "DenyPartner", "{json}");
+    assert_eq!(refuted[0]["decided_by"]["priority"], 101, "{json}");
+
+    // The packet is asked about on its own, and denied by the same rule.
+    let packet = &refuted[0]["packet"];
+    let word = |name: &str| packet[name].as_str().expect("a text").to_owned();
+    let flow = EXAMPLE.replacen("prove", "explain", 1);
+    let line = format!(
+        "{flow} --direction {} --protocol {} --from {} --to {} --format json",
+        word("direction"),
+        word("protocol"),
+        word("from"),
+        word("to")
+    );
+    let path = place.run(&line);
+    assert_eq!(path.code, Some(1), "{path}");
+    assert_eq!(path.json()["path"][0]["rule"], "DenyPartner", "{path}");
+}
+
+#[test]
+fn what_is_not_known_is_no_pass_and_is_named() {
+    let place = place();
+    let answer = place.run("prove --nsg nsg.json --subnet 10.241.0.0/28 --contracts contracts.txt");
+    assert_eq!(answer.code, Some(3), "the virtual network was not given: {answer}");
+    assert!(answer.stdout.contains("decided by:"), "{answer}");
+
+    place.write("tag.txt", "deny outbound tcp 10.241.0.0/28 -> Storage.EastUS2:443\n");
+    place.write(
+        "nsg.json",
+        &NSG.replacen(
+            "\"destinationAddressPrefix\": \"Internet\"",
+            "\"destinationAddressPrefix\": \"Storage\"",
+            1,
+        ),
+    );
+    let open = place.run(&format!("{EXAMPLE} --contracts tag.txt"));
+    assert_eq!(open.code, Some(3), "{open}");
+    assert!(open.stdout.contains("Storage") && open.stderr.contains("--service-tags"), "{open}");
+    place.write(
+        "tags.json",
+        r#"{"changeNumber": 1, "cloud": "Public", "values": [
+          {"name": "Storage", "id": "Storage", "properties": {"changeNumber": 1, "addressPrefixes": ["20.60.0.0/16"]}},
+          {"name": "Storage.EastUS2", "id": "Storage.EastUS2", "properties": {"changeNumber": 1, "addressPrefixes": ["20.60.0.0/24"]}}]}"#,
+    );
+    let decided = place.run(&format!("{EXAMPLE} --contracts tag.txt --service-tags tags.json"));
+    assert_eq!(decided.code, Some(1), "{decided}");
+    assert!(decided.stdout.contains("20.60.0."), "{decided}");
+}

@@ -83,6 +83,13 @@ impl FirewallPolicy {
     }
 }
 
+/// A name that Azure takes: at most 80 letters, digits, dots, dashes and underscores.
+pub(crate) fn rule_name(text: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    let name: String = text.chars().map(|c| if fits(c) { c } else { '-' }).take(76).collect();
+    name.trim_end_matches(['-', '.']).to_owned()
+}
+
 pub(crate) fn security_rule(rule: &SecurityRule) -> Value {
     let mut properties = Map::new();
     properties.insert("priority".to_owned(), rule.priority.into());

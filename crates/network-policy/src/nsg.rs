@@ -134,14 +134,20 @@ impl NetworkSecurityGroup {
 
     /// The highest priority number that is free before the rule called `blocking`.
     pub(crate) fn free_priority(&self, blocking: &str, direction: Direction) -> Option<u16> {
-        let same = || self.rules.iter().filter(|rule| rule.direction == direction);
-        let blocking = same().find(|rule| rule.name == blocking)?.priority.min(LAST_PRIORITY + 1);
-        (FIRST_PRIORITY..blocking).rev().find(|priority| same().all(|rule| rule.priority != *priority))
+        let mut same = self.rules.iter().filter(|rule| rule.direction == direction);
+        let blocking = same.find(|rule| rule.name == blocking)?;
+        free_before(&self.rules, direction, blocking.priority)
     }
 }
 
+/// The highest number below `priority` that no rule of a direction has.
+pub(crate) fn free_before(rules: &[SecurityRule], direction: Direction, priority: u16) -> Option<u16> {
+    let taken = |number| rules.iter().any(|rule| rule.direction == direction && rule.priority == number);
+    (FIRST_PRIORITY..priority.min(LAST_PRIORITY + 1)).rev().find(|number| !taken(*number))
+}
+
 const FIRST_PRIORITY: u16 = 100;
-const LAST_PRIORITY: u16 = 4096;
+pub(crate) const LAST_PRIORITY: u16 = 4096;
 
 fn faults<'a>(rule: &'a SecurityRule, earlier: &'a [SecurityRule]) -> impl Iterator<Item = RuleFault> + 'a {
     let range = !(FIRST_PRIORITY..=LAST_PRIORITY).contains(&rule.priority);

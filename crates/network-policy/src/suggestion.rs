@@ -27,10 +27,10 @@ impl NetworkPolicy {
         if self.origin == Origin::AllowList && !blocking.is_empty() {
             return allow_list_entry(flow);
         }
-        blocking.iter().map(|ruling| self.repair(ruling, flow)).collect::<Vec<_>>().join("\n")
+        blocking.iter().map(|ruling| self.addition(ruling, flow)).collect::<Vec<_>>().join("\n")
     }
 
-    fn repair(&self, ruling: &Ruling<'_>, flow: &Flow) -> String {
+    fn addition(&self, ruling: &Ruling<'_>, flow: &Flow) -> String {
         let nsg = match ruling.layer {
             Layer::NicNsg => self.nic_nsg.as_ref(),
             Layer::SubnetNsg => self.subnet_nsg.as_ref(),
@@ -138,15 +138,12 @@ fn port(flow: &Flow) -> PortRange {
     }
 }
 
-/// At most 80 characters of letters, digits, dots and dashes, as Azure takes them.
 fn rule_name(flow: &Flow) -> String {
     let end = match End::of(flow).1 {
         End::Name(name) => name.to_owned(),
         End::Peer(address) | End::Local(address) => address.to_string(),
     };
-    let end: String =
-        end.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(60).collect();
-    format!("Allow-{end}-{}", flow.port)
+    emit::rule_name(&format!("Allow-{}-{}", end.chars().take(60).collect::<String>(), flow.port))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::world::policy::{self, flow, of, term};
 use crate::world::{ADDRESSES, Outcome, PROTOCOLS, Packet, World};
 
-fn packet() -> impl Strategy<Value = Packet> {
+pub fn packet() -> impl Strategy<Value = Packet> {
     let ports = || prop::sample::select(vec![0u16, 22, 53, 80, 81, 443, 444, 1023, 1024, 50_000, u16::MAX]);
     let own = prop::sample::select(vec![0x0a01_0004u32, 0x0a01_0005, 0x0a01_0006]);
     let peer = prop::sample::select(&ADDRESSES[..]);

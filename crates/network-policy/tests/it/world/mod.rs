@@ -7,6 +7,7 @@ mod decide;
 mod policy;
 mod promise;
 mod prove;
+mod repair;
 mod z3;
 
 use std::net::Ipv4Addr;

@@ -76,6 +76,17 @@ impl Promise {
         blocks
     }
 
+    /// Whether the contract describes a packet.
+    pub fn holds(&self, world: &World, packet: Packet) -> bool {
+        let ported = packet.protocol == 6 || packet.protocol == 17;
+        let within = |spans: &[Span], address| spans.iter().any(|(first, last)| *first <= address && address <= *last);
+        self.inbound == packet.inbound
+            && self.protocols().contains(&packet.protocol)
+            && (!ported || (self.ports.0..=self.ports.1).contains(&packet.port))
+            && within(&self.end(world, self.from, !self.inbound), packet.source)
+            && within(&self.end(world, self.to, self.inbound), packet.destination)
+    }
+
     pub fn protocols(&self) -> Vec<u8> {
         match (self.protocol, self.ports) {
             (Some(only), _) => vec![only],

@@ -46,8 +46,11 @@ impl NewRule {
     pub fn to_terraform(&self) -> String {
         let rule = &self.rule;
         let (group, nsg) = resource(&self.nsg);
-        let label: String =
-            rule.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+        let label: String = rule
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+            .collect();
         let mut fields = vec![
             ("name".to_owned(), literal(&rule.name)),
             ("resource_group_name".to_owned(), literal(group)),

@@ -175,8 +175,7 @@ mod tests {
 
     #[test]
     fn many_contracts_are_joined_too() {
-        let lines: Vec<_> =
-            (1..=40).map(|port| format!("allow outbound tcp * -> Internet:{port}")).collect();
+        let lines: Vec<_> = (1..=40).map(|port| format!("allow outbound tcp * -> Internet:{port}")).collect();
         let rows = rows_of(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(blocks(&rows).len(), 1);
     }

@@ -68,10 +68,14 @@ impl Draft {
 
     /// The new rules, by priority, and the contracts they are for.
     pub fn added(&self) -> Vec<(&SecurityRule, &[usize])> {
-        let mut added: Vec<_> = self.added.iter().filter_map(|(name, contracts)| {
-            let rule = self.rules.iter().find(|rule| rule.name == *name)?;
-            Some((rule, &contracts[..]))
-        }).collect();
+        let mut added: Vec<_> = self
+            .added
+            .iter()
+            .filter_map(|(name, contracts)| {
+                let rule = self.rules.iter().find(|rule| rule.name == *name)?;
+                Some((rule, &contracts[..]))
+            })
+            .collect();
         added.sort_by_key(|(rule, _)| rule.priority);
         added
     }
@@ -108,8 +112,7 @@ impl Draft {
         let ports: String = ports.collect();
         let access = if access == Access::Allow { "Allow" } else { "Deny" };
         let name = crate::emit::rule_name(&format!("{access}-{}-{peer}{ports}", block.protocol));
-        let exists =
-            |name: &str| self.rules.iter().any(|rule| rule.name.eq_ignore_ascii_case(name));
+        let exists = |name: &str| self.rules.iter().any(|rule| rule.name.eq_ignore_ascii_case(name));
         let numbered = (2u32..).map(|number| format!("{name}-{number}"));
         std::iter::once(name.clone()).chain(numbered).find(|name| !exists(name)).unwrap_or(name)
     }

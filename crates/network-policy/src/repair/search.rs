@@ -39,8 +39,7 @@ struct Search<'a> {
 pub(super) fn run(policy: &NetworkPolicy, contracts: &[Contract]) -> Repair {
     let compiled = policy.compile();
     let before = contracts.iter().map(|contract| compiled.prove(contract).verdict).collect();
-    let mut search =
-        Search { policy, contracts, before, needs: BTreeMap::new(), beyond: BTreeMap::new() };
+    let mut search = Search { policy, contracts, before, needs: BTreeMap::new(), beyond: BTreeMap::new() };
     loop {
         let drafts = search.drafts();
         let changed = search.changed(&drafts);
@@ -57,7 +56,8 @@ impl Search<'_> {
             match self.try_drafts() {
                 Ok(drafts) => return drafts,
                 Err((nsg, contracts)) => {
-                    let setting = format!("NSG '{nsg}' has no priority left: remove a rule that nothing needs");
+                    let setting =
+                        format!("NSG '{nsg}' has no priority left: remove a rule that nothing needs");
                     for index in contracts {
                         self.give_up(index, Obstacle { decided_by: None, setting: setting.clone() });
                     }
@@ -100,7 +100,8 @@ impl Search<'_> {
         let mut news = false;
         for index in 0..self.contracts.len() {
             let proof = compiled.prove(&self.contracts[index]);
-            let left_alone = self.before[index] == ProofVerdict::Depends && proof.verdict != ProofVerdict::Refuted;
+            let left_alone =
+                self.before[index] == ProofVerdict::Depends && proof.verdict != ProofVerdict::Refuted;
             if proof.verdict == ProofVerdict::Proved || left_alone || self.beyond.contains_key(&index) {
                 continue;
             }
@@ -210,15 +211,17 @@ fn culprits(compiled: &CompiledPolicy, contract: &Contract, proof: Proof) -> Vec
 /// Every layer that does not let a packet pass.
 fn refusals(policy: &NetworkPolicy, path: Vec<LayerDecision>) -> Vec<Culprit> {
     let refusing = path.into_iter().filter(|layer| layer.verdict != Verdict::Allowed);
-    refusing.map(|layer| {
-        let by = layer.decided_by;
-        match own_group(policy, &by) {
-            Some((group, direction)) => {
-                Culprit::Rule((group, direction == Direction::Inbound, true), by.rule)
+    refusing
+        .map(|layer| {
+            let by = layer.decided_by;
+            match own_group(policy, &by) {
+                Some((group, direction)) => {
+                    Culprit::Rule((group, direction == Direction::Inbound, true), by.rule)
+                }
+                None => Culprit::Other(setting::that_refuses(policy, by), layer.verdict),
             }
-            None => Culprit::Other(setting::that_refuses(policy, by), layer.verdict),
-        }
-    }).collect()
+        })
+        .collect()
 }
 
 /// The rule of the subnet's group, else of the interface's, that lets a packet pass.

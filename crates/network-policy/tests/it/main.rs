@@ -6,6 +6,7 @@
 
 mod oracle;
 mod prove;
+mod repair;
 mod world;
 
 use proptest::test_runner::{Config, RngSeed};
@@ -15,5 +16,11 @@ fn cases(cases: u32) -> Config {
     let given = std::env::var("NETWORK_POLICY_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or(20_251_117);
     eprintln!("NETWORK_POLICY_SEED={seed}");
-    Config { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, max_shrink_iters: 200, ..Config::default() }
+    Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    }
 }

@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn groups_decide_what_every_choice_agrees_on(
-        world in policy::groups(term().boxed()),
+        world in policy::groups(&term().boxed()),
         packets in prop::collection::vec(packet(), 8),
     ) {
         agree(&world, &packets)?;
@@ -65,7 +65,7 @@ proptest! {
 
     #[test]
     fn all_layers_decide_what_every_choice_agrees_on(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         packets in prop::collection::vec(packet(), 8),
     ) {
         agree(&world, &packets)?;

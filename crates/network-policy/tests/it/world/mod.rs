@@ -376,9 +376,11 @@ impl World {
 
 /// DNS, DHCP, the wire server and metadata, which Azure exempts from rules.
 fn exempt(packet: Packet) -> bool {
-    match (packet.destination, packet.protocol, packet.port) {
-        (PLATFORM, TCP | UDP, 53) | (PLATFORM, UDP, 67 | 68) => true,
-        (PLATFORM, TCP, 80 | 443 | 32526) | (METADATA, TCP, 80) => true,
-        _ => false,
-    }
+    matches!(
+        (packet.destination, packet.protocol, packet.port),
+        (PLATFORM, TCP | UDP, 53)
+            | (PLATFORM, UDP, 67 | 68)
+            | (PLATFORM, TCP, 80 | 443 | 32526)
+            | (METADATA, TCP, 80)
+    )
 }

@@ -200,7 +200,7 @@ pub fn port_range() -> impl Strategy<Value = (u16, u16)> {
     ]
 }
 
-pub fn rule_of(term: BoxedStrategy<Term>) -> impl Strategy<Value = Rule> {
+pub fn rule_of(term: &BoxedStrategy<Term>) -> impl Strategy<Value = Rule> + use<> {
     let terms = || prop::collection::vec(term.clone(), 1..3);
     let protocol = prop_oneof![3 => Just(None), 3 => Just(Some(6)), 1 => Just(Some(17)), 1 => Just(Some(1))];
     (
@@ -235,8 +235,8 @@ fn route() -> impl Strategy<Value = ((u32, u8), Hop)> {
 }
 
 /// Two groups and nothing else.
-pub fn groups(term: BoxedStrategy<Term>) -> impl Strategy<Value = World> {
-    let rules = |most| prop::collection::vec(rule_of(term.clone()), 0..most);
+pub fn groups(term: &BoxedStrategy<Term>) -> impl Strategy<Value = World> + use<> {
+    let rules = |most| prop::collection::vec(rule_of(term), 0..most);
     (rules(6), prop::option::of(rules(4))).prop_map(|(subnet, nic)| World {
         subnet: Some(subnet),
         nic,
@@ -245,10 +245,9 @@ pub fn groups(term: BoxedStrategy<Term>) -> impl Strategy<Value = World> {
 }
 
 /// Every layer there is, each of them often absent.
-pub fn world(term: BoxedStrategy<Term>) -> impl Strategy<Value = World> {
-    let rules = |most| prop::option::of(prop::collection::vec(rule_of(term.clone()), 0..most));
-    let admin =
-        (rule_of(term.clone()), any::<bool>()).prop_map(|(rule, skips)| world::AdminRule { rule, skips });
+pub fn world(term: &BoxedStrategy<Term>) -> impl Strategy<Value = World> + use<> {
+    let rules = |most| prop::option::of(prop::collection::vec(rule_of(term), 0..most));
+    let admin = (rule_of(term), any::<bool>()).prop_map(|(rule, skips)| world::AdminRule { rule, skips });
     let table = prop::option::of(prop::collection::vec(route(), 0..4));
     (rules(4), rules(4), rules(3), rules(4), prop::collection::vec(admin, 0..3), table).prop_map(
         |(subnet, nic, far, firewall, admin, routes)| World {

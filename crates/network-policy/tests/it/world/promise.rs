@@ -48,8 +48,8 @@ impl Promise {
     /// Every packet, in blocks. Only for ends whose prefixes are known.
     pub fn blocks(&self, world: &World) -> Vec<Block> {
         let cuts = cuts(world, self);
-        let from = split(&self.end(world, self.from, !self.inbound), &cuts);
-        let to = split(&self.end(world, self.to, self.inbound), &cuts);
+        let from = split(&end(world, self.from, !self.inbound), &cuts);
+        let to = split(&end(world, self.to, self.inbound), &cuts);
         let ports = split(&[(self.ports.0.into(), self.ports.1.into())], &port_cuts(world));
         let source_ports = split(&[(0, 0xffff)], &port_cuts(world));
         let none = vec![(0, 0)];
@@ -79,12 +79,13 @@ impl Promise {
     /// Whether the contract describes a packet.
     pub fn holds(&self, world: &World, packet: Packet) -> bool {
         let ported = packet.protocol == 6 || packet.protocol == 17;
-        let within = |spans: &[Span], address| spans.iter().any(|(first, last)| *first <= address && address <= *last);
+        let within =
+            |spans: &[Span], address| spans.iter().any(|(first, last)| *first <= address && address <= *last);
         self.inbound == packet.inbound
             && self.protocols().contains(&packet.protocol)
             && (!ported || (self.ports.0..=self.ports.1).contains(&packet.port))
-            && within(&self.end(world, self.from, !self.inbound), packet.source)
-            && within(&self.end(world, self.to, self.inbound), packet.destination)
+            && within(&end(world, self.from, !self.inbound), packet.source)
+            && within(&end(world, self.to, self.inbound), packet.destination)
     }
 
     pub fn protocols(&self) -> Vec<u8> {
@@ -92,21 +93,6 @@ impl Promise {
             (Some(only), _) => vec![only],
             (None, (0, u16::MAX)) => PROTOCOLS.to_vec(),
             (None, _) => vec![6, 17],
-        }
-    }
-
-    /// The addresses of one end. The build subnet's own holds machines only where the contract names no addresses:
-    /// Azure keeps the first four of a subnet and the last.
-    pub fn end(&self, world: &World, term: Term, own: bool) -> Vec<Span> {
-        let (spans, most) = world.bounds(term);
-        assert_eq!(spans, most, "the prefixes of {term:?} are not known");
-        let subnet = world::prefix(world::SUBNET);
-        let machines = [(subnet.0 + 4, subnet.1 - 1)];
-        let clipped = meet(&spans, &machines);
-        if own && !matches!(term, Term::Prefix(..)) && !clipped.is_empty() {
-            merge(clipped)
-        } else {
-            merge(spans)
         }
     }
 
@@ -119,6 +105,21 @@ impl Promise {
             (true, 1) => Some(true),
             (true, _) => None,
         }
+    }
+}
+
+/// The addresses of one end. The build subnet's own holds machines only where the contract names no addresses:
+/// Azure keeps the first four of a subnet and the last.
+pub fn end(world: &World, term: Term, own: bool) -> Vec<Span> {
+    let (spans, most) = world.bounds(term);
+    assert_eq!(spans, most, "the prefixes of {term:?} are not known");
+    let subnet = world::prefix(world::SUBNET);
+    let machines = [(subnet.0 + 4, subnet.1 - 1)];
+    let clipped = meet(&spans, &machines);
+    if own && !matches!(term, Term::Prefix(..)) && !clipped.is_empty() {
+        merge(clipped)
+    } else {
+        merge(spans)
     }
 }
 

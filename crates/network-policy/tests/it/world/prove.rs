@@ -117,11 +117,11 @@ fn agree(world: &World, promise: &Promise) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(1500))]
+    #![proptest_config(crate::cases(700))]
 
     #[test]
     fn groups_prove_what_every_packet_does(
-        world in policy::groups(term().boxed()),
+        world in policy::groups(&term().boxed()),
         promise in promise(exact_term().boxed()),
     ) {
         agree(&world, &promise)?;
@@ -129,7 +129,7 @@ proptest! {
 
     #[test]
     fn all_layers_prove_what_every_packet_does(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         promise in promise(exact_term().boxed()),
     ) {
         let internet = [promise.from, promise.to].contains(&Term::Internet);
@@ -171,13 +171,13 @@ fn halves(rules: &mut Vec<Rule>) {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(1000))]
+    #![proptest_config(crate::cases(700))]
 
     #[test]
     fn an_allow_at_the_top_breaks_no_promise_to_allow(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         promise in promise(term().boxed()),
-        rule in policy::rule_of(term().boxed()),
+        rule in policy::rule_of(&term().boxed()),
     ) {
         let promise = Promise { allow: true, ..promise };
         let wider = changed(&world, |rules| rules.insert(0, Rule { allow: true, ..rule.clone() }));
@@ -189,7 +189,7 @@ proptest! {
 
     #[test]
     fn halved_prefixes_mean_the_same(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         promise in promise(term().boxed()),
     ) {
         same(&of(&world), &of(&changed(&world, halves)), &promise)?;
@@ -197,7 +197,7 @@ proptest! {
 
     #[test]
     fn the_order_of_rules_that_agree_does_not_matter(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         promise in promise(term().boxed()),
     ) {
         let swapped = changed(&world, |rules| {
@@ -212,7 +212,7 @@ proptest! {
 
     #[test]
     fn whatever_is_learnt_of_a_tag_stays_within_what_was_said(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         promise in promise(term().boxed()),
         known in prop::collection::vec((prop::sample::select(&crate::world::ADDRESSES[..]), 8u8..=32), 1..3),
         whole in any::<bool>(),

@@ -23,7 +23,8 @@ fn promises() -> impl Strategy<Value = Vec<Promise>> {
 /// What `contracts` say of one packet: whether it may become allowed, and whether it may become denied.
 fn may_change(world: &World, promises: &[Promise], changed: &[Contract], packet: Packet) -> (bool, bool) {
     let about = |allow| {
-        let mut some = promises.iter().filter(|promise| promise.allow == allow && promise.holds(world, packet));
+        let mut some =
+            promises.iter().filter(|promise| promise.allow == allow && promise.holds(world, packet));
         some.any(|promise| changed.contains(&promise.contract()))
     };
     (about(true), about(false))
@@ -96,7 +97,7 @@ proptest! {
 
     #[test]
     fn groups_are_repaired_and_nothing_else_changes(
-        world in policy::groups(term().boxed()),
+        world in policy::groups(&term().boxed()),
         promises in promises(),
         packets in prop::collection::vec(packet(), 50),
     ) {
@@ -105,7 +106,7 @@ proptest! {
 
     #[test]
     fn what_groups_can_repair_among_other_layers_is_repaired(
-        world in policy::world(term().boxed()),
+        world in policy::world(&term().boxed()),
         promises in promises(),
         packets in prop::collection::vec(packet(), 50),
     ) {

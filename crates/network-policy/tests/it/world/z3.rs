@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::world::policy::{self, exact_term, of, term};
-use crate::world::promise::{Promise, promise};
+use crate::world::promise::{self, Promise};
 use crate::world::{PROTOCOLS, Rule, Term, World};
 
 /// `cargo xtask test` makes it. Without it there is no comparison; in continuous integration that is a failure.
@@ -25,7 +25,7 @@ fn python() -> Option<PathBuf> {
     None
 }
 
-fn ask(python: &Path, cases: Vec<Value>) -> Vec<String> {
+fn ask(python: &Path, cases: &[Value]) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verdicts.py");
     let mut child =
         Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -115,8 +115,8 @@ fn case(world: &World, promise: &Promise) -> Value {
         "layers": groups.map(|rules| layer(world, rules, promise.inbound)).collect::<Vec<_>>(),
         "contract": { "allow": promise.allow, "must": {
             "protocol": promise.protocols().iter().map(|p| (*p, *p)).collect::<Vec<_>>(),
-            "source": promise.end(world, promise.from, !promise.inbound),
-            "destination": promise.end(world, promise.to, promise.inbound),
+            "source": promise::end(world, promise.from, !promise.inbound),
+            "destination": promise::end(world, promise.to, promise.inbound),
             "port": [promise.ports],
         } },
         "exempt": exempt(promise.inbound),
@@ -126,9 +126,10 @@ fn case(world: &World, promise: &Promise) -> Value {
 fn agree(worlds: impl Strategy<Value = World>, count: u32) {
     let Some(python) = python() else { return };
     let mut runner = TestRunner::new(crate::cases(count));
-    let strategy = (worlds, promise(exact_term().boxed()));
+    let strategy = (worlds, promise::promise(exact_term().boxed()));
     let drawn: Vec<_> = (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
-    let verdicts = ask(&python, drawn.iter().map(|(world, promise)| case(world, promise)).collect());
+    let asked: Vec<_> = drawn.iter().map(|(world, promise)| case(world, promise)).collect();
+    let verdicts = ask(&python, &asked);
     let mut seen = [0; 3];
     for ((world, promise), verdict) in drawn.iter().zip(verdicts) {
         let proof = of(world).prove(&promise.contract());
@@ -145,11 +146,11 @@ fn agree(worlds: impl Strategy<Value = World>, count: u32) {
 
 #[test]
 fn the_solver_agrees_on_small_groups() {
-    agree(policy::groups(term().boxed()), 400);
+    agree(policy::groups(&term().boxed()), 400);
 }
 
 #[test]
 fn the_solver_agrees_on_large_groups() {
-    let rules = prop::collection::vec(policy::rule_of(term().boxed()), 20..60);
+    let rules = prop::collection::vec(policy::rule_of(&term().boxed()), 20..60);
     agree(rules.prop_map(|rules| World { subnet: Some(rules), ..World::default() }), 100);
 }

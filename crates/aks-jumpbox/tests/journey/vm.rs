@@ -131,8 +131,8 @@ fn hostile_steps_stay_in_the_virtual_machine_and_neither_a_kill_nor_a_time_out_l
         return;
     }
     adopt_orphans();
-    let forks = "setsid --wait perl -e '$| = 1; my $made = 0; while (my $child = fork) { $made++ } \
-                 if ($made) { print \"bounded: $!\\n\"; kill 9, -getpgrp } sleep 1000' || true";
+    let forks = "setsid --wait perl -e '$| = 1; while (defined(my $child = fork)) { sleep 1000 if !$child } \
+                 print \"bounded: $!\\n\"; kill 9, -getpgrp' || true";
     // A service of its own, because systemd may end the whole session of who uses up the memory.
     let memory = "sudo systemd-run --wait --quiet tail /dev/zero || echo \"hog ended: $?\"";
     world
@@ -142,8 +142,8 @@ fn hostile_steps_stay_in_the_virtual_machine_and_neither_a_kill_nor_a_time_out_l
     let mut live = Live::start(command);
     let said = live.rest();
     assert_eq!(live.end(), None, "it was killed: {said}");
-    for line in ["hog ended: 1", "bounded: Resource temporarily unavailable", "goes on"] {
-        assert!(said.contains(&format!("\"{line}\"")), "{line}: {said}");
+    for line in ["hog ended: ", "bounded: Resource temporarily unavailable", "goes on"] {
+        assert!(said.contains(&format!("\"line\":\"{line}")), "{line}: {said}");
     }
     assert!(Family::below(std::process::id()).is_gone(), "QEMU or a sandbox was left");
 

@@ -56,7 +56,10 @@ pub fn solver() -> Result<PathBuf, Stop> {
         return Ok(python);
     }
     let made = run(command("python3", &["-m", "venv"]).arg(&folder)).and_then(|()| {
-        run(&mut command(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SOLVER]))
+        run(&mut command(
+            &python,
+            &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SOLVER],
+        ))
     });
     if let Err(stop) = made {
         if std::env::var_os("CI").is_some() {

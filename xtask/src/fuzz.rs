@@ -1,5 +1,7 @@
 //! `cargo xtask fuzz`: every parser of foreign input against libFuzzer, with the stable compiler.
 
+use std::path::Path;
+
 use crate::Stop;
 use crate::host;
 use crate::process::{cargo, command, output, run, target};
@@ -29,9 +31,15 @@ pub fn run_targets(words: &[&str]) -> Result<(), Stop> {
     }
     for name in all.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name)) {
         // Sanitizers need another compiler, and all that is fuzzed is safe code.
-        let options =
-            ["fuzz", "run", "--sanitizer", "none", name, "--", &format!("-max_total_time={seconds}")];
-        run(cargo(&options).args(["-verbosity=0", "-print_final_stats=1", "-timeout=10", "-max_len=65536"]))?;
+        let mut fuzz = cargo(&["fuzz", "run", "--sanitizer", "none", name]);
+        // What is found goes to the first folder; the second is only read.
+        let (corpus, seeds) = (format!("fuzz/corpus/{name}"), format!("fuzz/seeds/{name}"));
+        if Path::new(&seeds).is_dir() {
+            std::fs::create_dir_all(&corpus).map_err(|error| Stop::failed(format!("{corpus}: {error}")))?;
+            fuzz.args([corpus, seeds]);
+        }
+        fuzz.args(["--", &format!("-max_total_time={seconds}")]);
+        run(fuzz.args(["-verbosity=0", "-print_final_stats=1", "-timeout=10", "-max_len=65536"]))?;
     }
     Ok(())
 }

@@ -29,9 +29,10 @@ fn tags(reader: &mut Reader, root: &Node<'_>, sha256: &str) -> Option<Tags> {
     let values = field(reader, root, "values").and_then(|node| reader.array(&node));
     let cloud = field(reader, root, "cloud").and_then(|node| reader.string(&node));
     let change = field(reader, root, "changeNumber").and_then(|node| change_number(reader, &node));
-    let (cloud, change) = (cloud?, change?);
-    let mut tags =
-        Tags::new(format!("service tags of the {cloud} cloud, change number {change}, sha256 {sha256}"));
+    let which = cloud.zip(change).map(|(cloud, change)| {
+        format!("service tags of the {cloud} cloud, change number {change}, sha256 {sha256}")
+    });
+    let mut tags = Tags::new(which.unwrap_or_default());
     for tag in values? {
         let Some(name) = field(reader, &tag, "name") else { continue };
         let Some(properties) = field(reader, &tag, "properties") else { continue };

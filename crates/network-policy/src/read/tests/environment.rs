@@ -24,7 +24,7 @@ file = "plan.json"
 "#;
 
 /// A hub of which nothing but the firewall's address is left to run time.
-const HUB: &str = r#"{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+pub(super) const HUB: &str = r#"{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
   "contentVersion": "1.0.0.0",
   "parameters": {"policyName": {"type": "string"}, "groupName": {"type": "string", "defaultValue": "builders"}},
   "variables": {"hub": "vnet-hub", "firewall": "fw-hub"},
@@ -47,7 +47,7 @@ const HUB: &str = r#"{"$schema": "https://schema.management.azure.com/schemas/20
      "properties": {"firewallPolicy": {"id": "[resourceId('Microsoft.Network/firewallPolicies', parameters('policyName'))]"},
        "ipConfigurations": [{"name": "ip", "properties": {"subnet": {"id": "[reference('elsewhere').id]"}}}]}}]}"#;
 
-const SPOKE: &str = r#"[
+pub(super) const SPOKE: &str = r#"[
   {"id": "/subscriptions/s/resourceGroups/rg-spoke/providers/Microsoft.Network/virtualNetworks/spoke",
    "name": "spoke", "location": "eastus2", "type": "Microsoft.Network/virtualNetworks",
    "addressSpace": {"addressPrefixes": ["10.241.0.0/16"]}, "dhcpOptions": {"dnsServers": ["10.200.0.4"]},
@@ -66,7 +66,7 @@ const SPOKE: &str = r#"[
   {"id": "/subscriptions/s/resourceGroups/rg-spoke/providers/Microsoft.Network/networkSecurityGroups/nsg",
    "name": "nsg", "type": "Microsoft.Network/networkSecurityGroups", "securityRules": []}]"#;
 
-const PLAN: &str = r#"{"format_version": "1.2", "terraform_version": "1.9.0", "planned_values": {"root_module": {"resources": [
+pub(super) const PLAN: &str = r#"{"format_version": "1.2", "terraform_version": "1.9.0", "planned_values": {"root_module": {"resources": [
   {"address": "azurerm_route_table.t", "mode": "managed", "type": "azurerm_route_table", "name": "t",
    "values": {"name": "routes", "resource_group_name": "rg-spoke",
      "route": [{"name": "default", "address_prefix": "0.0.0.0/0", "next_hop_type": "VirtualAppliance",

@@ -12,6 +12,7 @@ use crate::route::{NextHop, Outbound};
 mod environment;
 mod firewall;
 mod hostile;
+mod service_tags;
 mod shapes;
 
 /// A reading with what it was read from.

@@ -172,7 +172,7 @@ fn associations_of_a_plan_find_what_the_configuration_refers_to() {
     assert_eq!(policy.context.dns_servers.len(), 1);
 }
 
-const EFFECTIVE: &str = r#"{"value": [{"association": {"subnet": {"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/build"}},
+pub(super) const EFFECTIVE: &str = r#"{"value": [{"association": {"subnet": {"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/build"}},
   "networkSecurityGroup": {"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/nsg"},
   "effectiveSecurityRules": [
    {"name": "securityRules/web", "protocol": "Tcp", "sourcePortRange": "0-65535", "sourcePortRanges": ["0-65535"],
@@ -291,6 +291,72 @@ fn security_admin_rules_apply_where_the_documents_say_so() {
     assert_eq!(known[0].source, [Address::Tag(crate::ServiceTag::Internet)]);
     let open = described(&format!("[{rules}]")).admin;
     assert!(matches!(open[0].source[..], [Address::IpGroup(_)]), "{open:?}");
+}
+
+/// What 1,974 published rules hold that no sample shows.
+#[test]
+fn rules_as_people_write_them() {
+    let rule = |name: &str, more: &str| {
+        format!(
+            r#"{{"name": "{name}", "properties": {{"protocol": "TCP", "sourcePortRange": "*", "access": "allow",
+            "direction": "inbound", "destinationPortRange": "22", {more}}}}}"#
+        )
+    };
+    let any = r#""destinationAddressPrefix": "*""#;
+    let text = format!(
+        r#"{{"name": "nsg", "securityRules": [{}]}}"#,
+        [
+            rule("text-priority", &format!(r#""priority": "100", "sourceAddressPrefix": "INTERNET", {any}"#)),
+            rule("bare", &format!(r#""priority": 110, "sourceAddressPrefix": "203.0.113.7", {any}"#)),
+            rule("tag", &format!(r#""priority": 120, "sourceAddressPrefix": "CorpNetSaw", {any}"#)),
+            rule(
+                "both",
+                &format!(r#""priority": 130, "sourceAddressPrefix": "10.1.0.0/16", "sourceAddressPrefixes": ["10.2.0.0/16"], {any}"#)
+            ),
+            rule(
+                "plural",
+                r#""priority": 140, "sourceAddressPrefix": "", "sourceAddressPrefixes": ["10.3.0.0/16"],
+                   "destinationAddressPrefix": null, "destinationAddressPrefixes": ["10.4.0.0/16"]"#
+            ),
+            rule(
+                "asg",
+                r#""priority": 150, "sourceApplicationSecurityGroups": [{"id": "/x/asg"}], "sourceAddressPrefixes": [],
+                   "destinationAddressPrefix": "VIRTUAL_NETWORK""#
+            ),
+        ]
+        .join(",")
+    );
+    let rules = described(&text).subnet_nsg.unwrap().rules().to_vec();
+    let shown = |list: &[Address]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let told: Vec<_> = rules[..6]
+        .iter()
+        .map(|rule| {
+            assert_eq!((rule.direction, rule.access), (Direction::Inbound, crate::Access::Allow));
+            format!("{} {} {} -> {}", rule.priority, rule.name, shown(&rule.source), shown(&rule.destination))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "100 text-priority Internet -> *",
+            "110 bare 203.0.113.7 -> *",
+            "120 tag CorpNetSaw -> *",
+            "130 both 10.1.0.0/16 10.2.0.0/16 -> *",
+            "140 plural 10.3.0.0/16 -> 10.4.0.0/16",
+            "150 asg /x/asg -> VirtualNetwork",
+        ]
+    );
+    // A tag that no file knows is neither nothing nor everything.
+    let unknown = Flow {
+        direction: Direction::Inbound,
+        source: "198.51.100.1".parse().unwrap(),
+        destination: Destination::Address("10.0.0.4".parse().unwrap()),
+        port: 22,
+        application: None,
+        ..tls("x")
+    };
+    let only_tag = described(&text.replace("INTERNET", "10.9.9.9"));
+    assert_eq!(only_tag.decide(&unknown).verdict, Verdict::Undecided);
 }
 
 #[test]

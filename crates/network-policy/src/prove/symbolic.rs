@@ -22,6 +22,7 @@ pub(super) struct Ends {
     pub allowed: Set,
     pub denied: Set,
     pub open: Set,
+    pub exempt: Set,
 }
 
 /// A region's packets as bit vectors.
@@ -206,7 +207,8 @@ impl Diagrams {
         let denied = bdd.choose(passes, NONE, here);
         let open = bdd.and(here, passes);
         let open = bdd.and(open, stops);
-        Ends { allowed, denied, open }
+        let exempt = bdd.and(self.region, exempt);
+        Ends { allowed, denied, open, exempt }
     }
 
     /// A packet of a set that fulfils the first wish that any can fulfil; one that the contract certainly describes,
@@ -244,7 +246,7 @@ pub(super) fn find(policy: &CompiledPolicy, contract: &Contract, region: Region)
     let mut part = |set: Set| {
         let cubes = diagrams.samples(set, &region, &wishes).into_iter();
         let cubes = cubes.map(|cube| {
-            let single = Region { certain: cube.clone(), cube, ..region.clone() };
+            let single = Region { cube, ..region.clone() };
             let ended = walk::walk(&single, layers, &mut Budget(usize::MAX)).unwrap_or_default();
             let found = ended.first().and_then(|piece| match piece.end {
                 End::Denied(found) | End::Open(found) => Some(found),
@@ -256,5 +258,6 @@ pub(super) fn find(policy: &CompiledPolicy, contract: &Contract, region: Region)
         Part { cubes, volume: diagrams.bdd.count(set), whole: false, empty: set == NONE }
     };
     let (broken, open) = (part(broken), part(ends.open));
-    Finding { region, broken, open, pieces: None }
+    let exempt = diagrams.bdd.count(ends.exempt);
+    Finding { region, broken, open, exempt, pieces: None }
 }

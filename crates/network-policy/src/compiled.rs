@@ -4,17 +4,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use crate::address;
+use crate::address::{self, Address, PortRange, RuleProtocol};
 use crate::certificate::Certificate;
-use crate::contract::Contract;
+use crate::contract::{Contract, ContractEnd};
 use crate::firewall::{self, FirewallRule};
 use crate::flow::{self, Application, Decision, Destination, Direction, Flow, Protocol, Verdict};
-use crate::matching::Ruling;
+use crate::matching::{Access, Ruling};
 use crate::normal::{
     self, Answer, Effect, End, Found, Layer, NO_RULE as LAST, Normal, Query, RuleId, Stage, State, Step,
 };
 use crate::policy::{NO_RULE, NetworkPolicy, platform_refusal};
-use crate::proof::{Decider, LayerDecision, Proof};
+use crate::proof::{Decider, LayerDecision, Proof, ProofVerdict};
 use crate::{near_miss, space, tag};
 
 /// A [`NetworkPolicy`] made ready to be asked many times: its sets are sorted once, and a decision then allocates
@@ -111,6 +111,24 @@ impl CompiledPolicy {
         let near_miss =
             refused.then(|| near_miss::of(self, flow.direction, layer, query, Some(answer.rule))).flatten();
         LayerDecision { verdict, decided_by, near_miss }
+    }
+
+    /// The DNS servers of the virtual network that its rules, unlike Azure's own server, do not let the subnet reach:
+    /// what they leave open is not reached.
+    pub fn unreachable_dns_servers(&self) -> Vec<IpAddr> {
+        let reaches = |server: IpAddr| {
+            [Protocol::Udp, Protocol::Tcp].into_iter().all(|protocol| {
+                let contract = Contract {
+                    access: Access::Allow,
+                    direction: Direction::Outbound,
+                    protocol: RuleProtocol::Only(protocol),
+                    from: ContractEnd { address: Address::Any, ports: PortRange::ALL },
+                    to: ContractEnd { address: Address::Prefix(server.into()), ports: PortRange::single(53) },
+                };
+                self.prove(&contract).verdict == ProofVerdict::Proved
+            })
+        };
+        self.policy.context.dns_servers.iter().copied().filter(|server| !reaches(*server)).collect()
     }
 
     /// Whether a contract holds for every packet it describes.

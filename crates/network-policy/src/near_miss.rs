@@ -24,7 +24,9 @@ pub(crate) fn of(
     let layer = &policy.normal.layers(direction)[layer];
     let allowed = layer.terms.iter().any(|term| Some(term.rule) == decided && term.effect != Effect::Deny);
     let wanted = |term: &&Term| (term.effect == Effect::Deny) == allowed && Some(term.rule) != decided;
-    let best = layer.terms.iter().filter(wanted).min_by_key(|term| missed(term, query))?;
+    // A rule behind the one that decided would never have been asked.
+    let asked = layer.terms.iter().position(|term| Some(term.rule) == decided).unwrap_or(layer.terms.len());
+    let best = layer.terms[..asked].iter().filter(wanted).min_by_key(|term| missed(term, query))?;
     if missed(best, query) > 2 {
         return None;
     }

@@ -88,19 +88,15 @@ impl<T: Point> Ranges<T> {
         self.0.first().map(|range| range.0)
     }
 
-    /// The range that holds `point`.
-    pub fn range_of(&self, point: T) -> Option<(T, T)> {
-        let ranges = &*self.0;
-        let index = match ranges {
-            [] => return None,
-            [_] => 0,
-            _ => ranges.partition_point(|range| range.1 < point),
-        };
-        ranges.get(index).copied().filter(|range| range.0 <= point && point <= range.1)
-    }
-
     pub fn contains(&self, point: T) -> bool {
-        self.range_of(point).is_some()
+        let ranges = &*self.0;
+        let holds = |range: &(T, T)| range.0 <= point && point <= range.1;
+        // Few ranges are faster looked at than searched.
+        if ranges.len() <= 8 {
+            return ranges.iter().any(holds);
+        }
+        let index = ranges.partition_point(|range| range.1 < point);
+        ranges.get(index).is_some_and(holds)
     }
 
     /// Number of points; `None` when it does not fit.

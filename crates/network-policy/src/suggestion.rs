@@ -34,7 +34,16 @@ impl NetworkPolicy {
         let nsg = match ruling.layer {
             Layer::NicNsg => self.nic_nsg.as_ref(),
             Layer::SubnetNsg => self.subnet_nsg.as_ref(),
-            _ => None,
+            Layer::Admin => {
+                return format!(
+                    "security admin rule '{}' of '{}' stands before every group",
+                    ruling.rule, ruling.resource
+                );
+            }
+            Layer::Route => {
+                return format!("the route '{}' of '{}' has to lead elsewhere", ruling.rule, ruling.resource);
+            }
+            Layer::FirewallNetwork | Layer::FirewallApplication | Layer::Platform => None,
         };
         match nsg {
             Some(nsg) => security_rule(nsg, ruling, flow),

@@ -53,7 +53,7 @@ impl Bdd {
         }
         let node = Node { bit, zero, one };
         let next = Set::try_from(self.nodes.len()).unwrap_or(Set::MAX);
-        if self.nodes.len() > self.known.len() && self.known.len() < 1 << 18 {
+        if self.nodes.len() > self.known.len() && self.known.len() < 1 << 20 {
             self.known = vec![(NONE, NONE, NONE, NONE); 4 * self.known.len()];
         }
         *self.unique.entry(node).or_insert_with(|| {
@@ -64,6 +64,19 @@ impl Bdd {
 
     /// `then` where `condition` holds, `otherwise` elsewhere.
     pub fn choose(&mut self, condition: Set, then: Set, otherwise: Set) -> Set {
+        let (mut condition, mut then, mut otherwise) = (condition, then, otherwise);
+        if then == condition {
+            then = ALL;
+        }
+        if otherwise == condition {
+            otherwise = NONE;
+        }
+        // Both orders of "and" and of "or" are one question.
+        if otherwise == NONE && then > ALL && then < condition {
+            std::mem::swap(&mut condition, &mut then);
+        } else if then == ALL && otherwise > ALL && otherwise < condition {
+            std::mem::swap(&mut condition, &mut otherwise);
+        }
         match (condition, then, otherwise) {
             (ALL, ..) => return then,
             (NONE, ..) => return otherwise,

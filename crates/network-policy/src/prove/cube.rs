@@ -104,6 +104,9 @@ pub(crate) struct Region {
     pub destination_tag: Option<crate::ServiceTag>,
     /// The part of the region that certainly is in both tags.
     pub certain: Cube,
+    /// The part that people mean: all public space outside of the network is the Internet to them, whether Azure counts
+    /// it as such or not.
+    pub meant: Cube,
 }
 
 impl Region {

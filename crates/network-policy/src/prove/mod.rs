@@ -35,6 +35,8 @@ struct Finding {
     broken: Part,
     /// Packets that might.
     open: Part,
+    /// Number of packets that are exempt from all rules.
+    exempt: Option<u128>,
     /// The whole partition; `None` when it is too large.
     pieces: Option<Vec<Piece>>,
 }
@@ -100,19 +102,24 @@ fn find(policy: &CompiledPolicy, contract: &Contract, region: Region, budget: &m
             (End::Allowed | End::Exempt, Access::Allow) | (End::Denied(_) | End::Exempt, Access::Deny) => {}
         }
     }
-    Finding { region, broken: Part::whole(broken), open: Part::whole(open), pieces: Some(pieces) }
+    let exempt = pieces.iter().filter(|piece| piece.end == End::Exempt);
+    let exempt = volume(exempt.map(|piece| &piece.cube));
+    Finding { region, broken: Part::whole(broken), open: Part::whole(open), exempt, pieces: Some(pieces) }
 }
 
 fn conclude(policy: &CompiledPolicy, contract: &Contract, findings: &[Finding]) -> Proof {
     let total = volume(findings.iter().map(|finding| &finding.region.cube));
     let broken = Parts::of(findings, |finding| &finding.broken);
     let open = Parts::of(findings, |finding| &finding.open);
-    let certain: Vec<_> = broken
-        .cubes
-        .iter()
-        .filter_map(|(region, cube, found)| Some((*region, cube.intersection(&region.certain)?, *found)))
-        .collect();
-    let refuted = !certain.is_empty() || (!broken.empty && broken.volume.is_some() && broken.volume == total);
+    let mut certain: Vec<_> = broken.cubes.iter().filter_map(certainly).collect();
+    if certain.is_empty() {
+        certain = broken.cubes.iter().take(EXAMPLES).flat_map(|part| again(policy, contract, part)).collect();
+    }
+    // Where nothing that counts can pass, it does not matter which addresses a tag has.
+    let exempt = self::total(findings.iter().map(|finding| finding.exempt));
+    let counted = total.zip(exempt).map(|(total, exempt)| total - exempt);
+    let hopeless = !broken.empty && counted.is_some() && broken.volume == counted;
+    let refuted = !certain.is_empty() || hopeless;
     let verdict = match (refuted, broken.empty && open.empty) {
         // A contract about no packet at all is not about this network.
         _ if findings.is_empty() => ProofVerdict::Depends,
@@ -160,8 +167,34 @@ fn conclude(policy: &CompiledPolicy, contract: &Contract, findings: &[Finding]) 
     });
     // Whether an address is in a tag that is not known cannot be shown by one packet.
     let symbolic = verdict == ProofVerdict::Refuted && certain.is_empty();
+    if symbolic && let Some(lost) = &mut proof.lost {
+        "every packet".clone_into(&mut lost.phrase);
+    }
     proof.packet = (!symbolic).then_some(witness.packet);
     proof
+}
+
+/// What of a part the contract certainly describes.
+fn certainly<'a>((region, cube, found): &Shown<'a>) -> Option<Shown<'a>> {
+    Some((*region, cube.intersection(&region.certain)?, *found))
+}
+
+/// How many broken boxes are looked at again without regard to the contract's tags.
+const EXAMPLES: usize = 64;
+
+/// The packets of a part that break the contract even when nothing is known of them but their addresses.
+fn again<'a>(policy: &CompiledPolicy, contract: &Contract, part: &Shown<'a>) -> Vec<Shown<'a>> {
+    let (region, cube, _) = part;
+    let Some(cube) = cube.intersection(&region.meant) else { return Vec::new() };
+    let bare = Region { cube, source_tag: None, destination_tag: None, ..(*region).clone() };
+    let mut budget = Budget(BUDGET / EXAMPLES);
+    let pieces = walk::walk(&bare, policy.normal.layers(contract.direction), &mut budget).unwrap_or_default();
+    let broken = pieces.into_iter().filter_map(|piece| match (piece.end, contract.access) {
+        (End::Denied(found), Access::Allow) => Some((*region, piece.cube, Some(found))),
+        (End::Allowed, Access::Deny) => Some((*region, piece.cube, piece.state.last)),
+        _ => None,
+    });
+    broken.collect()
 }
 
 /// Parts of all regions together.
@@ -303,3 +336,6 @@ fn unmet(policy: &CompiledPolicy, contract: &Contract, found: Found) -> bool {
     let layer = &policy.normal.layers(contract.direction)[found.layer];
     layer.stage == crate::normal::Stage::Platform && found.rule == crate::normal::NO_RULE
 }
+
+#[cfg(test)]
+mod tests;

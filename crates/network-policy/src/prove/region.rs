@@ -39,6 +39,10 @@ pub(crate) fn regions(policy: &NetworkPolicy, normal: &Normal, contract: &Contra
             let region = Region {
                 cube: cube(&source.hi, &destination.hi),
                 certain: cube(&source.lo, &destination.lo),
+                meant: cube(
+                    &meant(policy, &contract.from, &source),
+                    &meant(policy, &contract.to, &destination),
+                ),
                 source_tag: tag(&contract.from),
                 destination_tag: tag(&contract.to),
             };
@@ -58,6 +62,14 @@ fn speech(normal: &Normal, contract: &Contract) -> Ranges<u32> {
         return Ranges::single(0);
     }
     normal.names.everything()
+}
+
+fn meant(policy: &NetworkPolicy, end: &ContractEnd, set: &Bounds<u128>) -> Ranges<u128> {
+    if end.address != Address::Tag(ServiceTag::Internet) {
+        return set.lo.clone();
+    }
+    let context = &policy.context;
+    set.hi.difference(&space::prefixes(&[&context.peered[..], &context.gateway].concat()))
 }
 
 fn tag(end: &ContractEnd) -> Option<ServiceTag> {

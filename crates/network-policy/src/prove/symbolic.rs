@@ -22,6 +22,7 @@ pub(super) struct Ends {
     pub allowed: Set,
     pub denied: Set,
     pub open: Set,
+    pub exempt: Set,
 }
 
 /// A region's packets as bit vectors.
@@ -30,6 +31,9 @@ pub(super) struct Diagrams {
     fields: [Bits; 6],
     region: Set,
 }
+
+/// How many rules are joined before it is asked whether anything is left to decide.
+const STRETCH: usize = 16;
 
 /// The packets that rules of an effect may decide, for each effect.
 type Possible = [Set; Effect::COUNT];
@@ -89,21 +93,57 @@ impl Diagrams {
 
     /// The packets that rules of each effect may decide.
     fn possible(&mut self, slices: &[Slice], otherwise: Effect) -> Possible {
-        let mut possible = [NONE; Effect::COUNT];
-        possible[otherwise as usize] = ALL;
-        for slice in slices.iter().rev() {
-            let hi = self.cube(&slice.hi);
-            let lo = match &slice.lo {
-                _ if slice.exact => hi,
-                Some(lo) => self.cube(lo),
-                None => NONE,
-            };
-            for (effect, set) in possible.iter_mut().enumerate() {
-                let own = effect == slice.effect as usize;
-                *set = if own { self.bdd.or(hi, *set) } else { self.bdd.choose(lo, NONE, *set) };
+        // Where nothing is in doubt, what happens otherwise is what no other effect decides.
+        let derived = slices.iter().all(|slice| slice.exact).then_some(otherwise);
+        let (mut possible, mut left) = ([NONE; Effect::COUNT], self.region);
+        for stretch in slices.chunks(STRETCH) {
+            let (later, left_later) = self.stretch(stretch, derived);
+            for (set, later) in possible.iter_mut().zip(later) {
+                let reached = self.bdd.and(left, later);
+                *set = self.bdd.or(*set, reached);
+            }
+            left = self.bdd.and(left, left_later);
+            if left == NONE {
+                break;
             }
         }
+        if derived.is_some() {
+            let decided = possible.into_iter().fold(NONE, |all, set| self.bdd.or(all, set));
+            possible[otherwise as usize] = self.bdd.choose(decided, NONE, self.region);
+        } else {
+            possible[otherwise as usize] = self.bdd.or(possible[otherwise as usize], left);
+        }
         possible
+    }
+
+    /// The packets that a stretch of rules may decide, and those that may be left to later rules. Halves are joined, so
+    /// that most diagrams stay small.
+    fn stretch(&mut self, slices: &[Slice], derived: Option<Effect>) -> (Possible, Set) {
+        let mut possible = [NONE; Effect::COUNT];
+        let slice = match slices {
+            [] => return (possible, ALL),
+            [slice] => slice,
+            _ => {
+                let (first, second) = slices.split_at(slices.len() / 2);
+                let (mut possible, left) = self.stretch(first, derived);
+                let (later, left_later) = self.stretch(second, derived);
+                for (set, later) in possible.iter_mut().zip(later) {
+                    let reached = self.bdd.and(left, later);
+                    *set = self.bdd.or(*set, reached);
+                }
+                return (possible, self.bdd.and(left, left_later));
+            }
+        };
+        let hi = self.cube(&slice.hi);
+        let lo = match &slice.lo {
+            _ if slice.exact => hi,
+            Some(lo) => self.cube(lo),
+            None => NONE,
+        };
+        if derived != Some(slice.effect) {
+            possible[slice.effect as usize] = hi;
+        }
+        (possible, self.bdd.not(lo))
     }
 
     /// How the packets of a region end.
@@ -167,24 +207,24 @@ impl Diagrams {
         let denied = bdd.choose(passes, NONE, here);
         let open = bdd.and(here, passes);
         let open = bdd.and(open, stops);
-        Ends { allowed, denied, open }
+        let exempt = bdd.and(self.region, exempt);
+        Ends { allowed, denied, open, exempt }
     }
 
-    /// A packet of a set for each wish that it can fulfil.
+    /// A packet of a set that fulfils the first wish that any can fulfil; one that the contract certainly describes,
+    /// if there is one.
     fn samples(&mut self, set: Set, region: &Region, wishes: &[Cube]) -> Vec<Cube> {
         let certain = self.cube(&region.certain);
         let sure = self.bdd.and(set, certain);
-        let mut samples = Vec::new();
-        for set in [sure, set] {
-            for wish in wishes {
+        let mut best = |set: Set| {
+            wishes.iter().find_map(|wish| {
                 let wish = self.cube(wish);
                 let granted = self.bdd.and(set, wish);
-                if granted != NONE {
-                    samples.push(self.packet(&self.bdd.pick(granted)));
-                }
-            }
-        }
-        samples
+                (granted != NONE).then(|| self.packet(&self.bdd.pick(granted)))
+            })
+        };
+        let sample = best(sure).or_else(|| best(set));
+        sample.into_iter().collect()
     }
 }
 
@@ -206,7 +246,7 @@ pub(super) fn find(policy: &CompiledPolicy, contract: &Contract, region: Region)
     let mut part = |set: Set| {
         let cubes = diagrams.samples(set, &region, &wishes).into_iter();
         let cubes = cubes.map(|cube| {
-            let single = Region { certain: cube.clone(), cube, ..region.clone() };
+            let single = Region { cube, ..region.clone() };
             let ended = walk::walk(&single, layers, &mut Budget(usize::MAX)).unwrap_or_default();
             let found = ended.first().and_then(|piece| match piece.end {
                 End::Denied(found) | End::Open(found) => Some(found),
@@ -218,5 +258,6 @@ pub(super) fn find(policy: &CompiledPolicy, contract: &Contract, region: Region)
         Part { cubes, volume: diagrams.bdd.count(set), whole: false, empty: set == NONE }
     };
     let (broken, open) = (part(broken), part(ends.open));
-    Finding { region, broken, open, pieces: None }
+    let exempt = diagrams.bdd.count(ends.exempt);
+    Finding { region, broken, open, exempt, pieces: None }
 }

@@ -265,7 +265,7 @@ fn flow(packet: Packet) -> Flow {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_global_rejects: 20_000, ..crate::cases(1000) })]
 
     /// Verdict, the number of packets concerned, the packet that is shown and who decided about it.
     #[test]

@@ -121,7 +121,15 @@ pub(super) fn group(
         None => match back_referring(scan, &subnet.id) {
             Some(group) => nsg::group(scan, group),
             // A group beside a subnet that no one said more of is meant for it.
-            None if environment.build_subnet.is_none() => nsg::only(scan),
+            None if environment.build_subnet.is_none() => {
+                let group = nsg::only(scan)?;
+                let message = format!(
+                    "the subnet names no network security group; {} is taken for its own",
+                    group.name()
+                );
+                scan.warn(subnet.value.span, message, "name the group in the subnet, or set `build_subnet`");
+                Some(group)
+            }
             None => None,
         },
     }

@@ -359,6 +359,42 @@ fn rules_as_people_write_them() {
     assert_eq!(only_tag.decide(&unknown).verdict, Verdict::Undecided);
 }
 
+/// `az group export` tells a rule inside its group and beside it, by parameters with defaults.
+#[test]
+fn an_export_tells_everything_twice_and_means_it_once() {
+    let text = format!(
+        r#"{{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0",
+        "parameters": {{"networkSecurityGroups_nsg_name": {{"defaultValue": "nsg", "type": "String"}},
+                        "virtualNetworks_v_name": {{"defaultValue": "v", "type": "String"}}}},
+        "variables": {{}}, "resources": [
+        {{"type": "Microsoft.Network/networkSecurityGroups", "apiVersion": "2023-09-01",
+          "name": "[parameters('networkSecurityGroups_nsg_name')]", "location": "eastus2",
+          "dependsOn": ["[resourceId('Microsoft.Network/networkSecurityGroups/securityRules', parameters('networkSecurityGroups_nsg_name'), 'web')]"],
+          "properties": {{"securityRules": [{{"name": "web",
+            "id": "[resourceId('Microsoft.Network/networkSecurityGroups/securityRules', parameters('networkSecurityGroups_nsg_name'), 'web')]",
+            "type": "Microsoft.Network/networkSecurityGroups/securityRules", "properties": {{{RULE}}}}}]}}}},
+        {{"type": "Microsoft.Network/networkSecurityGroups/securityRules", "apiVersion": "2023-09-01",
+          "name": "[concat(parameters('networkSecurityGroups_nsg_name'), '/web')]", "properties": {{{RULE}}}}},
+        {{"type": "Microsoft.Network/virtualNetworks", "apiVersion": "2023-09-01", "name": "[parameters('virtualNetworks_v_name')]",
+          "properties": {{"addressSpace": {{"addressPrefixes": ["10.1.0.0/16"]}}, "virtualNetworkPeerings": [],
+            "subnets": [{{"name": "build",
+              "id": "[resourceId('Microsoft.Network/virtualNetworks/subnets', parameters('virtualNetworks_v_name'), 'build')]",
+              "properties": {{"addressPrefix": "10.1.0.0/28", "networkSecurityGroup":
+                {{"id": "[resourceId('Microsoft.Network/networkSecurityGroups', parameters('networkSecurityGroups_nsg_name'))]"}}}}}}]}}}},
+        {{"type": "Microsoft.Network/virtualNetworks/subnets", "apiVersion": "2023-09-01",
+          "name": "[concat(parameters('virtualNetworks_v_name'), '/build')]",
+          "properties": {{"addressPrefixes": ["10.1.0.0/28"], "networkSecurityGroup":
+            {{"id": "[resourceId('Microsoft.Network/networkSecurityGroups', parameters('networkSecurityGroups_nsg_name'))]"}}}}}}]}}"#
+    );
+    let world = World::of(("network.json", &text), &[]);
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    let policy = world.policy();
+    let alone = described(&format!(r#"{{"name": "nsg", "securityRules": [{{"name": "web", {RULE}}}]}}"#));
+    assert_eq!(policy.subnet_nsg, alone.subnet_nsg);
+    assert_eq!(policy.context.build_subnet.unwrap().to_string(), "10.1.0.0/28");
+}
+
 #[test]
 fn every_error_of_a_group_stands_at_its_place() {
     let text = r#"{"name": "nsg", "securityRules": [

@@ -27,7 +27,10 @@ pub fn measure(bench: &Bench, wanted: &dyn Fn(&str) -> bool) -> Vec<Row> {
 fn seconds(bench: &Bench, example: &Path, more: usize) -> Result<Vec<f64>, String> {
     let nsg = std::fs::read_to_string(example.join("nsg.json")).map_err(|error| error.to_string())?;
     let file = bench.folder.join(format!("nsg-{more}.json"));
+    // The example's permissions, 100 to 120, move behind the others, so that each of those counts.
+    let nsg = nsg.replace("\"priority\": 1", "\"priority\": 31");
     let rules = "\"securityRules\": [";
+    let nsg = nsg.replacen(rules, &format!("{rules}{}", filler(more)), 1);
     write(&file, &nsg.replacen(rules, &format!("{rules}{}", filler(more)), 1))
         .map_err(|stop| stop.message)?;
     let mut prove = command(

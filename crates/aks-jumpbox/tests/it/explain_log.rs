@@ -78,3 +78,23 @@ fn a_log_that_breaks_off_is_told_and_one_that_is_none_is_refused() {
         assert_eq!(place.run(line).code, Some(2), "{line}");
     }
 }
+
+#[test]
+fn an_environment_names_the_build_subnet() {
+    let place = place();
+    place.write(
+        "environment.toml",
+        "build_subnet = \"vnet/snet\"\n[[source]]\nkind = \"resources\"\nfile = \"vnet-only.json\"\n",
+    );
+    let network = r#"{"type": "Microsoft.Network/virtualNetworks", "name": "vnet",
+      "id": "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet",
+      "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]},
+        "subnets": [{"name": "snet", "properties": {"addressPrefix": "PREFIX"}}]}}"#;
+    let denied = |prefix: &str| {
+        place.write("vnet-only.json", &network.replace("PREFIX", prefix));
+        let answer = place.run("explain --log vnet.json --environment environment.toml --format json");
+        answer.json()["denied_entries"].as_u64()
+    };
+    assert_eq!(denied("10.241.0.0/28"), Some(6));
+    assert_eq!(denied("10.242.0.0/28"), Some(0), "another subnet's flows do not count");
+}

@@ -98,11 +98,17 @@ pub(crate) fn beside(
     let regions = |contract| region::regions(&policy.policy, &policy.normal, contract);
     let mut left: Vec<Cube> = regions(contract).into_iter().map(|region| region.cube).collect();
     for other in others.iter().flat_map(|other| regions(other)) {
-        left = left.iter().flat_map(|cube| remainder(cube, &other.certain)).collect();
+        left = left.iter().flat_map(|cube| remainder(cube, &other.meant)).collect();
     }
     let layers = policy.normal.layers(contract.direction);
     let pieces = left.into_iter().flat_map(|cube| {
-        let region = Region { certain: cube.clone(), cube, source_tag: None, destination_tag: None };
+        let region = Region {
+            meant: cube.clone(),
+            certain: cube.clone(),
+            cube,
+            source_tag: None,
+            destination_tag: None,
+        };
         walk::walk(&region, layers, &mut Budget(usize::MAX)).unwrap_or_default()
     });
     let sized = pieces.map(|piece| {

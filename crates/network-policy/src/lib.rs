@@ -16,6 +16,7 @@ mod compiled;
 mod contract;
 mod defaults;
 mod emit;
+mod excess;
 mod firewall;
 mod flow;
 mod fqdn;
@@ -42,6 +43,7 @@ pub use check::CheckError;
 pub use compiled::CompiledPolicy;
 pub use contract::{Contract, ContractEnd, ContractError};
 pub use defaults::{Endpoint, EndpointError};
+pub use excess::Excess;
 pub use firewall::{
     ApplicationRule, Firewall, FirewallPolicy, FirewallRule, NatRule, NetworkRule, RuleCollection,
     RuleCollectionGroup, Target,

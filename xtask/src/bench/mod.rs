@@ -8,6 +8,7 @@ mod jump_box;
 mod memory;
 mod ours;
 mod peers;
+mod proofs;
 mod prove;
 mod rootless;
 mod table;
@@ -118,6 +119,7 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     }
     rows.extend(prove::measure(&bench, &wanted));
     rows.extend(gateway::measure(&wanted));
+    rows.extend(proofs::measure(&wanted, options.peers));
     println!("\n{}", table::render(&rows));
     if !figures.is_empty() {
         println!("{}", table::figures(&figures));

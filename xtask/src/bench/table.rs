@@ -17,10 +17,8 @@ pub fn render(rows: &[Row]) -> String {
                 let most = seconds.iter().copied().fold(0.0, f64::max);
                 let promise = promise(row);
                 let ratio = ratio(rows, row, median);
-                writeln!(
-                    text,
-                    "| {scenario} | {by} | {median:.3} | {least:.3}-{most:.3} | {promise} | {ratio} |"
-                )
+                let [median, least, most] = [median, least, most].map(number);
+                writeln!(text, "| {scenario} | {by} | {median} | {least}-{most} | {promise} | {ratio} |")
             }
             (Err(reason), _) => writeln!(text, "| {scenario} | {by} | {reason} | | {} | |", promise(row)),
             (Ok(_), None) => writeln!(text, "| {scenario} | {by} | no runs | | {} | |", promise(row)),
@@ -49,7 +47,18 @@ fn promise(row: &Row) -> String {
 
 fn kept(promise: Option<f64>, broken: bool) -> String {
     let kept = if broken { "not kept" } else { "kept" };
-    promise.map_or_else(String::new, |most| format!("at most {most:.3}: {kept}"))
+    promise.map_or_else(String::new, |most| format!("at most {}: {kept}", number(most)))
+}
+
+/// Three decimals, and of what is smaller than a tenth two digits.
+fn number(value: f64) -> String {
+    let mut decimals = 3;
+    let mut smallest = 0.1;
+    while value < smallest && decimals < 9 && value > 0.0 {
+        smallest /= 10.0;
+        decimals += 1;
+    }
+    format!("{value:.decimals$}")
 }
 
 fn ratio(rows: &[Row], row: &Row, median: f64) -> String {

@@ -87,6 +87,48 @@ pub(crate) fn certify(policy: &CompiledPolicy, contract: &Contract) -> Certifica
     certificate(policy, contract, pieces.collect::<Vec<_>>().iter())
 }
 
+/// The partition of what a contract describes and others do not, each part with the number of its packets.
+///
+/// Of a tag whose prefixes are not all known, only those that are count as described by the others.
+pub(crate) fn beside(
+    policy: &CompiledPolicy,
+    contract: &Contract,
+    others: &[&Contract],
+) -> Vec<(CertifiedBox, u128)> {
+    let regions = |contract| region::regions(&policy.policy, &policy.normal, contract);
+    let mut left: Vec<Cube> = regions(contract).into_iter().map(|region| region.cube).collect();
+    for other in others.iter().flat_map(|other| regions(other)) {
+        left = left.iter().flat_map(|cube| remainder(cube, &other.meant)).collect();
+    }
+    let layers = policy.normal.layers(contract.direction);
+    let pieces = left.into_iter().flat_map(|cube| {
+        let region = Region {
+            meant: cube.clone(),
+            certain: cube.clone(),
+            cube,
+            source_tag: None,
+            destination_tag: None,
+        };
+        walk::walk(&region, layers, &mut Budget(usize::MAX)).unwrap_or_default()
+    });
+    let sized = pieces.map(|piece| {
+        let volume = piece.cube.volume().unwrap_or(u128::MAX);
+        certificate(policy, contract, std::iter::once(&piece))
+            .boxes
+            .into_iter()
+            .map(move |part| (part, volume))
+    });
+    sized.flatten().collect()
+}
+
+/// What is left of a cube, as disjoint cubes.
+fn remainder(cube: &Cube, taken: &Cube) -> Vec<Cube> {
+    let Some(both) = cube.intersection(taken) else { return vec![cube.clone()] };
+    let mut left = Vec::new();
+    cube.without(&both, |rest| left.push(rest));
+    left
+}
+
 fn find(policy: &CompiledPolicy, contract: &Contract, region: Region, budget: &mut Budget) -> Finding {
     let layers = policy.normal.layers(contract.direction);
     let Ok(pieces) = walk::walk(&region, layers, budget) else {

@@ -8,7 +8,7 @@ use network_policy::{
 };
 
 /// `PRIORITY allow|deny outbound|inbound PROTOCOL FROM[:PORTS] -> TO[:PORTS]`.
-fn rule(text: &str) -> SecurityRule {
+pub fn rule(text: &str) -> SecurityRule {
     let (priority, line) = text.split_once(' ').unwrap();
     let contract = Contract::parse(line).unwrap();
     SecurityRule {

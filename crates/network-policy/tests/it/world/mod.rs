@@ -4,6 +4,7 @@
 //! set is not known the walk asks for a choice, and is repeated until every choice has been made every way.
 
 mod decide;
+mod excess;
 mod policy;
 mod promise;
 mod prove;

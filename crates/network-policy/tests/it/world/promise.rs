@@ -47,11 +47,27 @@ impl Promise {
 
     /// Every packet, in blocks. Only for ends whose prefixes are known.
     pub fn blocks(&self, world: &World) -> Vec<Block> {
-        let cuts = cuts(world, self);
+        self.blocks_beside(world, &[])
+    }
+
+    /// The same, cut where other contracts begin and end, too.
+    pub fn blocks_beside(&self, world: &World, others: &[Self]) -> Vec<Block> {
+        let mut cuts = cuts(world, self);
+        for other in others {
+            let ends = [end(world, other.from, !other.inbound), end(world, other.to, other.inbound)].concat();
+            cuts.extend(ends.iter().flat_map(|(first, last)| [*first, last.wrapping_add(1)]));
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        let promised =
+            others.iter().flat_map(|other| [u32::from(other.ports.0), u32::from(other.ports.1) + 1]);
+        let mut port_cuts: Vec<_> = port_cuts(world).into_iter().chain(promised).collect();
+        port_cuts.sort_unstable();
+        port_cuts.dedup();
         let from = split(&end(world, self.from, !self.inbound), &cuts);
         let to = split(&end(world, self.to, self.inbound), &cuts);
-        let ports = split(&[(self.ports.0.into(), self.ports.1.into())], &port_cuts(world));
-        let source_ports = split(&[(0, 0xffff)], &port_cuts(world));
+        let ports = split(&[(self.ports.0.into(), self.ports.1.into())], &port_cuts);
+        let source_ports = split(&[(0, 0xffff)], &port_cuts);
         let none = vec![(0, 0)];
         let mut blocks = Vec::new();
         for protocol in self.protocols() {

@@ -8,12 +8,13 @@ use crate::firewall::{FirewallRule, Target};
 use crate::flow::Direction;
 use crate::matching::Match;
 use crate::normal::{Effect, End, Query, RuleId, Stage, Term, within};
+use crate::nsg::LAST_PRIORITY;
 use crate::proof::{FieldMatch, NearMiss};
 use crate::space;
 
-/// Of the rules that would have let a flow pass (or refused it, when `decided` lets it pass), the one that the fewest
-/// fields keep from it, the earlier one when there are several. None when no rule comes near: at least half of the
-/// fields have to match.
+/// Of the rules that would have let a flow pass (or refused it, when `decided` lets it pass): one that matches, but is
+/// asked too late, else the one that the fewest fields keep from it, the earlier one when there are several. None when
+/// all differ in more than two fields.
 pub(crate) fn of(
     policy: &CompiledPolicy,
     direction: Direction,
@@ -24,17 +25,23 @@ pub(crate) fn of(
     let layer = &policy.normal.layers(direction)[layer];
     let allowed = layer.terms.iter().any(|term| Some(term.rule) == decided && term.effect != Effect::Deny);
     let wanted = |term: &&Term| (term.effect == Effect::Deny) == allowed && Some(term.rule) != decided;
-    // A rule behind the one that decided would never have been asked.
-    let asked = layer.terms.iter().position(|term| Some(term.rule) == decided).unwrap_or(layer.terms.len());
-    let best = layer.terms[..asked].iter().filter(wanted).min_by_key(|term| missed(term, query))?;
+    let (asked, behind) = layer.terms.split_at(
+        layer.terms.iter().position(|term| Some(term.rule) == decided).unwrap_or(layer.terms.len()),
+    );
+    // A rule that someone wrote and that merely comes too late says most. Default rules come too late by design.
+    let late = behind.iter().filter(wanted).find(|term| {
+        missed(term, query) == 0
+            && written(policy, &layer.stage, term.rule)
+                .is_some_and(|rule| rule.priority <= Some(LAST_PRIORITY))
+    });
+    let best = late.or_else(|| asked.iter().filter(wanted).min_by_key(|term| missed(term, query)))?;
     if missed(best, query) > 2 {
         return None;
     }
     describe(policy, &layer.stage, best, query)
 }
 
-/// How many fields do not match. One end's address counts more than its port: a rule for another peer is further away
-/// than one for another port.
+/// How many fields do not match.
 fn missed(term: &Term, query: &Query<'_>) -> usize {
     matches(term, query).iter().filter(|matches| **matches == Match::No).count()
 }

@@ -147,6 +147,7 @@ pub(crate) fn free_before(rules: &[SecurityRule], direction: Direction, priority
 }
 
 const FIRST_PRIORITY: u16 = 100;
+/// The highest priority number that someone can give a rule; default rules have higher ones.
 pub(crate) const LAST_PRIORITY: u16 = 4096;
 
 fn faults<'a>(rule: &'a SecurityRule, earlier: &'a [SecurityRule]) -> impl Iterator<Item = RuleFault> + 'a {

@@ -113,7 +113,8 @@ impl Certificate {
         for (index, (one, claimed)) in boxes.iter().zip(&self.boxes).enumerate() {
             let found = reader.decide(one);
             if found.exempt != claimed.exempt || found.verdict != claimed.verdict {
-                let [claimed, found] = [claimed.verdict, found.verdict].map(word);
+                let claimed = word(claimed.verdict, claimed.exempt);
+                let found = word(found.verdict, found.exempt);
                 return Err(CheckError::Decision { index, claimed, found });
             }
             let wanted = match contract.access {
@@ -129,8 +130,9 @@ impl Certificate {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn word(verdict: Verdict, exempt: bool) -> &'static str {
     match verdict {
+        _ if exempt => "exempt",
         Verdict::Allowed => "allowed",
         Verdict::Denied => "denied",
         Verdict::Undecided => "undecided",

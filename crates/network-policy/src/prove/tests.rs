@@ -129,6 +129,7 @@ fn what_azure_exempts_passes_and_is_not_counted() {
     ask(&closed, "allow outbound udp * -> 168.63.129.16:53", Proved);
     ask(&closed, "allow outbound tcp * -> 169.254.169.254:80", Proved);
     ask(&closed, "allow outbound tcp * -> 168.63.129.16:25", Refuted);
+    ask(&policy(&[]), "allow outbound udp * -> VirtualNetwork", Proved);
     let proof = ask(&closed, "deny outbound tcp * -> *", Proved);
     assert!(proof.assumptions.iter().any(|text| text.contains("exempts")), "{:?}", proof.assumptions);
     let blocked = policy(&["100 out deny * * AzurePlatformDNS *"]);

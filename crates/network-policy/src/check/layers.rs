@@ -15,7 +15,7 @@ use crate::policy::NetworkPolicy;
 use crate::route::{NextHop, Outbound, RouteDestination, RouteSource, RouteTable};
 
 use super::requests::{Names, pattern};
-use super::sets::{Set, apart, minus, union, within};
+use super::sets::{Set, apart, minus, of, union, within};
 use super::world::{self, Between, number};
 use super::{Plain, ports};
 
@@ -119,7 +119,7 @@ impl Reader<'_> {
             (wire, &[6], &[80, 443, 32526]),
             (metadata, &[6], &[80]),
         ];
-        let single = |numbers: &[u128]| -> Set { numbers.iter().map(|number| (*number, *number)).collect() };
+        let single = |numbers: &[u128]| of(numbers.iter().map(|number| (*number, *number)).collect());
         let covers = traffic.iter().map(|(address, protocols, ports)| {
             let sets = [
                 (&one.destination, vec![(*address, *address)]),

@@ -263,7 +263,20 @@ fn spans(addresses: &[Address], known: &Known) -> Spans {
             _ => vec![(0, u32::MAX)],
         }
     };
-    addresses.iter().flat_map(one).collect()
+    merged(addresses.iter().flat_map(one).collect())
+}
+
+/// The same addresses in the fewest spans: the solver is not to pay for how tags are written.
+fn merged(mut spans: Spans) -> Spans {
+    spans.sort_unstable();
+    let mut fewest = Spans::new();
+    for (first, last) in spans {
+        match fewest.last_mut() {
+            Some(end) if first <= end.1.saturating_add(1) => end.1 = end.1.max(last),
+            _ => fewest.push((first, last)),
+        }
+    }
+    fewest
 }
 
 /// A prefix of `shortest` to `longest` bits within one of `length` bits.

@@ -1,7 +1,8 @@
 //! Proofs against the naive walk, and against themselves on policies that must mean the same.
 
 use network_policy::{
-    Certificate, CertifiedBox, Destination, Direction, Flow, NetworkPolicy, Proof, ProofVerdict, Verdict,
+    Certificate, CertifiedBox, CheckError, Destination, Direction, Flow, NetworkPolicy, Proof, ProofVerdict,
+    Verdict,
 };
 use proptest::prelude::*;
 
@@ -106,6 +107,14 @@ fn agree(world: &World, promise: &Promise) -> Result<(), TestCaseError> {
     packet_is_true(&policy, promise, &proof)?;
     prop_assert_eq!(proof.open.is_empty(), verdict != ProofVerdict::Depends);
     let certificate = proof.certificate.clone().unwrap_or_else(|| policy.compile().certify(&contract));
+    let checked = certificate.check(&policy, &contract);
+    match verdict {
+        ProofVerdict::Proved => prop_assert_eq!(checked, Ok(()), "{}", contract),
+        // Everything but the promise itself is true.
+        ProofVerdict::Refuted | ProofVerdict::Depends => {
+            prop_assert!(matches!(checked, Err(CheckError::Broken(_))), "{}: {:?}", contract, checked);
+        }
+    }
     // Refusals have to hold for every name that a firewall is asked for: those are packets of their own.
     let names = world.firewall.is_some() && !promise.allow && !promise.inbound;
     if !names {

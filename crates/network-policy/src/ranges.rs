@@ -37,11 +37,20 @@ points!(u8, u16, u32, u128);
 
 /// A set of points. Clones share their ranges.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Ranges<T>(Arc<[(T, T)]>);
+pub(crate) struct Ranges<T> {
+    ranges: Arc<[(T, T)]>,
+    /// Whether it is every point: most fields of most rules are, and this is told without a look at the ranges.
+    all: bool,
+}
 
 impl<T: Point> Ranges<T> {
+    fn new(ranges: Arc<[(T, T)]>) -> Self {
+        let all = *ranges == [(T::MIN, T::MAX)];
+        Self { ranges, all }
+    }
+
     pub fn empty() -> Self {
-        Self(Arc::from([]))
+        Self::new(Arc::from([]))
     }
 
     pub fn all() -> Self {
@@ -51,7 +60,7 @@ impl<T: Point> Ranges<T> {
     /// First to last, both included.
     pub fn range(first: T, last: T) -> Self {
         debug_assert!(first <= last);
-        Self(Arc::from([(first, last)]))
+        Self::new(Arc::from([(first, last)]))
     }
 
     pub fn single(point: T) -> Self {
@@ -68,28 +77,31 @@ impl<T: Point> Ranges<T> {
                 _ => merged.push((first, last)),
             }
         }
-        Self(merged.into())
+        Self::new(merged.into())
     }
 
     pub fn as_slice(&self) -> &[(T, T)] {
-        &self.0
+        &self.ranges
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ranges.is_empty()
     }
 
     /// Whether both are the same value, told without looking at the ranges.
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.ranges, &other.ranges)
     }
 
     pub fn first(&self) -> Option<T> {
-        self.0.first().map(|range| range.0)
+        self.ranges.first().map(|range| range.0)
     }
 
     pub fn contains(&self, point: T) -> bool {
-        let ranges = &*self.0;
+        if self.all {
+            return true;
+        }
+        let ranges = &*self.ranges;
         let holds = |range: &(T, T)| range.0 <= point && point <= range.1;
         // Few ranges are faster looked at than searched.
         if ranges.len() <= 8 {
@@ -101,7 +113,7 @@ impl<T: Point> Ranges<T> {
 
     /// Number of points; `None` when it does not fit.
     pub fn size(&self) -> Option<u128> {
-        self.0.iter().try_fold(0u128, |sum, range| {
+        self.ranges.iter().try_fold(0u128, |sum, range| {
             sum.checked_add((range.1.number() - range.0.number()).checked_add(1)?)
         })
     }
@@ -113,7 +125,7 @@ impl<T: Point> Ranges<T> {
         if self.is_empty() {
             return other.clone();
         }
-        Self::union_of(self.0.iter().chain(&*other.0).copied().collect())
+        Self::union_of(self.ranges.iter().chain(&*other.ranges).copied().collect())
     }
 
     /// Gallops through the longer list, so that a short list costs little.
@@ -129,7 +141,7 @@ impl<T: Point> Ranges<T> {
             both.push((first, last));
             true
         });
-        Self(both.into())
+        Self::new(both.into())
     }
 
     pub fn intersects(&self, other: &Self) -> bool {
@@ -145,9 +157,9 @@ impl<T: Point> Ranges<T> {
         if self.is_same(other) || other.is_all() {
             return true;
         }
-        let ranges = &*other.0;
+        let ranges = &*other.ranges;
         let mut from = 0;
-        self.0.iter().all(|&(first, last)| {
+        self.ranges.iter().all(|&(first, last)| {
             from = gallop(ranges, from, first);
             ranges.get(from).is_some_and(|range| range.0 <= first && last <= range.1)
         })
@@ -157,8 +169,8 @@ impl<T: Point> Ranges<T> {
         if self.is_same(other) || other.is_all() {
             return Self::empty();
         }
-        let (mut left, ranges, mut from) = (Vec::new(), &*other.0, 0);
-        for &(first, last) in &*self.0 {
+        let (mut left, ranges, mut from) = (Vec::new(), &*other.ranges, 0);
+        for &(first, last) in &*self.ranges {
             let mut start = Some(first);
             from = gallop(ranges, from, first);
             for &(low, high) in &ranges[from..] {
@@ -173,16 +185,20 @@ impl<T: Point> Ranges<T> {
             }
             left.extend(start.map(|at| (at, last)));
         }
-        if left.len() == self.0.len() && *left == *self.0 { self.clone() } else { Self(left.into()) }
+        if left.len() == self.ranges.len() && *left == *self.ranges {
+            self.clone()
+        } else {
+            Self::new(left.into())
+        }
     }
 
     pub fn is_all(&self) -> bool {
-        *self.0 == [(T::MIN, T::MAX)]
+        self.all
     }
 
     /// Calls `visit` with each common range until it returns false.
     fn meet(&self, other: &Self, mut visit: impl FnMut(T, T) -> bool) {
-        let (a, b) = (&*self.0, &*other.0);
+        let (a, b) = (&*self.ranges, &*other.ranges);
         let (mut i, mut j) = (0, 0);
         while let (Some(&left), Some(&right)) = (a.get(i), b.get(j)) {
             let (first, last) = (left.0.max(right.0), left.1.min(right.1));
@@ -213,7 +229,7 @@ fn gallop<T: Point>(ranges: &[(T, T)], from: usize, point: T) -> usize {
 
 impl<T: fmt::Debug> fmt::Debug for Ranges<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter()).finish()
+        f.debug_list().entries(self.ranges.iter()).finish()
     }
 }
 

@@ -202,20 +202,21 @@ impl CertifiedBox {
 impl CertifiedBox {
     /// The box in one line: what is in it, and who decides.
     pub fn describe(&self) -> String {
+        let deciders: Vec<_> =
+            self.decided_by.iter().map(|by| format!("{} '{}'", by.layer, by.rule)).collect();
+        let by = if deciders.is_empty() { "nothing in the way".to_owned() } else { deciders.join(", ") };
+        format!("{}: {}, by {by}", self.decision, self.extent())
+    }
+
+    /// What is in the box.
+    pub fn extent(&self) -> String {
         let from = format!("{}{}", hosts(&self.from), ports(&self.from_ports));
         let to = format!("{}{}", hosts(&self.to), ports(&self.to_ports));
         let protocols: Vec<_> = self.protocols.iter().map(|range| span(&range.0, &range.1)).collect();
-        let deciders: Vec<_> =
-            self.decided_by.iter().map(|by| format!("{} '{}'", by.layer, by.rule)).collect();
         let requests: Vec<_> = self.requests.iter().filter(|request| request.says_something()).collect();
         let requests: Vec<_> = requests.iter().take(SHOWN).map(|request| request.describe()).collect();
         let asking = if requests.is_empty() { String::new() } else { format!(", {}", requests.join("; ")) };
-        format!(
-            "{}: protocol {}, {from} -> {to}{asking}, by {}",
-            self.decision,
-            protocols.join(" "),
-            if deciders.is_empty() { "nothing in the way".to_owned() } else { deciders.join(", ") }
-        )
+        format!("protocol {}, {from} -> {to}{asking}", protocols.join(" "))
     }
 }
 

@@ -1,9 +1,11 @@
 //! How answers about networks are shown, to people and to programs.
 
 pub mod denials;
+pub mod excess;
 mod json;
 pub mod path;
 pub mod proof;
+pub mod repair;
 
 use anstyle::Style;
 use network_policy::{Decider, Decision, Direction, Layer, LayerDecision, Protocol};

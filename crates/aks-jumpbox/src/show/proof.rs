@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use network_policy::{Access, Contract, Packet, Proof, ProofVerdict};
 use serde::Serialize;
 
-use super::{json, path};
+use super::{excess, json, path, repair};
 use crate::exit::ExitStatus;
 use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
 
@@ -17,11 +17,41 @@ pub struct Answer {
     pub proof: Proof,
 }
 
+/// Everything that was asked, answered.
+pub struct Answers {
+    /// Each contract.
+    pub contracts: Vec<Answer>,
+    /// What would repair those that are refuted, where that was asked.
+    pub repair: Option<network_policy::Repair>,
+    /// What the rules allow beyond contracts, where that was asked.
+    pub excess: Option<Vec<network_policy::Excess>>,
+}
+
+impl Answers {
+    /// The worse of the contracts' answer and that of the rules' excess.
+    pub fn status(&self) -> ExitStatus {
+        match (status(&self.contracts), self.excess.as_deref().map(excess::status)) {
+            (ExitStatus::Yes, Some(excess)) => excess,
+            (ExitStatus::CannotTell, Some(ExitStatus::No)) => ExitStatus::No,
+            (contracts, _) => contracts,
+        }
+    }
+}
+
+/// `1 rule`, `2 rules`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The answers as JSON.
 #[derive(Serialize)]
 pub struct Report {
     verdict: &'static str,
     contracts: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<repair::Repair>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excess: Option<Vec<excess::Excess>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     assumptions: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -53,11 +83,14 @@ struct Lost {
 
 impl Report {
     /// All answers.
-    pub fn of(answers: &[Answer], warnings: Vec<String>) -> Self {
+    pub fn of(answers: &Answers, warnings: Vec<String>) -> Self {
+        let beyond = |excess: &Vec<_>| excess.iter().map(excess::Excess::of).collect();
         Self {
-            verdict: super::verdict(status(answers)),
-            contracts: answers.iter().map(Row::of).collect(),
-            assumptions: assumptions(answers),
+            verdict: super::verdict(answers.status()),
+            contracts: answers.contracts.iter().map(Row::of).collect(),
+            repair: answers.repair.as_ref().map(repair::Repair::of),
+            excess: answers.excess.as_ref().map(beyond),
+            assumptions: assumptions(&answers.contracts),
             warnings,
         }
     }
@@ -96,7 +129,7 @@ fn word(verdict: ProofVerdict) -> &'static str {
 }
 
 /// One refuted contract is a no; else one that depends leaves it open.
-pub fn status(answers: &[Answer]) -> ExitStatus {
+fn status(answers: &[Answer]) -> ExitStatus {
     let any = |verdict| answers.iter().any(|answer| answer.proof.verdict == verdict);
     match (any(ProofVerdict::Refuted), any(ProofVerdict::Depends)) {
         (true, _) => ExitStatus::No,

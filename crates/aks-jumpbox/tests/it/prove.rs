@@ -161,3 +161,53 @@ fn what_is_not_known_is_no_pass_and_is_named() {
     assert_eq!(decided.code, Some(1), "{decided}");
     assert!(decided.stdout.contains("20.60.0."), "{decided}");
 }
+
+#[test]
+fn a_repair_is_shown_in_three_languages_and_holds_once_it_is_applied() {
+    let place = place();
+    place.write("asked.txt", "allow outbound tcp 10.241.0.0/28 -> 203.0.113.7:8443\n");
+    let asked = "--contracts asked.txt";
+    insta::assert_snapshot!(place.run(&format!("{EXAMPLE} {asked} --repair")));
+    let terraform = place.run(&format!("{EXAMPLE} {asked} --repair=terraform"));
+    assert!(terraform.stdout.contains("resource \"azurerm_network_security_rule\""), "{terraform}");
+
+    let json = place.run(&format!("{EXAMPLE} {asked} --repair --format json"));
+    assert_eq!(json.code, Some(1), "a repair that is shown is not done: {json}");
+    let repair = &json.json()["repair"];
+    let rule = &repair["rules"][0];
+    assert!(rule["az"].as_str().is_some_and(|az| az.starts_with("az network nsg rule create ")), "{repair}");
+
+    // The group with that rule keeps the contract, and all those it kept before.
+    let arm = serde_json::to_string(&rule["arm"]).expect("JSON");
+    place.write("nsg.json", &NSG.replacen("\"securityRules\": [", &format!("\"securityRules\": [{arm},"), 1));
+    let answer = place.run(&format!("{EXAMPLE} {asked} --contracts contracts.txt --repair"));
+    assert_eq!(answer.code, Some(0), "{answer}");
+    assert!(answer.stdout.contains("nothing is refuted"), "{answer}");
+}
+
+#[test]
+fn what_rules_allow_beyond_contracts_is_reported_largest_first() {
+    let place = place();
+    // The example's rules speak of the whole virtual network, its contracts of the build subnet.
+    insta::assert_snapshot!(place.run(&format!("{EXAMPLE} --excess contracts.txt")));
+
+    let whole = "allow outbound tcp * -> VirtualNetwork:22\nallow inbound tcp VirtualNetwork -> *:22\n\
+                 allow inbound tcp VirtualNetwork -> *:60001\n";
+    place.write("whole.txt", &format!("{CONTRACTS}\n{whole}"));
+    let answer = place.run(&format!("{EXAMPLE} --excess whole.txt"));
+    assert_eq!(answer.code, Some(0), "nothing is allowed that no contract asks for: {answer}");
+
+    // Without the contract of port 80, nothing needs its rule, which allows by far the most.
+    let fewer: Vec<_> = CONTRACTS.lines().filter(|line| !line.contains("Internet:80")).collect();
+    place.write("fewer.txt", &fewer.join("\n"));
+    let json = place.run(&format!("{EXAMPLE} --excess fewer.txt --format json"));
+    assert_eq!((json.code, &json.json()["verdict"]), (Some(1), &"fail".into()), "{json}");
+    let first = &json.json()["excess"][0];
+    assert_eq!(
+        (&first["decided_by"]["rule"], &first["needed"]),
+        (&"AllowHttpOutbound".into(), &false.into())
+    );
+
+    place.write("wrong.txt", "allow outbound tcp * ->\n");
+    assert_eq!(place.run(&format!("{EXAMPLE} --excess wrong.txt")).code, Some(2));
+}

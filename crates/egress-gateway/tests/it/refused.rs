@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use egress_gateway::{Layer, Outcome};
+use egress_gateway::{Gateway, Layer, Outcome};
 use network_policy::Verdict;
+use sandbox::{Entry, IdMap, Spec};
 
 use crate::TestResult;
-use crate::servers::{repeat, serve};
+use crate::servers::{listening, repeat, serve};
 use crate::world::{Always, allow, config, only, run};
 
 const RESET: &str = "reset after 0 bytes";
@@ -83,12 +84,37 @@ pub fn packets() -> TestResult {
     assert_eq!((ntp.decision, ntp.layer), (Outcome::Denied, Layer::SubnetNsg));
     let quic = only(&record, |row| row.name.as_deref() == Some("allowed.example.com"));
     assert_eq!((quic.port, quic.protocol.as_str(), quic.decision), (443, "udp", Outcome::Denied));
-    let ping = only(&record, |row| row.address == Some("203.0.113.10".parse().unwrap()));
-    assert_eq!((ping.protocol.as_str(), ping.port, ping.decision), ("icmp", 0, Outcome::Denied));
     for protocol in ["udp", "tcp"] {
         let v6 = only(&record, |row| row.address.is_some_and(|ip| ip.is_ipv6()) && row.protocol == protocol);
         assert_eq!((v6.port, v6.decision), (443, Outcome::Denied));
     }
+    Ok(())
+}
+
+/// An echo request to 203.0.113.10 of a raw socket; whether the sender is told that it was refused depends on the kernel.
+const PING: &str = "use Socket; socket(my $raw, PF_INET, SOCK_RAW, 1) or die $!; \
+                    send($raw, pack('C*', 8, 0, 0xf7, 0xfd, 0, 1, 0, 1), 0, sockaddr_in(0, inet_aton('203.0.113.10')));";
+
+/// No code of a sandbox has the power to make raw sockets, so one is made from outside, in the sandbox's network: the
+/// rules there refuse it all the same.
+pub fn raw_packets() -> TestResult {
+    let (server, _heard) = listening();
+    let gateway =
+        Gateway::start(config(Arc::new(Always(Verdict::Allowed)), &[("allowed.example.com", server)]))?;
+    let job = Entry::Job { name: "greeted".into(), input: "allowed.example.com:22".into() };
+    let mut running = sandbox::spawn(&Spec { network: true, ..Spec::new(IdMap::choose(&[])?.id_map, job) })?;
+    let session = gateway.attach(1, running.take_sockets().ok_or("the sandbox has no sockets")?)?;
+    let target = running.id().to_string();
+    let sent = std::process::Command::new("nsenter")
+        .args(["--user", "--net", "--target", &target, "--", "perl", "-e", PING])
+        .output()?;
+    running.kill();
+    let _ = running.wait();
+    session.finish();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let record = gateway.record();
+    let ping = only(&record, |row| row.address == Some("203.0.113.10".parse().unwrap()));
+    assert_eq!((ping.protocol.as_str(), ping.port, ping.decision), ("icmp", 0, Outcome::Denied));
     Ok(())
 }
 

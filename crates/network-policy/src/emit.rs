@@ -44,7 +44,7 @@ impl NetworkSecurityGroup {
     fn resource(&self) -> Value {
         json!({
             "type": "Microsoft.Network/networkSecurityGroups",
-            "name": self.name(),
+            "name": last_segment(self.name()),
             "properties": { "securityRules": self.custom_rules().map(security_rule).collect::<Vec<_>>() },
         })
     }
@@ -58,7 +58,8 @@ impl FirewallPolicy {
     }
 
     fn resources(&self) -> Value {
-        let policy = json!({ "type": "Microsoft.Network/firewallPolicies", "name": self.name() });
+        let name = last_segment(self.name());
+        let policy = json!({ "type": "Microsoft.Network/firewallPolicies", "name": name });
         let groups = self.groups().iter().map(|group| {
             let collections: Vec<_> = group
                 .collections
@@ -75,12 +76,17 @@ impl FirewallPolicy {
                 .collect();
             json!({
                 "type": "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
-                "name": format!("{}/{}", self.name(), group.name),
+                "name": format!("{name}/{}", group.name),
                 "properties": { "priority": group.priority, "ruleCollections": collections },
             })
         });
         Value::Array([policy].into_iter().chain(groups).collect())
     }
+}
+
+/// A resource's own name, of a name or an id.
+fn last_segment(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
 }
 
 /// A name that Azure takes: at most 80 letters, digits, dots, dashes and underscores.

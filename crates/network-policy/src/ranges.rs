@@ -97,6 +97,15 @@ impl<T: Point> Ranges<T> {
         self.ranges.first().map(|range| range.0)
     }
 
+    /// From the first point to the last; of nothing, a span that holds nothing.
+    pub fn hull(&self) -> (T, T) {
+        match &*self.ranges {
+            [] => (T::MAX, T::MIN),
+            [only] => *only,
+            [first, .., last] => (first.0, last.1),
+        }
+    }
+
     pub fn contains(&self, point: T) -> bool {
         if self.all {
             return true;

@@ -221,18 +221,18 @@ impl Compiler<'_> {
             };
             self.security_rule(&mut terms, id, rule, ends);
         }
-        Layer { stage, terms, otherwise: Effect::Deny }
+        Layer::new(stage, terms, Effect::Deny)
     }
 
     fn far_subnet(&self, index: usize, subnet: &FarSubnet) -> Layer {
         let own = space::prefixes(&subnet.prefixes);
-        let mut layer = self.nsg(&subnet.nsg, Stage::FarSubnet(index), Direction::Inbound, Side::Peer);
-        for term in &mut layer.terms {
+        let stage = Stage::FarSubnet(index);
+        let mut terms = self.nsg(&subnet.nsg, stage.clone(), Direction::Inbound, Side::Peer).terms;
+        for term in &mut terms {
             let bounds = term.destination.bounds.intersection(&own);
             term.destination = self.space.described(bounds, Vec::new());
         }
-        layer.otherwise = Effect::Allow;
-        layer
+        Layer::new(stage, terms, Effect::Allow)
     }
 
     fn admin(&self, rules: &[AdminRule], direction: Direction) -> Option<Layer> {
@@ -253,7 +253,7 @@ impl Compiler<'_> {
             };
             self.rule(&mut terms, id, effect, &fields);
         }
-        (!terms.is_empty()).then_some(Layer { stage: Stage::Admin, terms, otherwise: Effect::Allow })
+        (!terms.is_empty()).then_some(Layer::new(Stage::Admin, terms, Effect::Allow))
     }
 
     /// DNS, DHCP, metadata and the wire server, which Azure exempts from security rules unless one names them by their
@@ -286,7 +286,7 @@ impl Compiler<'_> {
             exempt(2, &[TCP], &[80, 443, 32526], tag::WIRE_SERVER),
             exempt(3, &[TCP], &[80], tag::METADATA),
         ];
-        Layer { stage: Stage::Platform, terms, otherwise: Effect::Allow }
+        Layer::new(Stage::Platform, terms, Effect::Allow)
     }
 
     fn routes(&self, rules: &[RouteRule]) -> Layer {
@@ -300,7 +300,7 @@ impl Compiler<'_> {
             destination: self.space.described(rule.destination.clone(), Vec::new()),
             speech: self.fields.speech.clone(),
         });
-        Layer { stage: Stage::Route, terms: terms.collect(), otherwise: Effect::Deny }
+        Layer::new(Stage::Route, terms.collect(), Effect::Deny)
     }
 
     /// DNAT rules, then network rules, then application rules; their order otherwise is the policy's.
@@ -323,7 +323,7 @@ impl Compiler<'_> {
             }
         }
         let terms = nat.into_iter().chain(network).chain(application).collect();
-        (Layer { stage: Stage::Firewall, terms, otherwise: Effect::Deny }, order)
+        (Layer::new(Stage::Firewall, terms, Effect::Deny), order)
     }
 
     fn nat_rule(&self, terms: &mut Vec<Term>, id: RuleId, rule: &NatRule) {

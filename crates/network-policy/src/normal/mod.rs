@@ -6,6 +6,7 @@
 //! `prove`.
 
 mod compile;
+mod gate;
 mod names;
 mod place;
 mod routes;
@@ -14,6 +15,8 @@ mod state;
 use crate::matching::Match;
 use crate::ranges::Ranges;
 use crate::space::Bounds;
+
+use gate::Gate;
 
 pub(crate) use compile::{Normal, TCP, UDP, documented_protocols, protocol_number, with_ports};
 pub(crate) use place::{Place, Side};
@@ -36,6 +39,8 @@ pub(crate) enum Effect {
 
 impl Effect {
     pub const COUNT: usize = 5;
+    pub const EVERY: [Self; Self::COUNT] =
+        [Self::Allow, Self::Deny, Self::Skip, Self::Firewall, Self::Unknown];
 }
 
 /// A set of effects.
@@ -88,7 +93,7 @@ impl Doubts {
     pub fn settled(self, effect: Effect, rule: RuleId) -> Answer {
         let mut possible = Effects::only(effect);
         let mut doubt = NO_RULE;
-        for other in [Effect::Allow, Effect::Deny, Effect::Skip, Effect::Firewall, Effect::Unknown] {
+        for other in Effect::EVERY {
             let first = self.0[other as usize];
             if first != NO_RULE && other != effect {
                 possible = possible.with(other);
@@ -126,6 +131,7 @@ pub(crate) struct Layer {
     pub stage: Stage,
     /// In the order they are asked.
     pub terms: Vec<Term>,
+    gate: Gate,
     /// What happens when no rule matches.
     pub otherwise: Effect,
 }
@@ -168,10 +174,14 @@ pub(crate) struct Query<'a> {
 }
 
 impl Layer {
+    pub fn new(stage: Stage, terms: Vec<Term>, otherwise: Effect) -> Self {
+        Self { gate: Gate::new(&terms), stage, terms, otherwise }
+    }
+
     /// What the layer does with one flow.
     pub fn ask(&self, query: &Query<'_>) -> Answer {
         let mut doubts = Doubts::NONE;
-        for term in &self.terms {
+        for term in self.gate.open(query).map(|position| &self.terms[position]) {
             match term.matches(query) {
                 Match::No => {}
                 Match::Yes => return doubts.settled(term.effect, term.rule),
@@ -183,7 +193,6 @@ impl Layer {
 }
 
 impl Term {
-    /// Cheap fields first: most rules differ in port or protocol.
     fn matches(&self, query: &Query<'_>) -> Match {
         if !self.ports.contains(query.port) || !self.source_ports.contains(query.source_port) {
             return Match::No;

@@ -26,6 +26,14 @@ pub(crate) struct Bits {
     pub base: u128,
 }
 
+impl Bits {
+    /// Ranges as numbers of these bits.
+    pub fn numbers<T: Point>(self, ranges: &Ranges<T>) -> Vec<(u128, u128)> {
+        let number = |point: T| point.number() - self.base;
+        ranges.as_slice().iter().map(|&(first, last)| (number(first), number(last))).collect()
+    }
+}
+
 /// The nodes of all sets of one question.
 pub(crate) struct Bdd {
     nodes: Vec<Node>,
@@ -47,7 +55,8 @@ impl Bdd {
         }
     }
 
-    fn node(&mut self, bit: u32, zero: Set, one: Set) -> Set {
+    /// Vectors of `one` or `zero`, which ask later bits only, by a bit.
+    pub fn node(&mut self, bit: u32, zero: Set, one: Set) -> Set {
         if zero == one {
             return zero;
         }
@@ -120,12 +129,7 @@ impl Bdd {
 
     /// Vectors whose bits hold a number of `ranges`, and that are in `rest`, which asks later bits only.
     pub fn field<T: Point>(&mut self, bits: Bits, ranges: &Ranges<T>, rest: Set) -> Set {
-        let ranges: Vec<_> = ranges
-            .as_slice()
-            .iter()
-            .map(|&(first, last)| (first.number() - bits.base, last.number() - bits.base))
-            .collect();
-        self.block(bits, 0, 0, &ranges, rest)
+        self.block(bits, 0, 0, &bits.numbers(ranges), rest)
     }
 
     /// The same within the block of numbers that begin with the first `depth` bits of `start`.

@@ -6,6 +6,7 @@
 
 mod bdd;
 mod cube;
+mod first;
 mod region;
 mod symbolic;
 mod walk;

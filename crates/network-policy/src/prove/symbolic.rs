@@ -13,6 +13,7 @@ use crate::space;
 
 use super::bdd::{ALL, Bdd, Bits, NONE, Set};
 use super::cube::{Cube, Region, Slice};
+use super::first::{Rule, first_match};
 use super::walk::{self, Budget, End};
 use super::witness::wishes;
 use super::{Finding, Part};
@@ -30,6 +31,8 @@ pub(super) struct Diagrams {
     pub bdd: Bdd,
     fields: [Bits; 6],
     region: Set,
+    /// The region itself.
+    cube: Cube,
 }
 
 /// How many rules are joined before it is asked whether anything is left to decide.
@@ -59,7 +62,7 @@ impl Diagrams {
             bits(16, 0),
             bits(32 - last.leading_zeros(), 0),
         ];
-        let mut diagrams = Self { bdd: Bdd::new(next), fields, region: ALL };
+        let mut diagrams = Self { bdd: Bdd::new(next), fields, region: ALL, cube: cube.clone() };
         diagrams.region = diagrams.cube(cube);
         diagrams
     }
@@ -95,6 +98,9 @@ impl Diagrams {
     fn possible(&mut self, slices: &[Slice], otherwise: Effect) -> Possible {
         // Where nothing is in doubt, what happens otherwise is what no other effect decides.
         let derived = slices.iter().all(|slice| slice.exact).then_some(otherwise);
+        if derived.is_some() && slices.iter().all(|slice| self.differs_in_addresses_only(&slice.hi)) {
+            return self.first_match(slices, otherwise);
+        }
         let (mut possible, mut left) = ([NONE; Effect::COUNT], self.region);
         for stretch in slices.chunks(STRETCH) {
             let (later, left_later) = self.stretch(stretch, derived);
@@ -114,6 +120,36 @@ impl Diagrams {
             possible[otherwise as usize] = self.bdd.or(possible[otherwise as usize], left);
         }
         possible
+    }
+
+    fn differs_in_addresses_only(&self, cube: &Cube) -> bool {
+        let all = &self.cube;
+        cube.protocol == all.protocol
+            && cube.ports == all.ports
+            && cube.source_ports == all.source_ports
+            && cube.speech == all.speech
+    }
+
+    /// The packets that rules of each effect decide, where nothing is in doubt and rules differ in their addresses only.
+    fn first_match(&mut self, slices: &[Slice], otherwise: Effect) -> Possible {
+        let [_, _, destination, source, ..] = self.fields;
+        let rules = slices.iter().zip(0..).map(|(slice, rank)| Rule {
+            rank,
+            source: source.numbers(&slice.hi.source),
+            destination: destination.numbers(&slice.hi.destination),
+        });
+        let rules: Vec<_> = rules.collect();
+        let (mut decided, mut others) = ([NONE; Effect::COUNT], NONE);
+        for effect in Effect::EVERY.into_iter().filter(|effect| *effect != otherwise) {
+            let wanted: Vec<_> = slices.iter().map(|slice| slice.effect == effect).collect();
+            if wanted.contains(&true) {
+                let set = first_match(&mut self.bdd, destination, source, &rules, &wanted);
+                decided[effect as usize] = set;
+                others = self.bdd.or(others, set);
+            }
+        }
+        decided[otherwise as usize] = self.bdd.not(others);
+        decided
     }
 
     /// The packets that a stretch of rules may decide, and those that may be left to later rules. Halves are joined, so

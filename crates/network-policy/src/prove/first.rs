@@ -166,3 +166,43 @@ impl Sources<'_> {
         set
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ranges::Ranges;
+    use proptest::prelude::*;
+
+    const DESTINATION: Bits = Bits { first: 0, count: 6, base: 0 };
+    const SOURCE: Bits = Bits { first: 6, count: 6, base: 0 };
+
+    /// Runs of points, as rules have them.
+    fn set() -> impl Strategy<Value = Ranges<u8>> {
+        let range =
+            (0..64u8, 0..64u8).prop_map(|(first, length)| (first, first.saturating_add(length).min(63)));
+        proptest::collection::vec(range, 1..4).prop_map(Ranges::union_of)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_first_rule_decides(given in proptest::collection::vec((set(), set(), any::<bool>()), 0..12)) {
+            let mut bdd = Bdd::new(12);
+            let mut expected = NONE;
+            for (source, destination, wanted) in given.iter().rev() {
+                let matched = bdd.field(SOURCE, source, ALL);
+                let matched = bdd.field(DESTINATION, destination, matched);
+                expected = bdd.choose(matched, if *wanted { ALL } else { NONE }, expected);
+            }
+            let rules = given.iter().zip(0..).map(|((source, destination, _), rank)| Rule {
+                rank,
+                source: SOURCE.numbers(source),
+                destination: DESTINATION.numbers(destination),
+            });
+            let rules: Vec<_> = rules.collect();
+            let wanted: Vec<_> = given.iter().map(|rule| rule.2).collect();
+            prop_assert_eq!(first_match(&mut bdd, DESTINATION, SOURCE, &rules, &wanted), expected);
+        }
+    }
+}

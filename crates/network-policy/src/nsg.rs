@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
 use crate::address::{Address, PortRange, RuleProtocol};
 use crate::flow::Direction;
 use crate::matching::{Access, unique};
@@ -82,17 +85,12 @@ impl NetworkSecurityGroup {
     /// # Errors
     /// Every rule that Azure would not take: its priority, its name, an empty list.
     pub fn new(name: impl Into<String>, custom: Vec<SecurityRule>) -> Result<Self, Vec<RuleError>> {
-        let errors: Vec<_> = custom
-            .iter()
-            .enumerate()
-            .flat_map(|(index, rule)| {
-                faults(rule, &custom[..index]).map(move |fault| RuleError {
-                    index,
-                    name: rule.name.clone(),
-                    fault,
-                })
-            })
-            .collect();
+        let mut earlier = Earlier::default();
+        let mut errors = Vec::new();
+        for (index, rule) in custom.iter().enumerate() {
+            let error = |fault| RuleError { index, name: rule.name.clone(), fault };
+            errors.extend(faults(rule, &mut earlier).map(error));
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -150,13 +148,29 @@ const FIRST_PRIORITY: u16 = 100;
 /// The highest priority number that someone can give a rule; default rules have higher ones.
 pub(crate) const LAST_PRIORITY: u16 = 4096;
 
-fn faults<'a>(rule: &'a SecurityRule, earlier: &'a [SecurityRule]) -> impl Iterator<Item = RuleFault> + 'a {
+/// What rules before one took.
+#[derive(Default)]
+struct Earlier<'a> {
+    /// In lower case.
+    names: HashSet<String>,
+    /// The first rule that has it.
+    priorities: HashMap<(Direction, u16), &'a str>,
+}
+
+/// What is wrong with a rule; from then on it is an earlier one.
+fn faults<'a>(rule: &'a SecurityRule, earlier: &mut Earlier<'a>) -> impl Iterator<Item = RuleFault> + use<> {
     let range = !(FIRST_PRIORITY..=LAST_PRIORITY).contains(&rule.priority);
-    let twin = earlier
-        .iter()
-        .find(|other| other.direction == rule.direction && other.priority == rule.priority)
-        .map(|other| RuleFault::SamePriority { priority: rule.priority, other: other.name.clone() });
-    let namesake = earlier.iter().any(|other| other.name.eq_ignore_ascii_case(&rule.name));
+    let range = range.then_some(RuleFault::Priority(rule.priority));
+    let twin = match earlier.priorities.entry((rule.direction, rule.priority)) {
+        Entry::Occupied(other) => {
+            Some(RuleFault::SamePriority { priority: rule.priority, other: (*other.get()).to_owned() })
+        }
+        Entry::Vacant(free) => {
+            free.insert(&rule.name);
+            None
+        }
+    };
+    let namesake = !earlier.names.insert(rule.name.to_ascii_lowercase());
     let lists = [
         (rule.source.is_empty(), "source address"),
         (rule.source_ports.is_empty(), "source port"),
@@ -164,7 +178,6 @@ fn faults<'a>(rule: &'a SecurityRule, earlier: &'a [SecurityRule]) -> impl Itera
         (rule.destination_ports.is_empty(), "destination port"),
     ];
     range
-        .then_some(RuleFault::Priority(rule.priority))
         .into_iter()
         .chain(twin)
         .chain(namesake.then_some(RuleFault::SameName))

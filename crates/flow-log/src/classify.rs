@@ -55,17 +55,15 @@ const LOGIN: &str = "tokens of the build's identity (assumed)";
 const ARCHIVE: &str = "the package archive of the base";
 
 /// Names that every build needs, beside those of its own recipe.
-pub const NEEDED: [NeededBy; 18] = [
+pub const NEEDED: [NeededBy; 16] = [
     ("*.blob.core.windows.net", 443, STORAGE),
     ("management.azure.com", 443, ARM),
     ("*.file.core.windows.net", 445, SHARE),
     ("mcr.microsoft.com", 443, CONTAINER),
     ("*.data.mcr.microsoft.com", 443, CONTAINER),
     ("login.microsoftonline.com", 443, LOGIN),
-    ("deb.debian.org", 80, ARCHIVE),
-    ("deb.debian.org", 443, ARCHIVE),
-    ("security.debian.org", 80, ARCHIVE),
-    ("security.debian.org", 443, ARCHIVE),
+    ("*.debian.org", 80, ARCHIVE),
+    ("*.debian.org", 443, ARCHIVE),
     ("azure.archive.ubuntu.com", 80, ARCHIVE),
     ("azure.archive.ubuntu.com", 443, ARCHIVE),
     ("archive.ubuntu.com", 80, ARCHIVE),

@@ -49,8 +49,7 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Vec<String> {
     let secure = setup.firmware.is_some_and(|firmware| firmware.secure_boot);
     let smm = if secure { ",smm=on" } else { "" };
     let flash = if setup.firmware.is_some() { ",pflash0=code,pflash1=variables" } else { "" };
-    // What no disk, no network and no console needs: each is probed by the firmware and again by the guest.
-    add("machine", format!("q35,sata=off,smbus=off,vmport=off{smm}{flash}"));
+    add("machine", format!("q35{smm}{flash}"));
     if secure {
         // Only code in system management mode may write the variables; else the guest could switch Secure Boot off.
         add("global", "driver=cfi.pflash01,property=secure,value=on".to_owned());
@@ -63,8 +62,7 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Vec<String> {
         // Measured: emulating a newer processor makes the boot up to four times slower.
         Accelerator::Tcg => {
             add("accel", "tcg,thread=multi,tb-size=512".to_owned());
-            // Offering virtual machines of its own would only make the guest load the driver for them.
-            add("cpu", "qemu64,-svm".to_owned());
+            add("cpu", "qemu64".to_owned());
         }
     }
     add("smp", setup.cpus.to_string());

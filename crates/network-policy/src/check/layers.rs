@@ -287,11 +287,17 @@ impl Reader<'_> {
             exact.extend(own.chain(context.peered.iter().map(|prefix| (*prefix, 2, NextHop::Peering))));
             exact.extend(context.gateway.iter().map(|prefix| (*prefix, 1, NextHop::Gateway)));
             let dropped = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
-            let dropped = dropped.iter().filter_map(|text| Some((text.parse().ok()?, 2, NextHop::None)));
+            // Another default route takes their place.
+            let taken = exact.iter().any(|(prefix, rank, hop)| {
+                *rank < 2 && prefix.to_string() == "0.0.0.0/0" && *hop != NextHop::Internet
+            });
+            let dropped = dropped.iter().filter(|_| !taken);
+            let dropped: Vec<_> =
+                dropped.filter_map(|text| Some((text.parse().ok()?, 2, NextHop::None))).collect();
             let rest = ["0.0.0.0/0", "::/0"]
                 .iter()
                 .filter_map(|text| Some((text.parse().ok()?, 2, NextHop::Internet)));
-            exact.extend(dropped.chain(rest));
+            exact.extend(dropped.into_iter().chain(rest));
         }
         exact.sort_by_key(|(prefix, rank, _)| (Reverse(prefix.prefix_len()), *rank));
         let longer: Vec<_> =

@@ -87,7 +87,12 @@ fn passes(policy: &NetworkPolicy, packet: Packet, coins: &mut Coins) -> bool {
         Some(AdminAction::Allow) | None => groups,
     };
     if !outbound {
-        return groups;
+        let sends = policy.far_subnets.iter().fold(true, |sends, far| {
+            let here = far.prefixes.iter().any(|prefix| holds(prefix, packet.source));
+            let allows = group_allows(policy, far.nsg.rules(), packet, Direction::Outbound, false, coins);
+            sends & (!here || allows)
+        });
+        return groups && sends;
     }
     let routed = routed(policy, packet, coins);
     let mut arrives = true;

@@ -245,10 +245,16 @@ impl World {
                 return Outcome::Denied;
             }
         }
-        if packet.inbound {
-            return Outcome::Allowed;
-        }
         let far = prefix(FAR);
+        if packet.inbound {
+            let sends = match &self.far {
+                Some(rules) if holds(&[far], packet.source) => {
+                    self.group_allows(rules, Packet { inbound: false, ..packet }, choices)
+                }
+                _ => true,
+            };
+            return if sends { Outcome::Allowed } else { Outcome::Denied };
+        }
         let arrives = holds(&[far], packet.destination);
         let routed = self.routed(packet, choices);
         let lets_in = |choices: &mut Choices| match &self.far {

@@ -35,7 +35,9 @@ pub(super) fn read(collector: &mut Collector, value: &Value, scope: &Scope) {
         }
     }
     itemise(&mut drafts, items);
-    drafts.into_iter().for_each(|draft| collector.add(draft));
+    for draft in drafts {
+        collector.add(draft);
+    }
 }
 
 /// The id of every resource, as far as it follows: by its own fields, else by the resource that the configuration refers

@@ -53,7 +53,9 @@ fn main() {
         let policies: Vec<_> = (0..INSTANCES).map(|_| mixed(&mut random, size, &known)).collect();
         let flows: Vec<_> = FLOWS.iter().map(|line| Contract::parse(line).unwrap()).collect();
         let ours: Vec<f64> = policies.iter().flat_map(|policy| prove(policy, &flows)).collect();
-        let cases: Vec<_> = flows.iter().map(|contract| case(&policies[0], contract, &known)).collect();
+        // With 1,000 rules about real tags the solver takes minutes a flow.
+        let asked = flows.iter().filter(|_| size < 1000 || kind != REAL);
+        let cases: Vec<_> = asked.map(|contract| case(&policies[0], contract, &known)).collect();
         report(&format!("a flow, {size} rules"), &ours, python.as_deref(), &cases);
     }
     for (kind, name) in Entangled::EVERY {
@@ -124,6 +126,8 @@ fn solve(python: &Path, cases: &[Value]) -> Vec<f64> {
     answer["seconds"].as_array().unwrap().iter().filter_map(Value::as_f64).collect()
 }
 
+const REAL: &str = "real tags";
+
 /// Prefixes of tags by name.
 struct Known(BTreeMap<String, Vec<IpNet>>);
 
@@ -148,7 +152,7 @@ fn known_tags() -> (Known, &'static str) {
             .filter(|net: &IpNet| net.addr().is_ipv4());
         (tag["name"].as_str().unwrap().to_owned(), old.collect())
     });
-    (Known(tags.collect()), "real tags")
+    (Known(tags.collect()), REAL)
 }
 
 fn context(known: &Known) -> Context {
@@ -219,11 +223,10 @@ impl Entangled {
             let access = random.below(2) == 0;
             let mut rule = rule(index, false, access, source, destination, PortRange::single(443));
             match self {
-                Self::Addresses => {}
                 Self::Unsure if random.below(8) == 0 => {
                     rule.destination.push(Address::parse("CorpNetPublic").unwrap());
                 }
-                Self::Unsure => {}
+                Self::Addresses | Self::Unsure => {}
                 Self::Ports => {
                     let protocols = [Protocol::Tcp, Protocol::Udp].map(RuleProtocol::Only);
                     rule.protocol = [protocols[0], protocols[1], RuleProtocol::Any][random.below(3) as usize];

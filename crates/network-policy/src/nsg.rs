@@ -148,6 +148,11 @@ const FIRST_PRIORITY: u16 = 100;
 /// The highest priority number that someone can give a rule; default rules have higher ones.
 pub(crate) const LAST_PRIORITY: u16 = 4096;
 
+/// Whether someone can give a rule this number.
+pub(crate) fn is_priority(number: u16) -> bool {
+    (FIRST_PRIORITY..=LAST_PRIORITY).contains(&number)
+}
+
 /// What rules before one took.
 #[derive(Default)]
 struct Earlier<'a> {
@@ -159,8 +164,7 @@ struct Earlier<'a> {
 
 /// What is wrong with a rule; from then on it is an earlier one.
 fn faults<'a>(rule: &'a SecurityRule, earlier: &mut Earlier<'a>) -> impl Iterator<Item = RuleFault> + use<> {
-    let range = !(FIRST_PRIORITY..=LAST_PRIORITY).contains(&rule.priority);
-    let range = range.then_some(RuleFault::Priority(rule.priority));
+    let range = (!is_priority(rule.priority)).then_some(RuleFault::Priority(rule.priority));
     let twin = match earlier.priorities.entry((rule.direction, rule.priority)) {
         Entry::Occupied(other) => {
             Some(RuleFault::SamePriority { priority: rule.priority, other: (*other.get()).to_owned() })

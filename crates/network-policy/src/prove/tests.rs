@@ -328,3 +328,24 @@ fn protocols_without_ports() {
     ask(&policy(&["100 out allow Icmp * Internet *", NONE]), "allow outbound icmp * -> Internet", Proved);
     ask(&ported, "deny outbound esp * -> VirtualNetwork", Proved);
 }
+
+/// Azure keeps the first four addresses of a subnet and the last to itself.
+#[test]
+fn no_packet_is_shown_that_no_machine_could_send() {
+    let subnet = |prefix: &str| crate::FarSubnet {
+        name: "containers".to_owned(),
+        prefixes: vec![prefix.parse().unwrap()],
+        nsg: NetworkSecurityGroup::new("containers", Vec::new()).unwrap(),
+    };
+    let mut closed = policy(&["100 in deny * * * *"]);
+    closed.far_subnets = vec![subnet("10.241.0.64/26")];
+    let shown = |line: &str| {
+        let contract = Contract::parse(line).unwrap();
+        let packets = [closed.prove(&contract).packet, closed.compile().second_opinion(&contract).packet];
+        packets.map(|packet| packet.unwrap().from.to_string())
+    };
+    let [found, second] = shown("allow inbound tcp 10.241.0.64/26 -> *:22");
+    assert_eq!((found.as_str(), second.as_str()), ("10.241.0.68", "10.241.0.68"));
+    // When there is no other, it is one of those.
+    assert_eq!(shown("allow inbound tcp 10.241.0.64/31 -> *:22")[0], "10.241.0.64");
+}

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::compiled::CompiledPolicy;
 use crate::contract::Contract;
 use crate::flow::{Direction, Protocol};
@@ -88,7 +90,17 @@ fn peers_wished(policy: &CompiledPolicy) -> Vec<Ranges<u128>> {
     let tags = &policy.policy.context.tags;
     let of_tags = TAGS.iter().filter_map(|tag| tags.get(tag)).map(|bounds| bounds.lo.clone());
     let known = KNOWN.iter().map(|bytes| Ranges::single(space::point(IpAddr::from(*bytes))));
-    of_tags.chain(known).chain([public(policy), space::version_4(), Ranges::all()]).collect()
+    let kept = reserved(policy);
+    let wishes = of_tags.chain(known).chain([public(policy), space::version_4(), Ranges::all()]);
+    wishes.map(|wish| wish.difference(&kept)).chain([Ranges::all()]).collect()
+}
+
+/// Addresses of known subnets that Azure keeps to itself: no machine has one.
+fn reserved(policy: &CompiledPolicy) -> Ranges<u128> {
+    let far = policy.policy.far_subnets.iter().flat_map(|subnet| &subnet.prefixes);
+    let subnets: Vec<IpNet> = far.chain(&policy.policy.context.build_subnet).copied().collect();
+    let usable = subnets.iter().flat_map(|subnet| usable(subnet).as_slice().to_vec()).collect();
+    space::prefixes(&subnets).difference(&Ranges::union_of(usable))
 }
 
 /// Public addresses that are no one's example.

@@ -1,13 +1,13 @@
 //! Network security groups and their rules.
 
 use arm::{Resource, ResourceId, label};
-use document::Diagnostic;
+use document::{Diagnostic, Kind};
 
 use super::item::{Item, Scan, open};
 use super::rule::{self, DIRECTIONS, OPEN_PRIORITY};
 use crate::address::{Address, PortRange, RuleProtocol};
 use crate::matching::Access;
-use crate::nsg::{NetworkSecurityGroup, RuleFault, SecurityRule};
+use crate::nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule, is_priority};
 
 const ACCESSES: [(&str, Access); 2] = [("Allow", Access::Allow), ("Deny", Access::Deny)];
 
@@ -45,6 +45,7 @@ pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkS
         let item = Item::of(child);
         let Some((rules, known)) = security_rules(scan, &item) else {
             complete = false;
+            priority_of_a_wrong_rule(scan, &item, places.len());
             continue;
         };
         if known && child.doubt.is_none() {
@@ -76,6 +77,21 @@ pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkS
         scan.reader.report(Diagnostic::error("security-rule", node.span(), error.to_string()).at(&node.path));
     }
     None
+}
+
+/// A rule that is wrong elsewhere is no rule of the group, and its priority is looked at all the same.
+fn priority_of_a_wrong_rule(scan: &mut Scan<'_>, item: &Item<'_>, index: usize) {
+    let Some(node) = item.get("priority") else { return };
+    let text = match &node.value.kind {
+        Kind::Number(number) => Some(number.as_str()),
+        _ => node.value.as_str(),
+    };
+    let priority = text.and_then(|text| text.parse().ok());
+    if let Some(priority) = priority.filter(|priority| !is_priority(*priority)) {
+        let name = item.text("name").unwrap_or_default().to_owned();
+        let error = RuleError { index, name, fault: RuleFault::Priority(priority) };
+        scan.reader.report(Diagnostic::error("security-rule", node.span(), error.to_string()).at(&node.path));
+    }
 }
 
 /// Rules for what may be in the group beyond those that are known to be: a list that is not known, and rules whose

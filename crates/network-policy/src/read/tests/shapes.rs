@@ -437,3 +437,14 @@ fn a_priority_may_serve_both_directions() {
     let group = format!(r#"{{"name": "nsg", "securityRules": [{outbound}, {inbound}]}}"#);
     assert_eq!(described(&group).subnet_nsg.unwrap().rules().len(), 8);
 }
+
+#[test]
+fn a_rule_that_is_wrong_elsewhere_is_told_its_priority_too() {
+    let text = r#"{"name": "nsg", "securityRules": [{"name": "web", "priority": 5, "direction": "Outbound",
+        "access": "Allow", "protocol": "Tpc", "sourcePortRange": "*", "sourceAddressPrefix": "*",
+        "destinationPortRange": "443", "destinationAddressPrefix": "*"}]}"#;
+    let told = complaints(text);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().any(|one| one.contains("priority 5") || one.contains("100 to 4096")), "{told:?}");
+    assert!(told.iter().any(|one| one.contains("`Tpc` is not allowed")), "{told:?}");
+}

@@ -2,16 +2,20 @@
 
 use super::*;
 
-/// A plan of resources `(type, values, what its fields refer to)`, all called `x`; fields that refer are not known yet.
-fn plan(resources: &[(&str, &str, &[(&str, &str)])]) -> String {
+/// Type, values, and what its fields refer to.
+type Planned<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+/// A plan of resources, all called `x`; fields that refer are not known yet.
+fn plan(resources: &[Planned<'_>]) -> String {
     let (mut planned, mut changes, mut configured) = (Vec::new(), Vec::new(), Vec::new());
     for (kind, values, references) in resources {
         let address = format!("{kind}.x");
         planned.push(format!(r#"{{"address": "{address}", "type": "{kind}", "values": {{{values}}}}}"#));
-        let open: Vec<_> = references.iter().map(|(field, _)| format!(r#""{field}": true"#)).collect();
+        let open = references.iter().map(|(field, _)| format!(r#""{field}": true"#));
+        let open: Vec<_> = open.chain([r#""id": true"#.to_owned()]).collect();
         changes.push(format!(
-            r#"{{"address": "{address}", "change": {{"after_unknown": {{"id": true{}}}}}}}"#,
-            open.iter().map(|one| format!(", {one}")).collect::<String>()
+            r#"{{"address": "{address}", "change": {{"after_unknown": {{{}}}}}}}"#,
+            open.join(", ")
         ));
         let to = references
             .iter()
@@ -30,7 +34,7 @@ fn plan(resources: &[(&str, &str, &[(&str, &str)])]) -> String {
     )
 }
 
-const NETWORK: (&str, &str, &[(&str, &str)]) = (
+const NETWORK: Planned<'_> = (
     "azurerm_virtual_network",
     r#""name": "v", "resource_group_name": "rg", "address_space": ["10.1.0.0/16"]"#,
     &[],

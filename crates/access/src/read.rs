@@ -1,6 +1,6 @@
 //! Access as the resources of an inventory tell it.
 
-use arm::{Inventory, Resource, is_absent};
+use arm::{Inventory, Resource, field};
 use document::{Kind, Value};
 
 use crate::role::Denied;
@@ -22,11 +22,6 @@ impl Access {
             denials: inventory.of_type("Microsoft.Authorization/denyAssignments").map(denial).collect(),
         }
     }
-}
-
-fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    let found = &value.as_object()?.find(name)?.value;
-    (!is_absent(found)).then_some(found)
 }
 
 /// The text of a field, or why there is none.

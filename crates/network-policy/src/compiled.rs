@@ -50,6 +50,26 @@ impl CompiledPolicy {
         &self.policy
     }
 
+    /// The same policy asked in these layers alone, as if all others let everything through. What a rule means stays:
+    /// routes still widen `VirtualNetwork`, and the group of the subnet where a flow arrives is a [`flow::Layer::SubnetNsg`].
+    #[must_use]
+    pub fn only(mut self, layers: &[flow::Layer]) -> Self {
+        let kept = |layer: &Layer| {
+            let own = match layer.stage {
+                Stage::Platform => return true,
+                Stage::Admin => flow::Layer::Admin,
+                Stage::NicNsg => flow::Layer::NicNsg,
+                Stage::SubnetNsg | Stage::FarSubnet(_) => flow::Layer::SubnetNsg,
+                Stage::Route => flow::Layer::Route,
+                Stage::Firewall => flow::Layer::FirewallNetwork,
+            };
+            layers.contains(&own)
+        };
+        self.normal.outbound.retain(kept);
+        self.normal.inbound.retain(kept);
+        self
+    }
+
     /// Decides one flow of a local build, in Azure's order: security admin rules, outbound NSG of the interface, NSG of
     /// the subnet, routes, firewall, NSG of the subnet it arrives in; inbound admin rules, subnet, interface.
     ///

@@ -31,6 +31,18 @@ pub enum Destination {
     Address(IpAddr),
     /// A name (SNI, Host or DNS history), lower case, no trailing dot; its address is symbolic.
     Name(String),
+    /// An address that is asked for by such a name: network rules look at the one, application rules at the other.
+    Named(IpAddr, String),
+}
+
+impl Destination {
+    /// The name, where there is one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Address(_) => None,
+            Self::Name(name) | Self::Named(_, name) => Some(name),
+        }
+    }
 }
 
 /// One connection attempt.
@@ -59,6 +71,13 @@ pub enum Application {
     Http,
     /// TLS, matched by SNI.
     Https,
+}
+
+impl Application {
+    /// What whoever asks for a host by its name usually speaks: HTTP on port 80, else TLS.
+    pub fn usual(port: u16) -> Self {
+        if port == 80 { Self::Http } else { Self::Https }
+    }
 }
 
 /// Three-valued answer.

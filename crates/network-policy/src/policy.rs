@@ -34,7 +34,8 @@ pub struct NetworkPolicy {
     pub routes: Option<RouteTable>,
     /// Egress firewall.
     pub firewall: Option<Firewall>,
-    /// Other subnets of the virtual network, whose groups a flow to them meets on arrival.
+    /// Other subnets of the virtual network: a flow to them meets their groups on arrival, one from them before it
+    /// leaves. Their routes are not known.
     pub far_subnets: Vec<FarSubnet>,
     /// Addresses the rules are about.
     pub context: Context,

@@ -18,7 +18,9 @@ use crate::space::Bounds;
 
 use gate::Gate;
 
-pub(crate) use compile::{Normal, TCP, UDP, documented_protocols, protocol_number, with_ports};
+pub(crate) use compile::{
+    EVERY_APPLICATION, Normal, TCP, UDP, documented_protocols, protocol_number, with_ports,
+};
 pub(crate) use place::{Place, Side};
 pub(crate) use routes::ASSUMED;
 pub(crate) use state::{Found, State, Step};
@@ -121,7 +123,7 @@ pub(crate) enum Stage {
     SubnetNsg,
     Route,
     Firewall,
-    /// The NSG of a subnet where the flow arrives, by its position.
+    /// The NSG of the subnet at the other end of the flow, by its position.
     FarSubnet(usize),
 }
 
@@ -176,6 +178,12 @@ pub(crate) struct Query<'a> {
 impl Layer {
     pub fn new(stage: Stage, terms: Vec<Term>, otherwise: Effect) -> Self {
         Self { gate: Gate::new(&terms), stage, terms, otherwise }
+    }
+
+    /// Whether the layer has nothing to do with flows that no more than this rule decides: what is not exempt has not
+    /// met the platform, and what another subnet is no end of has not met its group.
+    pub fn is_beside(&self, rule: RuleId) -> bool {
+        rule == NO_RULE && matches!(self.stage, Stage::Platform | Stage::FarSubnet(_))
     }
 
     /// What the layer does with one flow.

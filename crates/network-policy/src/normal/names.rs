@@ -35,6 +35,11 @@ impl Names {
         Self { starts }
     }
 
+    /// Whether every cell is within a pattern or outside of it.
+    pub fn know(&self, pattern: &FqdnPattern) -> bool {
+        ends(pattern).iter().flatten().all(|end| self.starts.binary_search(end).is_ok())
+    }
+
     /// Cells and, before them, the place of "no name".
     fn width(&self) -> u32 {
         u32::try_from(self.starts.len()).unwrap_or(u32::MAX / 4).saturating_add(1)

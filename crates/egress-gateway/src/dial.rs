@@ -16,6 +16,9 @@ use crate::limits;
 use crate::name::Host;
 use crate::resolver::LookupError;
 
+#[cfg(test)]
+mod hostile_names;
+
 /// Largest answer of a proxy to `CONNECT`.
 const LARGEST_ANSWER: usize = 16 * 1024;
 

@@ -72,7 +72,7 @@ pub(crate) async fn dial(
         (None, Destination::Address(IpAddr::V4(address))) => address.to_string(),
         (None, Destination::Address(IpAddr::V6(address))) => format!("[{address}]"),
     };
-    if let Some(proxy) = &config.upstream_proxy {
+    if let Some(proxy) = config.proxy_to(&host, Some(port)) {
         return through(shared, proxy, &format!("{host}:{port}")).await;
     }
     let mut addresses = resolve(shared, &host).await?;

@@ -2,5 +2,4 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot do its work fails")]
 
-mod boot;
 mod disk;

@@ -31,7 +31,7 @@ pub struct Arguments {
     /// address of --to
     #[arg(long, value_name = "NAME", value_parser = host_name, conflicts_with = "log")]
     fqdn: Option<String>,
-    /// What is spoken to a name [default: http on port 80, else https]
+    /// What is spoken to a name [default: http on port 80, mssql on 1433, else https]
     #[arg(long, value_enum, conflicts_with = "log")]
     application: Option<Spoken>,
 }
@@ -50,7 +50,9 @@ enum Spoken {
     Http,
     /// HTTP over TLS
     Https,
-    /// Neither: no application rule of a firewall can match
+    /// What SQL Server speaks
+    Mssql,
+    /// None of these: no application rule of a firewall can match
     Other,
 }
 
@@ -127,6 +129,7 @@ impl Arguments {
             _ if protocol != Protocol::Tcp => None,
             (Some(Spoken::Http), _) => Some(Application::Http),
             (Some(Spoken::Https), _) => Some(Application::Https),
+            (Some(Spoken::Mssql), _) => Some(Application::Mssql),
             (None, port) if named => Some(Application::usual(port)),
             (Some(Spoken::Other) | None, _) => None,
         }

@@ -111,7 +111,7 @@ impl CompiledPolicy {
         };
         let mut best = self.decide(&flow);
         for &port in &self.ports {
-            for application in [Some(Application::Https), Some(Application::Http), None] {
+            for application in Application::EVERY {
                 if best.verdict == Verdict::Allowed {
                     return best;
                 }

@@ -26,7 +26,7 @@ pub struct Contract {
     pub to: ContractEnd,
     /// The host names that outbound packets ask for, where the contract is about names: `*.blob.core.windows.net:443`.
     /// Which public addresses a name has is not known, so that `to` then has `*` and the ports. Packets to be allowed
-    /// speak HTTP on port 80 and TLS on others; packets to be denied may speak anything.
+    /// speak what [`crate::Application::usual`] tells; packets to be denied may speak anything.
     pub name: Option<FqdnPattern>,
 }
 
@@ -223,7 +223,7 @@ fn host_name(text: &str) -> Option<Result<FqdnPattern, crate::fqdn::PatternError
     let first = text.split('.').next().unwrap_or_default();
     let is_tag = text.starts_with(|c: char| c.is_ascii_uppercase()) || tag::has_regions(first);
     let is_address = text.contains(['/', ':']) || text.chars().all(|c| matches!(c, '0'..='9' | '.' | '-'));
-    let wildcard = text.len() > 1 && text.contains('*');
+    let wildcard = text.contains('*') && text.trim_end_matches('.') != "*";
     (wildcard || (text.contains('.') && !is_tag && !is_address)).then(|| FqdnPattern::parse(text))
 }
 

@@ -60,7 +60,7 @@ pub struct Flow {
     pub destination: Destination,
     /// Destination port; 0 where the protocol has none.
     pub port: u16,
-    /// What the application layer speaks, when it is known: firewall application rules match only HTTP and TLS.
+    /// What the application layer speaks, when it is known: firewall application rules match only HTTP, TLS and SQL.
     pub application: Option<Application>,
 }
 
@@ -71,12 +71,22 @@ pub enum Application {
     Http,
     /// TLS, matched by SNI.
     Https,
+    /// What SQL Server and Azure SQL speak, matched by the name that the client asks for.
+    Mssql,
 }
 
 impl Application {
-    /// What whoever asks for a host by its name usually speaks: HTTP on port 80, else TLS.
+    /// Whatever a flow may speak; `None` is what no application rule looks at.
+    pub(crate) const EVERY: [Option<Self>; 4] =
+        [None, Some(Self::Http), Some(Self::Https), Some(Self::Mssql)];
+
+    /// What whoever asks for a host by its name usually speaks: HTTP on port 80, SQL on 1433, else TLS.
     pub fn usual(port: u16) -> Self {
-        if port == 80 { Self::Http } else { Self::Https }
+        match port {
+            80 => Self::Http,
+            1433 => Self::Mssql,
+            _ => Self::Https,
+        }
     }
 }
 

@@ -161,6 +161,7 @@ impl Request {
         let application = request.application.map(|application| match application {
             Application::Http => "http",
             Application::Https => "https",
+            Application::Mssql => "mssql",
         });
         let names = request.names.as_ref();
         let names = names.map(|range| (backwards(&range.first), range.end.as_deref().map(backwards)));

@@ -8,13 +8,13 @@ use crate::address::{Address, PortRange, RuleProtocol};
 use crate::admin::AdminAction;
 use crate::contract::Contract;
 use crate::firewall::{ApplicationRule, FirewallRule, NetworkRule, Target};
-use crate::flow::{Application, Direction, Protocol, Verdict};
+use crate::flow::{Direction, Protocol, Verdict};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
 use crate::policy::NetworkPolicy;
 use crate::route::{NextHop, Outbound, RouteDestination, RouteSource, RouteTable};
 
-use super::requests::{Names, pattern};
+use super::requests::{Names, SPOKEN, pattern};
 use super::sets::{Set, apart, minus, of, union, within};
 use super::world::{self, Between, number};
 use super::{Plain, ports};
@@ -391,8 +391,7 @@ impl Reader<'_> {
         let given = (&self.contract.from.address, &self.said_to());
         let source = world::list(self.policy, &rule.source, true, given.0, &one.source);
         let addresses = world::list(self.policy, &rule.destination, false, given.1, &one.destination);
-        let spoken = [None, Some(Application::Http), Some(Application::Https)];
-        let least = self.names.fitting(&rule.destination_names, &spoken);
+        let least = self.names.fitting(&rule.destination_names, &SPOKEN);
         let most = if least.is_empty() { Set::new() } else { union(&least, &self.names.nameless()) };
         let destination =
             covering(&one.destination, &addresses).max(covering(&one.requests, &Between { least, most }));

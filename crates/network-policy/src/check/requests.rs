@@ -17,7 +17,8 @@ pub(super) struct Names {
     matter: bool,
 }
 
-const SPOKEN: [Option<Application>; 3] = [None, Some(Application::Http), Some(Application::Https)];
+pub(super) const SPOKEN: [Option<Application>; 4] =
+    [None, Some(Application::Http), Some(Application::Https), Some(Application::Mssql)];
 
 impl Names {
     pub fn of(policy: &NetworkPolicy, contract: &Contract, certificate: &Certificate) -> Self {
@@ -91,13 +92,14 @@ impl Names {
     }
 
     /// What the packets of a contract ask for, by port. Flows without a name are the hardest to let through, and the
-    /// easiest to refuse; of a name, HTTP is asked for on port 80, and TLS on others, unless nothing is to pass.
+    /// easiest to refuse; of a name, HTTP is asked for on port 80, SQL on 1433 and TLS on others, unless nothing is to
+    /// pass.
     pub fn of_contract(&self, contract: &Contract, tcp: bool) -> Vec<(Set, Set)> {
         let everywhere = vec![(0, 0xffff)];
         let Some(name) = &contract.name else {
             let all =
                 contract.access == Access::Deny && self.matter && contract.direction == Direction::Outbound;
-            let requests = if all { vec![(0, 3 * self.width() - 1)] } else { vec![(0, 0)] };
+            let requests = if all { vec![(0, 4 * self.width() - 1)] } else { vec![(0, 0)] };
             return vec![(everywhere, requests)];
         };
         let fitting = |applications: &[_]| self.fitting([name], applications);
@@ -106,7 +108,8 @@ impl Names {
             (true, Access::Deny) => vec![(everywhere, fitting(&SPOKEN))],
             (true, Access::Allow) => vec![
                 (vec![(80, 80)], fitting(&[Some(Application::Http)])),
-                (vec![(0, 79), (81, 0xffff)], fitting(&[Some(Application::Https)])),
+                (vec![(1433, 1433)], fitting(&[Some(Application::Mssql)])),
+                (vec![(0, 79), (81, 1432), (1434, 0xffff)], fitting(&[Some(Application::Https)])),
             ],
         }
     }

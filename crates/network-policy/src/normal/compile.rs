@@ -346,7 +346,7 @@ impl Compiler<'_> {
     fn network_rule(&self, terms: &mut Vec<Term>, id: RuleId, effect: Effect, rule: &NetworkRule) {
         let (source, destination) = self.ends(Direction::Outbound, &rule.source, &rule.destination);
         let patterns: Vec<_> = rule.destination_names.iter().collect();
-        let named = self.names.matching(&patterns, &EVERY_APPLICATION);
+        let named = self.names.matching(&patterns, &Application::EVERY);
         // A flow without a name may go to an address behind one of the names.
         let named = Bounds { hi: named.union(&self.names.nameless()), lo: named };
         for &protocol in &rule.protocols {
@@ -434,9 +434,6 @@ impl Compiler<'_> {
         }
     }
 }
-
-pub(crate) const EVERY_APPLICATION: [Option<Application>; 3] =
-    [None, Some(Application::Http), Some(Application::Https)];
 
 fn effect(access: Access) -> Effect {
     match access {

@@ -18,9 +18,7 @@ use crate::space::Bounds;
 
 use gate::Gate;
 
-pub(crate) use compile::{
-    EVERY_APPLICATION, Normal, TCP, UDP, documented_protocols, protocol_number, with_ports,
-};
+pub(crate) use compile::{Normal, TCP, UDP, documented_protocols, protocol_number, with_ports};
 pub(crate) use place::{Place, Side};
 pub(crate) use routes::ASSUMED;
 pub(crate) use state::{Found, State, Step};

@@ -65,7 +65,7 @@ struct Asked {
     speech: Ranges<u32>,
 }
 
-/// What asks for names usually speaks HTTP on port 80 and TLS on others; a refusal has to hold whatever it speaks.
+/// What asks for names usually speaks what [`Application::usual`] tells; a refusal has to hold whatever it speaks.
 fn asked(normal: &Normal, contract: &Contract) -> Vec<Asked> {
     let mut all = Vec::new();
     for (protocol, ported) in protocols(contract) {
@@ -82,11 +82,15 @@ fn asked(normal: &Normal, contract: &Contract) -> Vec<Asked> {
         let spoken = |applications: &[_]| normal.names.matching(&[name], applications);
         match (protocol.contains(normal::TCP), contract.access) {
             (false, _) => ask(to_ports, spoken(&[None])),
-            (true, Access::Deny) => ask(to_ports, spoken(&normal::EVERY_APPLICATION)),
+            (true, Access::Deny) => ask(to_ports, spoken(&Application::EVERY)),
             (true, Access::Allow) => {
-                let plain = Ranges::single(80);
-                ask(to_ports.intersection(&plain), spoken(&[Some(Application::Http)]));
-                ask(to_ports.difference(&plain), spoken(&[Some(Application::Https)]));
+                let mut others = to_ports;
+                for (port, application) in [(80, Application::Http), (1433, Application::Mssql)] {
+                    let own = Ranges::single(port);
+                    ask(others.intersection(&own), spoken(&[Some(application)]));
+                    others = others.difference(&own);
+                }
+                ask(others, spoken(&[Some(Application::Https)]));
             }
         }
     }

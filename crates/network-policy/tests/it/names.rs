@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 /// Public addresses that no rule here tells apart from those beside them: in the tag, in a prefix, and elsewhere.
 const ADDRESSES: [u32; 3] = [0x143c_0001, 0x0101_0101, 0x0808_0808];
-const PORTS: [u16; 3] = [22, 80, 443];
+const PORTS: [u16; 4] = [22, 80, 443, 1433];
 const LABELS: [&str; 4] = ["a", "b", "ab", "ba"];
 const PATTERNS: [&str; 9] =
     ["*", "*.x", "a.x", "*.a.x", "*a.x", "b.a.x", "*.b.x", "ab.x", "*.blob.core.windows.net"];
@@ -190,7 +190,7 @@ fn spoken(allow: bool, port: u16) -> Vec<Option<Application>> {
     if allow {
         vec![Some(Application::usual(port))]
     } else {
-        vec![None, Some(Application::Http), Some(Application::Https)]
+        vec![None, Some(Application::Http), Some(Application::Https), Some(Application::Mssql)]
     }
 }
 
@@ -219,8 +219,13 @@ fn rule() -> impl Strategy<Value = Rule> {
     let name = || prop::sample::select(&PATTERNS[..]);
     let to = || prop::sample::select(vec!["*", "Storage", "1.1.1.0/24", "Internet"]);
     let protocols = prop::sample::subsequence(
-        vec![(Application::Http, 80), (Application::Https, 443), (Application::Https, 22)],
-        1..3,
+        vec![
+            (Application::Http, 80),
+            (Application::Https, 443),
+            (Application::Https, 22),
+            (Application::Mssql, 1433),
+        ],
+        1..4,
     );
     prop_oneof![
         2 => (any::<bool>(), to(), port()).prop_map(|(allow, to, port)| Rule::Group(allow, to, port)),
@@ -278,7 +283,7 @@ proptest! {
         rules in prop::collection::vec(rule(), 0..7),
         allow in any::<bool>(),
         name in prop::sample::select(&PATTERNS[..]),
-        ports in prop::sample::select(vec![vec![443u16], vec![80], vec![22], vec![22, 80, 443]]),
+        ports in prop::sample::select(vec![vec![443u16], vec![80], vec![22], vec![1433], PORTS.to_vec()]),
     ) {
         let range = if let [only] = ports[..] { format!(":{only}") } else { String::new() };
         let access = if allow { "allow" } else { "deny" };

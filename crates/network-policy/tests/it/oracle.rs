@@ -90,7 +90,7 @@ fn passes(policy: &NetworkPolicy, packet: Packet, coins: &mut Coins) -> bool {
         let sends = policy.far_subnets.iter().fold(true, |sends, far| {
             let here = far.prefixes.iter().any(|prefix| holds(prefix, packet.source));
             let allows = group_allows(policy, far.nsg.rules(), packet, Direction::Outbound, false, coins);
-            sends & (!here || allows)
+            sends && (!here || allows)
         });
         return groups && sends;
     }

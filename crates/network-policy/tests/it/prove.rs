@@ -327,12 +327,12 @@ proptest! {
 fn what_comes_from_a_known_subnet_has_to_be_let_out_of_it() {
     let group = |name: &str, lines: &[&str]| {
         let rules = lines.iter().map(|line| crate::repair::rule(line)).collect();
-        network_policy::NetworkSecurityGroup::new(name, rules).unwrap()
+        NetworkSecurityGroup::new(name, rules).unwrap()
     };
     let closed = ["200 deny outbound * * -> *"];
     let policy = |lines: &[&str]| NetworkPolicy {
         subnet_nsg: Some(group("build", &[])),
-        far_subnets: vec![network_policy::FarSubnet {
+        far_subnets: vec![FarSubnet {
             name: "containers".to_owned(),
             prefixes: vec!["10.1.1.0/24".parse().unwrap()],
             nsg: group("containers", lines),

@@ -215,3 +215,23 @@ fn a_url_leaves_a_proof_open_and_says_that_the_path_would_decide() {
     assert_eq!(proof.verdict, crate::ProofVerdict::Depends);
     assert_eq!(proof.open, ["the path that is asked for, beside www.contoso.com/test/* (rule 'r')"]);
 }
+
+/// Azure Firewall rule processing: application rules look at HTTP, HTTPS and MSSQL, each on its ports.
+#[test]
+fn sql_is_decided_by_its_name_and_port() {
+    let policy = described(FIREWALL);
+    let sql = |name: &str| Flow { port: 1433, application: Some(Application::Mssql), ..tls(name) };
+    let hosts = (Verdict::Allowed, Layer::FirewallApplication, "hosts".to_owned());
+    assert_eq!(decided(&policy, &sql("db.example.org")), hosts);
+    assert_eq!(decided(&policy, &sql("db.example.net")).0, Verdict::Denied);
+    assert_eq!(decided(&policy, &Flow { port: 443, ..sql("db.example.org") }).0, Verdict::Denied);
+    assert_eq!(decided(&policy, &Flow { port: 1433, ..tls("db.example.org") }).0, Verdict::Denied);
+    for (line, verdict) in [
+        ("allow outbound tcp * -> *.example.org:1433", crate::ProofVerdict::Proved),
+        ("deny outbound tcp * -> Internet:1433", crate::ProofVerdict::Refuted),
+        ("deny outbound tcp * -> *.example.net:1433", crate::ProofVerdict::Proved),
+    ] {
+        let proof = policy.prove(&crate::Contract::parse(line).unwrap());
+        assert_eq!(proof.verdict, verdict, "{line} {proof:#?}");
+    }
+}

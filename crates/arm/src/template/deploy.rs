@@ -166,9 +166,10 @@ impl<'e, 't> Deployer<'e, 't> {
         let Some(own_type) = own_type.as_text() else { return };
         let (resource_type, names) = self.identity(body, own_type, context, around);
         let is_deployment = resource_type.trim_matches('/').eq_ignore_ascii_case(DEPLOYMENT);
-        let target = if is_deployment { &self.target(body, context, place) } else { place };
-        let Some(id) = self.id(body, &resource_type, &names, context, target) else { return };
         let is_existing = member(body, "existing").is_some_and(|value| value.kind == Kind::Bool(true));
+        // Only these two may be elsewhere.
+        let target = if is_deployment || is_existing { &self.target(body, context, place) } else { place };
+        let Some(id) = self.id(body, &resource_type, &names, context, target) else { return };
         let mut instance = Instance {
             body,
             id: id.clone(),

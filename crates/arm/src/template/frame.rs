@@ -32,6 +32,8 @@ pub struct Frame<'t> {
 
 /// A parameter or a variable, evaluated when it is first asked for.
 struct Slot<'t> {
+    /// Its name as it is declared.
+    name: &'t str,
     from: From<'t>,
     memo: RefCell<Memo>,
 }
@@ -85,7 +87,7 @@ impl<'t> Frame<'t> {
                     From::Given { value: value.placed(parameter.key_span), declared: None }
                 }
             };
-            parameters.insert(name, Slot::new(from));
+            parameters.insert(name, Slot::new(&parameter.key, from));
         }
         let mut surplus: Vec<_> = given.into_iter().collect();
         surplus.sort_by_key(|(_, given)| given.span.start);
@@ -119,7 +121,7 @@ impl<'t> Frame<'t> {
         let Some(slot) = self.parameters.get(&name.to_ascii_lowercase()) else {
             return Err(no_such("parameter", name, &self.parameters));
         };
-        slot.value(self, evaluator, name)
+        slot.value(self, evaluator)
     }
 
     /// The value of a variable.
@@ -127,15 +129,15 @@ impl<'t> Frame<'t> {
         let Some(slot) = self.variables.get(&name.to_ascii_lowercase()) else {
             return Err(no_such("variable", name, &self.variables));
         };
-        slot.value(self, evaluator, name)
+        slot.value(self, evaluator)
     }
 
     /// Evaluates all parameters, so that what is wrong with one is told even when nothing uses it.
     pub fn check(&self, evaluator: &Evaluator<'t>) {
         let mut slots: Vec<_> = self.parameters.iter().chain(&self.variables).collect();
         slots.sort_by_key(|(_, slot)| slot.span().start);
-        for (name, slot) in slots {
-            if let Err(fault) = slot.value(self, evaluator, name) {
+        for (_, slot) in slots {
+            if let Err(fault) = slot.value(self, evaluator) {
                 evaluator.report(fault.diagnostic(slot.span()));
             }
         }
@@ -157,8 +159,8 @@ impl<'t> Frame<'t> {
             return Err(Fault::new("wrong-arity", message));
         }
         let parameters = declared.iter().zip(call.values()?).map(|(parameter, value)| {
-            let name = crate::read::text(parameter, "name").unwrap_or_default().to_ascii_lowercase();
-            (name, Slot::new(From::Given { value, declared: Some(parameter) }))
+            let name = crate::read::text(parameter, "name").unwrap_or_default();
+            (name.to_ascii_lowercase(), Slot::new(name, From::Given { value, declared: Some(parameter) }))
         });
         let frame = Frame {
             place: self.place.clone(),
@@ -184,11 +186,11 @@ fn variables(template: &Value) -> HashMap<String, Slot<'_>> {
         if let Some(loops) = copy::loops(variable) {
             for one in loops {
                 let name = crate::read::text(one, "name").unwrap_or_default();
-                variables.insert(name.to_ascii_lowercase(), Slot::new(From::Loop { one }));
+                variables.insert(name.to_ascii_lowercase(), Slot::new(name, From::Loop { one }));
             }
         } else {
             let from = From::Text { json: &variable.value, declared: None };
-            variables.insert(variable.key.to_ascii_lowercase(), Slot::new(from));
+            variables.insert(variable.key.to_ascii_lowercase(), Slot::new(&variable.key, from));
         }
     }
     variables
@@ -203,8 +205,8 @@ fn no_such(what: &str, name: &str, slots: &HashMap<String, Slot<'_>>) -> Fault {
 }
 
 impl<'t> Slot<'t> {
-    fn new(from: From<'t>) -> Self {
-        Self { from, memo: RefCell::new(Memo::Idle) }
+    fn new(name: &'t str, from: From<'t>) -> Self {
+        Self { name, from, memo: RefCell::new(Memo::Idle) }
     }
 
     fn span(&self) -> Span {
@@ -215,22 +217,25 @@ impl<'t> Slot<'t> {
         }
     }
 
-    fn value(&self, frame: &Frame<'t>, evaluator: &Evaluator<'t>, name: &str) -> Result<Val, Fault> {
+    fn value(&self, frame: &Frame<'t>, evaluator: &Evaluator<'t>) -> Result<Val, Fault> {
         match &*self.memo.borrow() {
             Memo::Done(value) => return Ok(value.clone()),
             Memo::Busy => {
-                return Err(Fault::new("cycle", format!("the value of {} depends on itself", quote(name))));
+                return Err(Fault::new(
+                    "cycle",
+                    format!("the value of {} depends on itself", quote(self.name)),
+                ));
             }
             Memo::Idle => {}
         }
         self.memo.replace(Memo::Busy);
-        let value = self.evaluated(frame, evaluator, name);
+        let value = self.evaluated(frame, evaluator);
         self.memo.replace(Memo::Done(value.clone()));
         Ok(value)
     }
 
-    fn evaluated(&self, frame: &Frame<'t>, evaluator: &Evaluator<'t>, name: &str) -> Val {
-        let context = Context::new(frame, &[]);
+    fn evaluated(&self, frame: &Frame<'t>, evaluator: &Evaluator<'t>) -> Val {
+        let (name, context) = (self.name, Context::new(frame, &[]));
         match &self.from {
             From::Given { value, declared } => match declared {
                 Some(declared) => parameters::checked(evaluator, name, value.clone(), declared, context),

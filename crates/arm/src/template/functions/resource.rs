@@ -46,7 +46,7 @@ fn named(values: &[Val]) -> Result<Result<Vec<String>, Val>, Fault> {
 fn id(text: String, values: &[Val]) -> Val {
     match values.iter().find_map(Val::as_unknown) {
         Some(unknown) => Val::because(unknown, Some(text)),
-        None if is_open(text.split("/providers/").next().unwrap_or_default()) => {
+        None if text.rsplit_once("/providers/").is_some_and(|(scope, _)| is_open(scope)) => {
             Val::unknown_as(lacking(&text), Some(text.clone()))
         }
         None => Val::text(text),

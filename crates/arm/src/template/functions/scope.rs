@@ -20,7 +20,11 @@ const NO_SUBSCRIPTION: &str = "the environment's subscription";
 
 /// Why an id is not known to its last part.
 pub fn lacking(id: &str) -> &'static str {
-    if id.starts_with("/subscriptions/*") { NO_SUBSCRIPTION } else { NO_GROUP }
+    match id {
+        id if id.starts_with("/subscriptions/*") => NO_SUBSCRIPTION,
+        id if id.starts_with("/subscriptions/") => NO_GROUP,
+        _ => "the management group of the deployment",
+    }
 }
 
 fn group(call: &Call<'_, '_, '_>) -> Made {

@@ -1,5 +1,10 @@
 //! Commands about this machine.
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use sandbox::Files;
+
 use crate::program::Place;
 
 #[test]
@@ -102,4 +107,45 @@ fn doctor_names_each_tool_that_alone_is_missing() {
         assert!(text.contains(&format!("✗ {program}, for ")) && text.contains(&install), "{program}: {text}");
         std::fs::rename(place.path().join("away"), place.path().join("bin").join(program)).expect("back");
     }
+}
+
+/// Stands for QEMU: says which files it can open, in the folder where it was started and elsewhere, and ends.
+const CURIOUS: &str = r#"#!/bin/sh
+for file in image.raw secret seed.img key /etc/passwd; do
+    for place in "${0%/bin/*}/$file" "$file"; do
+        (: < "$place") 2>&- && echo "reads $place"
+        (: >> "$place") 2>&- && echo "writes $place"
+    done
+done
+for own in overlay.qcow2 variables.fd new; do (: >> $own) 2>&- && echo "writes $own"; done
+exit 3
+"#;
+
+#[test]
+fn what_runs_an_image_opens_no_file_but_its_own() {
+    let place = Place::new();
+    place.write("image.raw", &"\0".repeat(1 << 20));
+    place.write("secret", "secret");
+    place.write("bin/qemu-system-x86_64", CURIOUS);
+    let program = place.path().join("bin/qemu-system-x86_64");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("changed");
+    let path = format!("{}:{}", place.path().join("bin").display(), std::env::var("PATH").expect("a PATH"));
+    let answer = place.with_path(path).run("try image.raw");
+    if answer.stderr.contains("not installed") || answer.stderr.contains("firmware") {
+        eprintln!("SKIPPED: this machine lacks what `try` needs: {answer}");
+        return;
+    }
+    if without_files("/bin/true") {
+        eprintln!("SKIPPED: this kernel has no landlock");
+        return;
+    }
+    let opened = "): reads [HOME]/image.raw\nreads seed.img\nwrites overlay.qcow2\nwrites variables.fd\n\n";
+    assert!(answer.stderr.contains(opened), "{answer}");
+}
+
+/// Whether a program runs that may not open any file, itself included.
+fn without_files(program: &str) -> bool {
+    let only = Files::default().only().expect("arguments");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
+    command.args(&only[1..]).arg(program).output().is_ok_and(|output| output.status.success())
 }

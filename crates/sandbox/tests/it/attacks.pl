@@ -9,7 +9,14 @@ my ($host_pid, $host_file, $mounts) = @ARGV;
 # A system call; perl wants its arguments in variables.
 sub made { my ($number, @arguments) = @_; return syscall($number, @arguments) != -1; }
 sub call { my ($name, @what) = @_; print "$name\n" if made(@what); }
-sub writes { my ($file) = @_; if (open(my $out, '>', $file)) { print "writes $file\n" if syswrite($out, "1\n"); } }
+# What stands there already, so that a setting of the machine stays what it is even where this is not refused.
+sub writes {
+    my ($file) = @_;
+    my $value = "1\n";
+    if (open(my $in, '<', $file)) { $value = <$in> // $value; }
+    $value = "$1\n" if $value =~ /\[(\w+)\]/;
+    if (open(my $out, '>', $file)) { print "writes $file\n" if syswrite($out, $value); }
+}
 sub reads { my ($file) = @_; if (open(my $in, '<', $file)) { print "reads $file\n" if sysread($in, my $byte, 1); } }
 sub socket_of { my ($name, @what) = @_; print "$name\n" if socket(my $socket, $what[0], $what[1], $what[2]); }
 

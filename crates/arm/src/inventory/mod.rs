@@ -189,7 +189,7 @@ fn is_complete(id: &ResourceId) -> bool {
 }
 
 /// Whether two ids with the same tail may mean one resource.
-fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
+pub(crate) fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
     let open = |part: &str| part.starts_with(['*', '{']);
     let agree = |one: Option<&str>, other: Option<&str>| match (one, other) {
         (Some(one), Some(other)) => open(one) || open(other) || one.eq_ignore_ascii_case(other),
@@ -219,6 +219,10 @@ pub(crate) struct Collector {
     pub runtime: Vec<(ResourceId, Span, Value)>,
     /// Whether a document could not be read at all.
     pub unread: bool,
+    /// What documents that are no templates say, as they say it, for templates to refer to.
+    pub described: Vec<(ResourceId, Value)>,
+    /// Whether a template will ask for that.
+    pub keeps: bool,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -231,6 +235,13 @@ impl Collector {
     /// Adds a description, and those of the resources inside it.
     pub fn add(&mut self, draft: Draft) {
         let Draft { id, value, doubt } = draft;
+        if self.keeps {
+            self.described.push((id.clone(), value.clone()));
+        }
+        self.added(id, value, doubt);
+    }
+
+    fn added(&mut self, id: ResourceId, value: Value, doubt: Option<String>) {
         let mut value = normal(value);
         self.take_children(&id, &mut value, doubt.as_ref());
         self.insert(Resource { id, value, doubt });
@@ -259,7 +270,7 @@ impl Collector {
                     self.twice(&child, field, &item);
                     child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
-                self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
+                self.added(child, item, doubt.cloned());
             }
         }
     }

@@ -10,5 +10,5 @@ mod read;
 mod resource_id;
 
 pub use environment::{Environment, Named, Source, SourceKind};
-pub use inventory::{Inventory, Resource, is_absent, label};
+pub use inventory::{Inventory, Resource, field, is_absent, label};
 pub use resource_id::{ParseError, ResourceId};

@@ -56,10 +56,7 @@ pub(crate) async fn dial(
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Dialled, DialError> {
     let config = &shared.config;
-    let name = match destination {
-        Destination::Name(name) => Some(name.as_str()),
-        Destination::Address(_) => None,
-    };
+    let name = destination.name();
     if let Some(test) = name.and_then(|name| config.test_names.get(name)) {
         let port = if test.port() == 0 { port } else { test.port() };
         return direct(&[SocketAddr::new(test.ip(), port)], config.deadlines.connect).await;
@@ -68,7 +65,7 @@ pub(crate) async fn dial(
     let port = mirror.map_or(port, |mirror| mirror.port);
     let host = match (mirror, destination) {
         (Some(mirror), _) => mirror.host.clone(),
-        (None, Destination::Name(name)) => name.clone(),
+        (None, Destination::Name(name) | Destination::Named(_, name)) => name.clone(),
         (None, Destination::Address(IpAddr::V4(address))) => address.to_string(),
         (None, Destination::Address(IpAddr::V6(address))) => format!("[{address}]"),
     };

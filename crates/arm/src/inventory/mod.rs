@@ -9,7 +9,7 @@ use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Va
 
 use crate::ResourceId;
 use merge::{Merge, Mode};
-pub use normal::is_absent;
+pub use normal::{field, is_absent};
 pub(crate) use normal::{is_expression, normal};
 
 /// Lists of a resource whose items are resources of their own: type in lower case, field.
@@ -83,6 +83,7 @@ pub struct Inventory {
     orphans: HashMap<String, Vec<String>>,
     effective_groups: Vec<Value>,
     effective_routes: Vec<Value>,
+    providers: Vec<Value>,
     findings: Vec<Diagnostic>,
     unread: bool,
 }
@@ -173,6 +174,12 @@ impl Inventory {
     pub fn effective_routes(&self) -> &[Value] {
         &self.effective_routes
     }
+
+    /// What `az provider list` or `show` printed: one value for each resource provider, with `namespace` and
+    /// `registrationState`.
+    pub fn providers(&self) -> impl Iterator<Item = &Value> {
+        self.providers.iter()
+    }
 }
 
 /// Whether subscription and resource group are known where the id has them.
@@ -207,6 +214,7 @@ pub(crate) struct Collector {
     pub reader: Reader,
     pub effective_groups: Vec<Value>,
     pub effective_routes: Vec<Value>,
+    pub providers: Vec<Value>,
     /// What Azure knows only at run time, and where its id is written.
     pub runtime: Vec<(ResourceId, Span, Value)>,
     /// Whether a document could not be read at all.
@@ -314,6 +322,7 @@ impl Collector {
         let mut inventory = Inventory {
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,
+            providers: self.providers,
             unread: self.unread,
             ..Inventory::default()
         };

@@ -21,7 +21,7 @@ use crate::tools::{self, Tool};
 pub(crate) const TOP: u32 = 2;
 pub(crate) const CAPABILITY: &str = "security.capability";
 /// Made by `mke2fs`, and in no tree.
-const LOST_AND_FOUND: &str = "lost+found";
+pub(super) const LOST_AND_FOUND: &str = "lost+found";
 /// A symbolic link shorter than this is in its inode.
 const INLINE: u64 = 60;
 const SUPERBLOCK_AT: u64 = 1024;
@@ -293,7 +293,7 @@ fn is_hole(file: &File, from: u64, to: u64) -> io::Result<bool> {
     }
 }
 
-fn capability_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn capability_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut value = vec![0; 64];
     match lgetxattr(path, CAPABILITY, &mut value) {
         Ok(length) => {

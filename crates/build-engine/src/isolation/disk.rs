@@ -81,7 +81,7 @@ fn make_in(root: &Path, input: &Input) -> std::result::Result<(), Box<dyn std::e
         fs::write(outside, content)?;
     }
     let spec = DiskSpec { size_gib: Some(input.size_gib), ids: DiskIds::random() };
-    disk::write(Plan::for_tree(&spec, root)?, root, &input.files.disk, false, &mut |_| {})?;
+    disk::write(Plan::for_tree(&spec, root)?, root, None, &input.files.disk, false, &mut |_| {})?;
     Ok(())
 }
 

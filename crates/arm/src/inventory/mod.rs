@@ -65,6 +65,17 @@ pub fn label(id: &ResourceId) -> String {
     if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
 }
 
+/// What messages call a resource whose fields no document tells.
+pub(crate) fn run_time(id: &ResourceId) -> String {
+    format!("`{}`, which Azure adds at run time", label(id))
+}
+
+/// Why a field is not known that Azure adds to a resource when it makes it, such as an identity's `principalId`. Two
+/// values that are unknown because of this text are one value.
+pub fn added_at_run_time(id: &ResourceId, field: &str) -> String {
+    format!("`{field}` of {}", run_time(id))
+}
+
 /// The names of a resource that are known, as a path starts.
 fn path(id: &ResourceId) -> String {
     id.names().filter(|name| !name.starts_with('*')).collect::<Vec<_>>().join("/")
@@ -189,7 +200,7 @@ fn is_complete(id: &ResourceId) -> bool {
 }
 
 /// Whether two ids with the same tail may mean one resource.
-fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
+pub(crate) fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
     let open = |part: &str| part.starts_with(['*', '{']);
     let agree = |one: Option<&str>, other: Option<&str>| match (one, other) {
         (Some(one), Some(other)) => open(one) || open(other) || one.eq_ignore_ascii_case(other),
@@ -219,6 +230,10 @@ pub(crate) struct Collector {
     pub runtime: Vec<(ResourceId, Span, Value)>,
     /// Whether a document could not be read at all.
     pub unread: bool,
+    /// What documents that are no templates say, as they say it, for templates to refer to.
+    pub described: Vec<(ResourceId, Value)>,
+    /// Whether a template will ask for that.
+    pub keeps: bool,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -231,6 +246,13 @@ impl Collector {
     /// Adds a description, and those of the resources inside it.
     pub fn add(&mut self, draft: Draft) {
         let Draft { id, value, doubt } = draft;
+        if self.keeps {
+            self.described.push((id.clone(), value.clone()));
+        }
+        self.added(id, value, doubt);
+    }
+
+    fn added(&mut self, id: ResourceId, value: Value, doubt: Option<String>) {
         let mut value = normal(value);
         self.take_children(&id, &mut value, doubt.as_ref());
         self.insert(Resource { id, value, doubt });
@@ -259,7 +281,7 @@ impl Collector {
                     self.twice(&child, field, &item);
                     child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
-                self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
+                self.added(child, item, doubt.cloned());
             }
         }
     }

@@ -24,7 +24,8 @@ pub(super) struct Whole(pub(super) String);
 
 impl<E: std::error::Error> From<E> for Whole {
     fn from(error: E) -> Self {
-        Self(full_text(&error))
+        // What failed; a program's own words after it are about a file that is gone by then.
+        Self(full_text(&error).lines().next().unwrap_or_default().to_owned())
     }
 }
 

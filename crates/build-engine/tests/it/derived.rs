@@ -33,6 +33,7 @@ impl Stack {
         tree.put("opt/old/deep/file", b"old");
         tree.put("opt/replaced", b"a file");
         tree.put("opt/kept", b"kept");
+        symlink("z".repeat(100), tree.root().join("opt/long link")).unwrap();
         disk::install_boot_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids, "").unwrap();
         fs::create_dir_all(at("base")).unwrap();
         fs::create_dir(at("layer")).unwrap();

@@ -70,7 +70,7 @@ pub struct Target {
 pub fn prepare(context: &Context<'_>, order: &Order, lowers: &[PathBuf], scratch: &Path) -> Result<Prepared> {
     let input = serde_json::to_string(order).unwrap_or_default();
     reached(Checkpoint::FinishBegun);
-    let output = context.run_job(&PREPARE, &input, Some(context.overlay(lowers, scratch)), &[])?;
+    let output = context.run_job(&PREPARE, &input, Some(context.volatile_overlay(lowers, scratch)), &[])?;
     let (stages, result) = read_report(&output)?;
     context.timeline.stages_until_now(&stages);
     result
@@ -92,7 +92,7 @@ impl Writing {
     pub fn begin(context: &Context<'_>, plan: &Plan, target: &Target, layers: &[PathBuf]) -> Result<Self> {
         let start_seconds = context.timeline.now();
         let folder = target.vhd.parent().unwrap_or(Path::new("/"));
-        let overlay = context.overlay(layers, &context.work.overlay("disk")?);
+        let overlay = context.volatile_overlay(layers, &context.work.overlay("disk")?);
         let mut layers: Vec<_> = layers.iter().map(|layer| context.cache.root().join(layer)).collect();
         let base = layers.pop().unwrap_or_default();
         let origin = Origin { base, layers, staging: context.work.folder("base-image")? };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, completions, doctor, explain, init, man, prove, reference, render, try_image,
+    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, try_image,
 };
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
@@ -90,6 +90,7 @@ pub enum Command {
     Doctor(doctor::Arguments),
     Build(build::Arguments),
     Try(try_image::Arguments),
+    Check(check::Arguments),
     Prove(prove::Arguments),
     Explain(explain::Arguments),
     Render(render::Arguments),

@@ -27,10 +27,11 @@ pub struct Arguments {
     /// Destination, such as 20.60.0.1:443 or, for an outbound flow, get.example.org:443
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = End::parse, required_unless_present = "log", conflicts_with = "log")]
     to: Option<End>,
-    /// Name that the flow asks for, by TLS server name or HTTP host; the address is then whatever the name has
+    /// Name that the flow asks for, by TLS server name or HTTP host: application rules look at it, all others at the
+    /// address of --to
     #[arg(long, value_name = "NAME", value_parser = host_name, conflicts_with = "log")]
     fqdn: Option<String>,
-    /// What is spoken to a name [default: http on port 80, else https]
+    /// What is spoken to a name [default: http on port 80, mssql on 1433, else https]
     #[arg(long, value_enum, conflicts_with = "log")]
     application: Option<Spoken>,
 }
@@ -49,7 +50,9 @@ enum Spoken {
     Http,
     /// HTTP over TLS
     Https,
-    /// Neither: no application rule of a firewall can match
+    /// What SQL Server speaks
+    Mssql,
+    /// None of these: no application rule of a firewall can match
     Other,
 }
 
@@ -87,8 +90,8 @@ impl Arguments {
             Way::Inbound => Direction::Inbound,
             Way::Outbound => Direction::Outbound,
         };
-        let name = self.fqdn.clone().or_else(|| to.name());
-        if name.is_some() && direction == Direction::Inbound {
+        let named = self.fqdn.is_some() || matches!(to.host, Host::Name(_));
+        if named && direction == Direction::Inbound {
             return Err(wrong(
                 "an inbound flow goes to an address",
                 "leave --fqdn out, and write an address after --to",
@@ -105,11 +108,17 @@ impl Arguments {
             None if has_ports => return Err(wrong("--to needs a port", "such as --to 20.60.0.1:443")),
             None => 0,
         };
-        let application = self.application(protocol, port, name.is_some());
-        let destination = match (name, &to.host) {
-            (Some(name), _) => Destination::Name(name),
+        let application = self.application(protocol, port, named);
+        let destination = match (&self.fqdn, &to.host) {
+            (Some(name), Host::Address(address)) => Destination::Named(*address, name.clone()),
             (None, Host::Address(address)) => Destination::Address(*address),
-            (None, Host::Name(name)) => Destination::Name(name.clone()),
+            (Some(name), Host::Name(other)) if name != other => {
+                return Err(wrong(
+                    "--fqdn and --to are different names",
+                    "leave one out, or write an address after --to",
+                ));
+            }
+            (_, Host::Name(name)) => Destination::Name(name.clone()),
         };
         let source_port = if has_ports { from.port.unwrap_or(EPHEMERAL_PORT) } else { 0 };
         Ok(Some(Flow { direction, protocol, source, source_port, destination, port, application }))
@@ -120,8 +129,8 @@ impl Arguments {
             _ if protocol != Protocol::Tcp => None,
             (Some(Spoken::Http), _) => Some(Application::Http),
             (Some(Spoken::Https), _) => Some(Application::Https),
-            (None, 80) if named => Some(Application::Http),
-            (None, _) if named => Some(Application::Https),
+            (Some(Spoken::Mssql), _) => Some(Application::Mssql),
+            (None, port) if named => Some(Application::usual(port)),
             (Some(Spoken::Other) | None, _) => None,
         }
     }
@@ -153,13 +162,6 @@ impl End {
         match Self::parse(text)? {
             Self { host: Host::Name(name), .. } => Err(format!("'{name}' is not an IP address")),
             end => Ok(end),
-        }
-    }
-
-    fn name(&self) -> Option<String> {
-        match &self.host {
-            Host::Name(name) => Some(name.clone()),
-            Host::Address(_) => None,
         }
     }
 }

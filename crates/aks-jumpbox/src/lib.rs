@@ -52,6 +52,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Build(args) => commands::build::run(&args, context),
         Command::Try(args) => commands::try_image::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
+        Command::Check(args) => commands::check::run(&args, context),
         Command::Prove(args) => commands::prove::run(&args, context),
         Command::Explain(args) => commands::explain::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),

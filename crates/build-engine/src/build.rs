@@ -239,12 +239,7 @@ impl Build<'_> {
     fn tasks(&self, context: &Context<'_>) -> Result<(Vec<Task>, Vec<Task>)> {
         let template = &self.request.template;
         let outbound = &self.request.outbound;
-        let fetcher = Fetcher::new(
-            self.request.template_folder.clone(),
-            &outbound.authorities,
-            outbound.proxy_address.as_deref(),
-            context.cancel,
-        )?;
+        let fetcher = Fetcher::new(self.request.template_folder.clone(), outbound, context.cancel)?;
         let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
         let isolation = self.request.options.isolation;
         let tasks = template.customize.iter().enumerate();

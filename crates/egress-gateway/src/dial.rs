@@ -16,6 +16,9 @@ use crate::limits;
 use crate::name::Host;
 use crate::resolver::LookupError;
 
+#[cfg(test)]
+mod hostile_names;
+
 /// Largest answer of a proxy to `CONNECT`.
 const LARGEST_ANSWER: usize = 16 * 1024;
 
@@ -53,10 +56,7 @@ pub(crate) async fn dial(
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Dialled, DialError> {
     let config = &shared.config;
-    let name = match destination {
-        Destination::Name(name) => Some(name.as_str()),
-        Destination::Address(_) => None,
-    };
+    let name = destination.name();
     if let Some(test) = name.and_then(|name| config.test_names.get(name)) {
         let port = if test.port() == 0 { port } else { test.port() };
         return direct(&[SocketAddr::new(test.ip(), port)], config.deadlines.connect).await;
@@ -65,11 +65,11 @@ pub(crate) async fn dial(
     let port = mirror.map_or(port, |mirror| mirror.port);
     let host = match (mirror, destination) {
         (Some(mirror), _) => mirror.host.clone(),
-        (None, Destination::Name(name)) => name.clone(),
+        (None, Destination::Name(name) | Destination::Named(_, name)) => name.clone(),
         (None, Destination::Address(IpAddr::V4(address))) => address.to_string(),
         (None, Destination::Address(IpAddr::V6(address))) => format!("[{address}]"),
     };
-    if let Some(proxy) = &config.upstream_proxy {
+    if let Some(proxy) = config.proxy_to(&host, Some(port)) {
         return through(shared, proxy, &format!("{host}:{port}")).await;
     }
     let mut addresses = resolve(shared, &host).await?;

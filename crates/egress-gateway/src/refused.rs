@@ -62,6 +62,7 @@ fn record(shared: &Shared, step: u32, datagram: &[u8]) {
             let (name, address) = match destination {
                 Destination::Name(name) => (Some(name), None),
                 Destination::Address(address) => (None, Some(address)),
+                Destination::Named(address, name) => (Some(name), Some(address)),
             };
             let protocol = protocol_name(packet.protocol);
             shared.recorder.add(ruling.row(step, name, address, packet.port, &protocol));

@@ -109,7 +109,7 @@ impl<'a> End<'a> {
     pub(crate) fn of(flow: &'a Flow) -> (Self, Self) {
         let source = flow.source.to_canonical();
         let destination = match &flow.destination {
-            Destination::Address(address) => Ok(address.to_canonical()),
+            Destination::Address(address) | Destination::Named(address, _) => Ok(address.to_canonical()),
             Destination::Name(name) => literal_address(name).ok_or(Self::Name(name)),
         };
         match flow.direction {
@@ -123,6 +123,11 @@ impl<'a> End<'a> {
 fn literal_address(name: &str) -> Option<IpAddr> {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     bare.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// Whether a client wrote an address where a name belongs.
+pub(crate) fn is_literal(name: &str) -> bool {
+    literal_address(name).is_some()
 }
 
 /// First to last port, both included.

@@ -1,5 +1,6 @@
 //! A policy made ready to be asked many times.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
@@ -25,6 +26,8 @@ pub struct CompiledPolicy {
     pub(crate) normal: Normal,
     /// First port of every run of ports that no rule tells apart.
     ports: Vec<u16>,
+    /// The layers that are asked, where not all are.
+    layers: Option<Vec<flow::Layer>>,
 }
 
 /// Where a flow is: in a build on this machine, where the platform is not there and the build machine's address may be
@@ -40,9 +43,22 @@ impl CompiledPolicy {
     pub fn new(policy: &NetworkPolicy) -> Self {
         let mut policy = policy.clone();
         policy.admin.sort_by_key(|rule| rule.priority);
-        let normal = Normal::new(&policy);
+        let normal = Normal::new(&policy, &[]);
         let ports = policy.port_boundaries();
-        Self { policy, normal, ports }
+        Self { policy, normal, ports, layers: None }
+    }
+
+    /// The same, so that the names that contracts are about are told apart from others.
+    pub(crate) fn knowing(&self, contracts: &[&Contract]) -> Cow<'_, Self> {
+        let patterns: Vec<_> = contracts.iter().filter_map(|contract| contract.name.as_ref()).collect();
+        if patterns.iter().all(|pattern| self.normal.names.know(pattern)) {
+            return Cow::Borrowed(self);
+        }
+        let mut normal = Normal::new(&self.policy, &patterns);
+        if let Some(layers) = &self.layers {
+            normal.keep(layers);
+        }
+        Cow::Owned(Self { normal, ..self.clone() })
     }
 
     /// The description it was made from, with security admin rules in the order they are asked.
@@ -50,8 +66,19 @@ impl CompiledPolicy {
         &self.policy
     }
 
+    /// The same policy asked in these layers alone, as if all others let everything through. What a rule means stays:
+    /// routes still widen `VirtualNetwork`, and the group of the subnet at the other end of a flow is a
+    /// [`flow::Layer::SubnetNsg`].
+    #[must_use]
+    pub fn only(mut self, layers: &[flow::Layer]) -> Self {
+        self.normal.keep(layers);
+        self.layers = Some(layers.to_vec());
+        self
+    }
+
     /// Decides one flow of a local build, in Azure's order: security admin rules, outbound NSG of the interface, NSG of
-    /// the subnet, routes, firewall, NSG of the subnet it arrives in; inbound admin rules, subnet, interface.
+    /// the subnet, routes, firewall, NSG of the subnet it arrives in; inbound the NSG of the subnet it comes from, admin
+    /// rules, subnet, interface.
     ///
     /// The layer named is the one that refuses or leaves the flow undecided, else the last group or firewall that
     /// allowed it. A later refusal settles an earlier undecided layer: the flow does not pass either way.
@@ -79,7 +106,7 @@ impl CompiledPolicy {
         };
         let mut best = self.decide(&flow);
         for &port in &self.ports {
-            for application in [Some(Application::Https), Some(Application::Http), None] {
+            for application in Application::EVERY {
                 if best.verdict == Verdict::Allowed {
                     return best;
                 }
@@ -124,6 +151,7 @@ impl CompiledPolicy {
                     protocol: RuleProtocol::Only(protocol),
                     from: ContractEnd { address: Address::Any, ports: PortRange::ALL },
                     to: ContractEnd { address: Address::Prefix(server.into()), ports: PortRange::single(53) },
+                    name: None,
                 };
                 self.prove(&contract).verdict == ProofVerdict::Proved
             })
@@ -133,17 +161,17 @@ impl CompiledPolicy {
 
     /// Whether a contract holds for every packet it describes.
     pub fn prove(&self, contract: &Contract) -> Proof {
-        crate::prove::prove(self, contract)
+        crate::prove::prove(&self.knowing(&[contract]), contract)
     }
 
     /// The same as [`Self::prove`], by another algorithm: decision diagrams instead of boxes. It has no certificate.
     pub fn second_opinion(&self, contract: &Contract) -> Proof {
-        crate::prove::second_opinion(self, contract)
+        crate::prove::second_opinion(&self.knowing(&[contract]), contract)
     }
 
     /// The decision of every packet that a contract describes, however many boxes that takes.
     pub fn certify(&self, contract: &Contract) -> Certificate {
-        crate::prove::certify(self, contract)
+        crate::prove::certify(&self.knowing(&[contract]), contract)
     }
 
     /// The answers of all layers on the way, by the position of the layer; a refusal does not end it.
@@ -156,8 +184,7 @@ impl CompiledPolicy {
                 continue;
             }
             let answer = layer.ask(&query);
-            // What is not exempt has not met the platform.
-            if layer.stage != Stage::Platform || answer.possible.has(Effect::Skip) {
+            if !layer.is_beside(answer.rule) {
                 answers.push((index, answer));
             }
             if state.take(&layer.stage, index, answer) == Step::Passed {
@@ -245,9 +272,12 @@ impl CompiledPolicy {
             },
             Stage::NicNsg => security_rule(flow::Layer::NicNsg, policy.nic_nsg.as_ref(), index),
             Stage::SubnetNsg => security_rule(flow::Layer::SubnetNsg, policy.subnet_nsg.as_ref(), index),
-            Stage::FarSubnet(far) if last => {
-                (flow::Layer::SubnetNsg, &policy.far_subnets[*far].name, "it does not arrive there", None)
-            }
+            Stage::FarSubnet(far) if last => (
+                flow::Layer::SubnetNsg,
+                &policy.far_subnets[*far].name,
+                "the subnet is not an end of it",
+                None,
+            ),
             Stage::FarSubnet(far) => {
                 security_rule(flow::Layer::SubnetNsg, Some(&policy.far_subnets[*far].nsg), index)
             }
@@ -305,10 +335,7 @@ impl CompiledPolicy {
             address::End::Local(address) | address::End::Peer(address) => End::At(space::point(address)),
             address::End::Name(name) => End::Public(tag::of_name(name)),
         };
-        let name = match ends.1 {
-            address::End::Name(name) => Some(name),
-            address::End::Local(_) | address::End::Peer(_) => None,
-        };
+        let name = flow.destination.name().filter(|name| !address::is_literal(name));
         Query {
             protocol: normal::protocol_number(flow.protocol),
             source_port: flow.source_port,

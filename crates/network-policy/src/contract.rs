@@ -4,7 +4,9 @@ use std::fmt;
 
 use crate::address::{Address, AddressError, PortRange, RuleProtocol};
 use crate::flow::{Direction, Protocol};
+use crate::fqdn::FqdnPattern;
 use crate::matching::Access;
+use crate::tag;
 
 /// A promise about every packet of a kind: `allow outbound tcp 10.241.0.0/28 -> Internet:443`.
 ///
@@ -22,6 +24,10 @@ pub struct Contract {
     pub from: ContractEnd,
     /// Where they go.
     pub to: ContractEnd,
+    /// The host names that outbound packets ask for, where the contract is about names: `*.blob.core.windows.net:443`.
+    /// Which public addresses a name has is not known, so that `to` then has `*` and the ports. Packets to be allowed
+    /// speak what [`crate::Application::usual`] tells; packets to be denied may speak anything.
+    pub name: Option<FqdnPattern>,
 }
 
 /// One end of a contract.
@@ -62,12 +68,13 @@ impl Contract {
         let direction = words
             .choice("a direction", &[("inbound", Direction::Inbound), ("outbound", Direction::Outbound)])?;
         let protocol = words.choice("a protocol", &PROTOCOLS)?;
-        let from = words.end("where the flow comes from")?;
+        let from = words.end("where the flow comes from")?.addressed()?;
         let (column, arrow) = words.next().ok_or_else(|| words.missing("`->`"))?;
         if arrow != "->" {
             return Err(fault(column, format!("'{arrow}' stands where `->` belongs"), SHAPE.to_owned()));
         }
         let to = words.end("where the flow goes")?;
+        let to = if direction == Direction::Outbound { to } else { to.addressed().map(Written::from)? };
         if let Some((column, word)) = words.next() {
             return Err(fault(
                 column,
@@ -75,7 +82,7 @@ impl Contract {
                 SHAPE.to_owned(),
             ));
         }
-        let contract = Self { access, direction, protocol, from, to };
+        let contract = Self { access, direction, protocol, from, to: to.end, name: to.name };
         contract.check_ports(line)?;
         Ok(contract)
     }
@@ -142,14 +149,37 @@ impl<'a> Words<'a> {
         Err(error)
     }
 
-    fn end(&mut self, what: &str) -> Result<ContractEnd, ContractError> {
+    fn end(&mut self, what: &str) -> Result<Written, ContractError> {
         let (column, word) = self.next().ok_or_else(|| self.missing(what))?;
         end(word, column)
     }
 }
 
+/// An end as it is written.
+struct Written {
+    end: ContractEnd,
+    name: Option<FqdnPattern>,
+    column: usize,
+}
+
+impl From<ContractEnd> for Written {
+    fn from(end: ContractEnd) -> Self {
+        Self { end, name: None, column: 0 }
+    }
+}
+
+impl Written {
+    /// The end, where no name can stand.
+    fn addressed(self) -> Result<ContractEnd, ContractError> {
+        let Some(name) = self.name else { return Ok(self.end) };
+        let message = format!("'{name}' is a host name");
+        let expected = "a host name only as where an outbound flow goes".to_owned();
+        Err(fault(self.column, message, expected))
+    }
+}
+
 /// `ADDRESS[:PORTS]`; version 6 addresses with ports stand in brackets, unless they are prefixes.
-fn end(word: &str, column: usize) -> Result<ContractEnd, ContractError> {
+fn end(word: &str, column: usize) -> Result<Written, ContractError> {
     let (address, ports) = split(word);
     let ports = match ports {
         None => PortRange::ALL,
@@ -162,14 +192,20 @@ fn end(word: &str, column: usize) -> Result<ContractEnd, ContractError> {
     let bare = address.strip_prefix('[').map_or(address, |rest| rest.strip_suffix(']').unwrap_or(rest));
     let bad = |message: String, hint: Option<String>| ContractError {
         hint,
-        ..fault(column, message, "`*`, an address, a CIDR prefix or a service tag".to_owned())
+        ..fault(column, message, "`*`, an address, a CIDR prefix, a service tag or a host name".to_owned())
     };
+    if let Some(name) = host_name(bare) {
+        let end = ContractEnd { address: Address::Any, ports };
+        return name
+            .map(|name| Written { end, name: Some(name), column })
+            .map_err(|error| bad(error.to_string(), None));
+    }
     match Address::parse(bare) {
         Ok(Address::Range(..)) => Err(bad(
             format!("'{bare}' is a range of addresses"),
             Some("write it as CIDR prefixes, one contract each".to_owned()),
         )),
-        Ok(address) => Ok(ContractEnd { address, ports }),
+        Ok(address) => Ok(ContractEnd { address, ports }.into()),
         Err(AddressError::HostBits { given, network }) => Err(bad(
             format!("'{given}' has host bits set"),
             Some(format!(
@@ -179,6 +215,16 @@ fn end(word: &str, column: usize) -> Result<ContractEnd, ContractError> {
         )),
         Err(error) => Err(bad(error.to_string(), None)),
     }
+}
+
+/// The host name that is meant: what has an asterisk, and what has a dot and is neither an address nor a service tag.
+/// Tags begin with a capital; those that have a tag for each region are known by any spelling.
+fn host_name(text: &str) -> Option<Result<FqdnPattern, crate::fqdn::PatternError>> {
+    let first = text.split('.').next().unwrap_or_default();
+    let is_tag = text.starts_with(|c: char| c.is_ascii_uppercase()) || tag::has_regions(first);
+    let is_address = text.contains(['/', ':']) || text.chars().all(|c| matches!(c, '0'..='9' | '.' | '-'));
+    let wildcard = text.contains('*') && text.trim_end_matches('.') != "*";
+    (wildcard || (text.contains('.') && !is_tag && !is_address)).then(|| FqdnPattern::parse(text))
 }
 
 /// Address and ports of an end.
@@ -213,7 +259,12 @@ impl fmt::Display for Contract {
             Direction::Outbound => "outbound",
         };
         let protocol = self.protocol.to_string().to_ascii_lowercase();
-        write!(f, "{access} {direction} {protocol} {} -> {}", self.from, self.to)
+        write!(f, "{access} {direction} {protocol} {} -> ", self.from)?;
+        match &self.name {
+            Some(name) if self.to.ports == PortRange::ALL => write!(f, "{name}"),
+            Some(name) => write!(f, "{name}:{}", self.to.ports),
+            None => write!(f, "{}", self.to),
+        }
     }
 }
 
@@ -242,9 +293,15 @@ mod tests {
             "allow outbound icmp 10.0.0.4 -> *",
             "allow outbound tcp 10.0.0.0/8:1024-65535 -> [2001:db8::1]:443",
             "allow outbound tcp 2001:db8::/32:80 -> Storage.EastUS2:443",
+            "allow outbound tcp * -> storage.eastus2:443",
+            "allow outbound tcp 10.241.0.0/28 -> *.blob.core.windows.net:443",
+            "deny outbound * * -> *paste.example.org",
+            "allow outbound udp * -> 0.pool.example.org:123",
         ] {
             assert_eq!(Contract::parse(line).unwrap().to_string(), line);
         }
+        let named = Contract::parse("allow outbound tcp * -> Get.Example.org.:443");
+        assert_eq!(named.unwrap().name, None, "a capital makes it a tag");
         let spaced = Contract::parse("  ALLOW  Outbound TCP\t* -> internet:0-65535 ").unwrap();
         assert_eq!(spaced.to_string(), "allow outbound tcp * -> Internet");
     }
@@ -278,6 +335,14 @@ mod tests {
                 Some("the network is 10.241.0.0/28; a single address is 10.241.0.5"),
             ),
             ("allow outbound icmp * -> *:80", 27, "Icmp has no ports", None),
+            ("allow outbound tcp get.example.org -> *", 20, "'get.example.org' is a host name", None),
+            ("allow inbound tcp * -> get.example.org:22", 24, "'get.example.org' is a host name", None),
+            (
+                "allow outbound tcp * -> www.example.*:443",
+                25,
+                "'www.example.*': an asterisk is only taken as the first character",
+                None,
+            ),
             (
                 "allow outbound tcp * -> 10.0.0.1-10.0.0.9",
                 25,

@@ -69,7 +69,7 @@ impl Endpoint {
             }
             (None, Some(Some(Application::Https))) => (rest, 443),
             (None, Some(Some(Application::Http))) => (rest, 80),
-            (None, Some(None) | None) => (rest, 0),
+            (None, Some(Some(Application::Mssql) | None) | None) => (rest, 0),
         };
         if name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
             return Err(EndpointError::Address(text.to_owned()));
@@ -181,6 +181,7 @@ fn firewall(allow: &[Endpoint]) -> FirewallPolicy {
         let service = match endpoint.application {
             Some(Application::Http) => "http",
             Some(Application::Https) => "https",
+            Some(Application::Mssql) => "mssql",
             None => "tcp",
         };
         by_service.entry((service, endpoint.port)).or_default().push(endpoint.name.clone());
@@ -192,6 +193,7 @@ fn firewall(allow: &[Endpoint]) -> FirewallPolicy {
         let speaks = match service {
             "http" => Application::Http,
             "https" => Application::Https,
+            "mssql" => Application::Mssql,
             _ => {
                 network.push(FirewallRule::Network(NetworkRule {
                     name,

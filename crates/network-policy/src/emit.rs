@@ -184,6 +184,7 @@ fn application_rule(rule: &ApplicationRule) -> Value {
         let name = match application {
             Application::Http => "Http",
             Application::Https => "Https",
+            Application::Mssql => "Mssql",
         };
         json!({ "protocolType": name, "port": port })
     });

@@ -103,5 +103,12 @@ fn last_say(part: &CertifiedBox) -> Option<Decider> {
 
 fn everything(direction: Direction) -> Contract {
     let any = ContractEnd { address: Address::Any, ports: PortRange::ALL };
-    Contract { access: Access::Allow, direction, protocol: RuleProtocol::Any, from: any.clone(), to: any }
+    Contract {
+        access: Access::Allow,
+        direction,
+        protocol: RuleProtocol::Any,
+        from: any.clone(),
+        to: any,
+        name: None,
+    }
 }

@@ -65,7 +65,7 @@ pub struct RuleCollection {
 pub enum FirewallRule {
     /// Matches addresses, ports and protocols.
     Network(NetworkRule),
-    /// Matches HTTP hosts and TLS server names.
+    /// Matches HTTP hosts, TLS server names and the names of SQL servers.
     Application(ApplicationRule),
     /// Translates what is sent to the firewall itself, and lets it pass; asked before every other rule. Its
     /// collection's action does not matter.
@@ -112,7 +112,7 @@ pub struct NetworkRule {
 pub struct ApplicationRule {
     /// Name.
     pub name: String,
-    /// Protocols and ports. MSSQL is left out: no flow of a build speaks it.
+    /// Protocols and ports.
     pub protocols: Vec<(Application, u16)>,
     /// Source addresses.
     pub source: Vec<Address>,

@@ -31,6 +31,18 @@ pub enum Destination {
     Address(IpAddr),
     /// A name (SNI, Host or DNS history), lower case, no trailing dot; its address is symbolic.
     Name(String),
+    /// An address that is asked for by such a name: network rules look at the one, application rules at the other.
+    Named(IpAddr, String),
+}
+
+impl Destination {
+    /// The name, where there is one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Address(_) => None,
+            Self::Name(name) | Self::Named(_, name) => Some(name),
+        }
+    }
 }
 
 /// One connection attempt.
@@ -48,7 +60,7 @@ pub struct Flow {
     pub destination: Destination,
     /// Destination port; 0 where the protocol has none.
     pub port: u16,
-    /// What the application layer speaks, when it is known: firewall application rules match only HTTP and TLS.
+    /// What the application layer speaks, when it is known: firewall application rules match only HTTP, TLS and SQL.
     pub application: Option<Application>,
 }
 
@@ -59,6 +71,23 @@ pub enum Application {
     Http,
     /// TLS, matched by SNI.
     Https,
+    /// What SQL Server and Azure SQL speak, matched by the name that the client asks for.
+    Mssql,
+}
+
+impl Application {
+    /// Whatever a flow may speak; `None` is what no application rule looks at.
+    pub(crate) const EVERY: [Option<Self>; 4] =
+        [None, Some(Self::Http), Some(Self::Https), Some(Self::Mssql)];
+
+    /// What whoever asks for a host by its name usually speaks: HTTP on port 80, SQL on 1433, else TLS.
+    pub fn usual(port: u16) -> Self {
+        match port {
+            80 => Self::Http,
+            1433 => Self::Mssql,
+            _ => Self::Https,
+        }
+    }
 }
 
 /// Three-valued answer.

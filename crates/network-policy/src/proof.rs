@@ -124,14 +124,17 @@ pub struct LayerDecision {
 }
 
 impl Packet {
-    /// The packet as a flow to its address.
+    /// The packet as a flow to its address, by its name if it has one.
     pub fn flow(&self) -> Flow {
         Flow {
             direction: self.direction,
             protocol: self.protocol,
             source: self.from,
             source_port: self.from_port,
-            destination: Destination::Address(self.to),
+            destination: match &self.name {
+                Some(name) => Destination::Named(self.to, name.clone()),
+                None => Destination::Address(self.to),
+            },
             port: self.to_port,
             application: self.application,
         }

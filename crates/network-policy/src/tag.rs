@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::fqdn::FqdnPattern;
 use crate::ranges::Ranges;
 use crate::space::{self, Bounds};
 
@@ -193,4 +194,71 @@ const NAMES: [(&str, &str); 11] = [
 pub(crate) fn of_name(name: &str) -> Option<&'static str> {
     let owns = |known: &str| if known.starts_with('.') { name.ends_with(known) } else { name == known };
     NAMES.iter().find(|(known, _)| owns(known)).map(|(_, tag)| *tag)
+}
+
+/// The tag that holds the addresses behind every name that fits a pattern, as far as it is known.
+pub(crate) fn of_names(pattern: &FqdnPattern) -> Option<ServiceTag> {
+    let suffix = |known: &str| known.starts_with('.') && pattern.rest().ends_with(known);
+    let owns = |known: &str| suffix(known) || (!pattern.is_wildcard() && pattern.rest() == known);
+    NAMES.iter().find(|(known, _)| owns(known)).map(|(_, tag)| ServiceTag::Other((*tag).to_owned()))
+}
+
+/// Tags that have one of their own for each region, or for a part of the service: `Storage.EastUS2`.
+const WITH_REGIONS: [&str; 51] = [
+    "ActionGroup",
+    "ApiManagement",
+    "AppService",
+    "AppServiceManagement",
+    "AzureActiveDirectory",
+    "AzureArcInfrastructure",
+    "AzureAttestation",
+    "AzureBackup",
+    "AzureBotService",
+    "AzureCloud",
+    "AzureCognitiveSearch",
+    "AzureConnectors",
+    "AzureContainerRegistry",
+    "AzureCosmosDB",
+    "AzureDataExplorerManagement",
+    "AzureDataLake",
+    "AzureDevOps",
+    "AzureDevSpaces",
+    "AzureDigitalTwins",
+    "AzureEventGrid",
+    "AzureFrontDoor",
+    "AzureIoTHub",
+    "AzureKeyVault",
+    "AzureMachineLearning",
+    "AzureMonitor",
+    "AzureOpenDatasets",
+    "AzurePortal",
+    "AzureResourceManager",
+    "AzureSecurityCenter",
+    "AzureSignalR",
+    "AzureUpdateDelivery",
+    "BatchNodeManagement",
+    "DataFactory",
+    "Dynamics365ForMarketingEmail",
+    "EventHub",
+    "GatewayManager",
+    "HDInsight",
+    "LogicApps",
+    "MicrosoftCloudAppSecurity",
+    "MicrosoftContainerRegistry",
+    "PowerBI",
+    "PowerPlatformInfra",
+    "PowerPlatformPlex",
+    "PowerQueryOnline",
+    "SCCservice",
+    "ServiceBus",
+    "ServiceFabric",
+    "Sql",
+    "Storage",
+    "StorageSyncService",
+    "WindowsVirtualDesktop",
+];
+
+/// Whether a tag, ignoring case, has others that begin with it and a dot.
+pub(crate) fn has_regions(name: &str) -> bool {
+    WITH_REGIONS.iter().any(|tag| tag.eq_ignore_ascii_case(name))
 }

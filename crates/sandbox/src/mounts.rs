@@ -71,7 +71,6 @@ pub fn enter_for_program(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<
 }
 
 /// Makes a root of the host's programs, read-only, and the job's own folders; returns where the overlay is in it.
-/// Its /proc hides nothing, or the kernel would not let a job mount another.
 pub fn enter_for_job(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<Option<PathBuf>, Trouble> {
     let (places, root) = workshop(spec, trees)?;
     tmpfs(&root, "mode=0755")?;
@@ -90,6 +89,7 @@ pub fn enter_for_job(spec: &Spec, trees: &[OwnedFd]) -> std::result::Result<Opti
     }
     change_root(&root)?;
     leave_old_root()?;
+    kernel_files::protect()?;
     Ok(spec.overlay.is_some().then(|| Path::new("/").join(IMAGE)))
 }
 

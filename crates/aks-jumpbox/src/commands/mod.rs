@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod explain;

@@ -17,8 +17,8 @@ use crate::{input, rules};
 /// Prove or refute that network rules keep contracts, for every packet
 ///
 /// A contract is one line: allow|deny inbound|outbound PROTOCOL FROM[:PORTS] -> TO[:PORTS], where an end is an address,
-/// a CIDR prefix, a service tag or `*`. `allow` holds when every packet described is allowed, `deny` when every one is
-/// denied.
+/// a CIDR prefix, a service tag, `*` or, where an outbound flow goes, a host name such as `*.example.org`. `allow` holds
+/// when every packet described is allowed, `deny` when every one is denied.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 every contract is proved, 1 one is refuted or, with --excess, the rules allow more, 2 a \

@@ -36,16 +36,24 @@ pub struct Flow {
     /// Address or name, and port.
     pub to: String,
     direction: &'static str,
+    /// The name that the address is asked for by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl Flow {
     /// The same, in the contract's words.
     pub fn of(flow: &network_policy::Flow) -> Self {
         let to = match &flow.destination {
-            Destination::Address(address) => address.to_string(),
+            Destination::Address(address) | Destination::Named(address, _) => address.to_string(),
             Destination::Name(name) => name.clone(),
         };
+        let name = match &flow.destination {
+            Destination::Named(_, name) => Some(name.clone()),
+            Destination::Address(_) | Destination::Name(_) => None,
+        };
         Self {
+            name,
             protocol: super::protocol(flow.protocol),
             from: end(&flow.source.to_string(), flow.source_port, flow.protocol),
             to: end(&to, flow.port, flow.protocol),
@@ -60,8 +68,6 @@ pub struct Packet {
     #[serde(flatten)]
     flow: Flow,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
 }
 
@@ -73,8 +79,9 @@ impl Packet {
             from: end(&packet.from.to_string(), packet.from_port, packet.protocol),
             to: end(&packet.to.to_string(), packet.to_port, packet.protocol),
             direction: super::direction(packet.direction),
+            name: packet.name.clone(),
         };
-        Self { flow, name: packet.name.clone(), owner: packet.owner.clone() }
+        Self { flow, owner: packet.owner.clone() }
     }
 }
 
@@ -154,6 +161,7 @@ impl Request {
         let application = request.application.map(|application| match application {
             Application::Http => "http",
             Application::Https => "https",
+            Application::Mssql => "mssql",
         });
         let names = request.names.as_ref();
         let names = names.map(|range| (backwards(&range.first), range.end.as_deref().map(backwards)));

@@ -1,5 +1,6 @@
 //! How answers about networks are shown, to people and to programs.
 
+pub mod check;
 pub mod denials;
 pub mod excess;
 mod json;

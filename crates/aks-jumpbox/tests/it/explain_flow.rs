@@ -107,3 +107,35 @@ fn flows_that_cannot_be_are_wrong_questions() {
         assert!(answer.stderr.contains(said), "{rest}: {answer}");
     }
 }
+
+/// Application rules look at the name, network rules and routes at the address; a contract may be about a name.
+#[test]
+fn an_address_that_is_asked_for_by_name_is_explained_by_both() {
+    let place = environment();
+    let ask = |to: &str, name: &str| {
+        place.run(&format!(
+            "explain --environment environment.toml --direction outbound --protocol tcp --from 10.241.0.5 --to {to} \
+             --fqdn {name} --format json"
+        ))
+    };
+    let allowed = ask("20.60.0.1:443", "a.blob.core.windows.net");
+    assert_eq!(allowed.code, Some(0), "{allowed}");
+    let json = allowed.json();
+    assert_eq!(json["flow"]["to"], "20.60.0.1:443");
+    assert_eq!(json["flow"]["name"], "a.blob.core.windows.net");
+    assert_eq!(ask("20.60.0.1:443", "www.example.org").code, Some(1));
+    // The group lets port 443 out to the Internet only.
+    assert_eq!(ask("10.9.0.9:443", "a.blob.core.windows.net").code, Some(1));
+    assert_eq!(ask("a.example.org:443", "b.example.org").code, Some(2));
+    place.write(
+        "contracts.txt",
+        "allow outbound tcp * -> *.blob.core.windows.net:443\nallow outbound tcp * -> *.example.org:443\n",
+    );
+    let json = place
+        .run("prove --environment environment.toml --contracts contracts.txt --certificate --format json")
+        .json();
+    let (proved, refuted) = (&json["contracts"][0], &json["contracts"][1]);
+    assert_eq!(proved["verdict"], "proved", "{proved}");
+    assert_eq!(refuted["verdict"], "refuted", "{refuted}");
+    assert_eq!(refuted["packet"]["name"], "www.example.org");
+}

@@ -9,7 +9,7 @@ use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Va
 
 use crate::ResourceId;
 use merge::{Merge, Mode};
-pub use normal::is_absent;
+pub use normal::{field, is_absent};
 pub(crate) use normal::{is_expression, normal};
 
 /// Lists of a resource whose items are resources of their own: type in lower case, field.
@@ -65,6 +65,17 @@ pub fn label(id: &ResourceId) -> String {
     if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
 }
 
+/// What messages call a resource whose fields no document tells.
+pub(crate) fn run_time(id: &ResourceId) -> String {
+    format!("`{}`, which Azure adds at run time", label(id))
+}
+
+/// Why a field is not known that Azure adds to a resource when it makes it, such as an identity's `principalId`. Two
+/// values that are unknown because of this text are one value.
+pub fn added_at_run_time(id: &ResourceId, field: &str) -> String {
+    format!("`{field}` of {}", run_time(id))
+}
+
 /// The names of a resource that are known, as a path starts.
 fn path(id: &ResourceId) -> String {
     id.names().filter(|name| !name.starts_with('*')).collect::<Vec<_>>().join("/")
@@ -83,6 +94,7 @@ pub struct Inventory {
     orphans: HashMap<String, Vec<String>>,
     effective_groups: Vec<Value>,
     effective_routes: Vec<Value>,
+    providers: Vec<Value>,
     findings: Vec<Diagnostic>,
     unread: bool,
 }
@@ -173,6 +185,12 @@ impl Inventory {
     pub fn effective_routes(&self) -> &[Value] {
         &self.effective_routes
     }
+
+    /// What `az provider list` or `show` printed: one value for each resource provider, with `namespace` and
+    /// `registrationState`.
+    pub fn providers(&self) -> impl Iterator<Item = &Value> {
+        self.providers.iter()
+    }
 }
 
 /// Whether subscription and resource group are known where the id has them.
@@ -182,7 +200,7 @@ fn is_complete(id: &ResourceId) -> bool {
 }
 
 /// Whether two ids with the same tail may mean one resource.
-fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
+pub(crate) fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
     let open = |part: &str| part.starts_with(['*', '{']);
     let agree = |one: Option<&str>, other: Option<&str>| match (one, other) {
         (Some(one), Some(other)) => open(one) || open(other) || one.eq_ignore_ascii_case(other),
@@ -207,10 +225,15 @@ pub(crate) struct Collector {
     pub reader: Reader,
     pub effective_groups: Vec<Value>,
     pub effective_routes: Vec<Value>,
+    pub providers: Vec<Value>,
     /// What Azure knows only at run time, and where its id is written.
     pub runtime: Vec<(ResourceId, Span, Value)>,
     /// Whether a document could not be read at all.
     pub unread: bool,
+    /// What documents that are no templates say, as they say it, for templates to refer to.
+    pub described: Vec<(ResourceId, Value)>,
+    /// Whether a template will ask for that.
+    pub keeps: bool,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -223,6 +246,13 @@ impl Collector {
     /// Adds a description, and those of the resources inside it.
     pub fn add(&mut self, draft: Draft) {
         let Draft { id, value, doubt } = draft;
+        if self.keeps {
+            self.described.push((id.clone(), value.clone()));
+        }
+        self.added(id, value, doubt);
+    }
+
+    fn added(&mut self, id: ResourceId, value: Value, doubt: Option<String>) {
         let mut value = normal(value);
         self.take_children(&id, &mut value, doubt.as_ref());
         self.insert(Resource { id, value, doubt });
@@ -251,7 +281,7 @@ impl Collector {
                     self.twice(&child, field, &item);
                     child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
-                self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
+                self.added(child, item, doubt.cloned());
             }
         }
     }
@@ -314,6 +344,7 @@ impl Collector {
         let mut inventory = Inventory {
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,
+            providers: self.providers,
             unread: self.unread,
             ..Inventory::default()
         };

@@ -50,6 +50,12 @@ pub fn is_absent(value: &Value) -> bool {
     }
 }
 
+/// A field of a value, ignoring the case of its name; an absent one is none.
+pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let found = &value.as_object()?.find(name)?.value;
+    (!is_absent(found)).then_some(found)
+}
+
 /// The members with those of `properties` among them. A member that is there already stays in `properties`.
 fn flattened(object: Object) -> Vec<Member> {
     let (mut members, mut inner) = (Vec::with_capacity(object.len()), None);

@@ -41,7 +41,7 @@ fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut u
         }
         return;
     }
-    if effective(collector, &value) {
+    if no_resource(collector, &value) {
         *found += 1;
         return;
     }
@@ -58,8 +58,8 @@ fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut u
     }
 }
 
-/// Keeps an effective group or an effective route; false for anything else.
-fn effective(collector: &mut Collector, value: &Value) -> bool {
+/// Keeps an effective group, an effective route or the state of a resource provider; false for anything else.
+fn no_resource(collector: &mut Collector, value: &Value) -> bool {
     if member(value, "effectiveSecurityRules").is_some() {
         collector.effective_groups.push(normal(value.clone()));
     } else if member(value, "nextHopType").is_some()
@@ -67,6 +67,8 @@ fn effective(collector: &mut Collector, value: &Value) -> bool {
         && text(value, "id").is_none()
     {
         collector.effective_routes.push(normal(value.clone()));
+    } else if member(value, "registrationState").is_some() && member(value, "namespace").is_some() {
+        collector.providers.push(normal(value.clone()));
     } else {
         return false;
     }

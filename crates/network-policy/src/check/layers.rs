@@ -8,13 +8,13 @@ use crate::address::{Address, PortRange, RuleProtocol};
 use crate::admin::AdminAction;
 use crate::contract::Contract;
 use crate::firewall::{ApplicationRule, FirewallRule, NetworkRule, Target};
-use crate::flow::{Application, Direction, Protocol, Verdict};
+use crate::flow::{Direction, Protocol, Verdict};
 use crate::matching::Access;
 use crate::nsg::{NetworkSecurityGroup, SecurityRule};
 use crate::policy::NetworkPolicy;
 use crate::route::{NextHop, Outbound, RouteDestination, RouteSource, RouteTable};
 
-use super::requests::{Names, pattern};
+use super::requests::{Names, SPOKEN, pattern};
 use super::sets::{Set, apart, minus, of, union, within};
 use super::world::{self, Between, number};
 use super::{Plain, ports};
@@ -90,15 +90,21 @@ fn first_match(rules: impl Iterator<Item = (Covers, Fate)>, otherwise: Fate) -> 
 }
 
 impl Reader<'_> {
+    /// What the destinations are said to be in: names of some services are in the tags of these.
+    fn said_to(&self) -> Address {
+        let of_name = self.contract.name.as_ref().and_then(crate::tag::of_names);
+        of_name.map_or_else(|| self.contract.to.address.clone(), Address::Tag)
+    }
+
     pub fn decide(&self, one: &Plain) -> Found {
         let outbound = self.contract.direction == Direction::Outbound;
         let (exempt, maybe_exempt) = if outbound { self.exempt(one) } else { (false, false) };
         if exempt {
             return Found { verdict: Verdict::Allowed, exempt };
         }
-        let mut fate = self.ruled(one);
+        let mut fate = self.ruled(one).then(self.elsewhere(one));
         if outbound {
-            fate = fate.then(self.routed(one)).then(self.arrives(one));
+            fate = fate.then(self.routed(one));
         }
         fate.passes |= maybe_exempt;
         let verdict = match (fate.passes, fate.stops) {
@@ -175,11 +181,16 @@ impl Reader<'_> {
         first_match(asked, Fate::STOPS)
     }
 
-    /// The NSG of the subnet where a box arrives.
-    fn arrives(&self, one: &Plain) -> Fate {
+    /// The NSG of the subnet where a box arrives, or where it comes from.
+    fn elsewhere(&self, one: &Plain) -> Fate {
+        let (peer, rules) = match self.contract.direction {
+            Direction::Outbound => (&one.destination, Direction::Inbound),
+            Direction::Inbound => (&one.source, Direction::Outbound),
+        };
         self.policy.far_subnets.iter().fold(Fate::PASSES, |fate, subnet| {
-            let here = covering(&one.destination, &Between::exactly(world::prefixes(&subnet.prefixes)));
-            let inside = self.group(one, subnet.nsg.rules(), Direction::Inbound, true);
+            let here = covering(peer, &Between::exactly(world::prefixes(&subnet.prefixes)));
+            let ours = self.contract.direction == Direction::Outbound;
+            let inside = self.group(one, subnet.nsg.rules(), rules, ours);
             fate.then(match here {
                 Covers::Nothing => Fate::PASSES,
                 Covers::Perhaps => Fate::PASSES.or(inside),
@@ -199,13 +210,8 @@ impl Reader<'_> {
         let ported = !source_ports.contains(&PortRange::ALL) || !destination_ports.contains(&PortRange::ALL);
         let source =
             world::list(self.policy, source, source_is_ours, &self.contract.from.address, &one.source);
-        let destination = world::list(
-            self.policy,
-            destination,
-            !source_is_ours,
-            &self.contract.to.address,
-            &one.destination,
-        );
+        let destination =
+            world::list(self.policy, destination, !source_is_ours, &self.said_to(), &one.destination);
         let numbers = if has_ports(one) || !ported {
             all([
                 covering(&one.source_ports, &Between::exactly(ports(source_ports))),
@@ -287,11 +293,17 @@ impl Reader<'_> {
             exact.extend(own.chain(context.peered.iter().map(|prefix| (*prefix, 2, NextHop::Peering))));
             exact.extend(context.gateway.iter().map(|prefix| (*prefix, 1, NextHop::Gateway)));
             let dropped = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
-            let dropped = dropped.iter().filter_map(|text| Some((text.parse().ok()?, 2, NextHop::None)));
+            // Another default route takes their place.
+            let taken = exact.iter().any(|(prefix, rank, hop)| {
+                *rank < 2 && prefix.to_string() == "0.0.0.0/0" && *hop != NextHop::Internet
+            });
+            let dropped = dropped.iter().filter(|_| !taken);
+            let dropped: Vec<_> =
+                dropped.filter_map(|text| Some((text.parse().ok()?, 2, NextHop::None))).collect();
             let rest = ["0.0.0.0/0", "::/0"]
                 .iter()
                 .filter_map(|text| Some((text.parse().ok()?, 2, NextHop::Internet)));
-            exact.extend(dropped.chain(rest));
+            exact.extend(dropped.into_iter().chain(rest));
         }
         exact.sort_by_key(|(prefix, rank, _)| (Reverse(prefix.prefix_len()), *rank));
         let longer: Vec<_> =
@@ -376,11 +388,10 @@ impl Reader<'_> {
         } else {
             Covers::All
         };
-        let given = (&self.contract.from.address, &self.contract.to.address);
+        let given = (&self.contract.from.address, &self.said_to());
         let source = world::list(self.policy, &rule.source, true, given.0, &one.source);
         let addresses = world::list(self.policy, &rule.destination, false, given.1, &one.destination);
-        let spoken = [None, Some(Application::Http), Some(Application::Https)];
-        let least = self.names.fitting(&rule.destination_names, &spoken);
+        let least = self.names.fitting(&rule.destination_names, &SPOKEN);
         let most = if least.is_empty() { Set::new() } else { union(&least, &self.names.nameless()) };
         let destination =
             covering(&one.destination, &addresses).max(covering(&one.requests, &Between { least, most }));
@@ -409,7 +420,7 @@ impl Reader<'_> {
             let port = covering(&one.ports, &Between::exactly(vec![(port.into(), port.into())]));
             all([covering(&one.requests, &Between { least, most }), port])
         });
-        let given = (&self.contract.from.address, &self.contract.to.address);
+        let given = (&self.contract.from.address, &self.said_to());
         let source = world::list(self.policy, &rule.source, true, given.0, &one.source);
         let destination = match rule.destination.as_slice() {
             [] => Covers::All,

@@ -15,6 +15,7 @@ use crate::contract::{Contract, ContractEnd};
 use crate::flow::{Direction, Protocol, Verdict};
 use crate::matching::Access;
 use crate::policy::NetworkPolicy;
+use crate::tag::ServiceTag;
 
 use ipnet::IpNet;
 use sets::{Natural, Set, apart, common, of, within};
@@ -84,7 +85,7 @@ impl Certificate {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self, policy: &NetworkPolicy, contract: &Contract) -> Result<(), CheckError> {
-        let names = requests::Names::of(policy, self);
+        let names = requests::Names::of(policy, contract, self);
         let regions = regions(policy, contract, &names);
         if regions.is_empty() {
             return Err(CheckError::Empty);
@@ -160,7 +161,11 @@ pub(super) fn ports(ranges: &[PortRange]) -> Set {
 fn regions(policy: &NetworkPolicy, contract: &Contract, names: &requests::Names) -> Vec<Plain> {
     let outbound = contract.direction == Direction::Outbound;
     let source = end(policy, &contract.from, outbound);
-    let destination = end(policy, &contract.to, !outbound);
+    let destination = match contract.name {
+        // Which of the public addresses a name has is not known.
+        Some(_) => common(&world::tag(policy, &ServiceTag::Internet, false).most, &vec![OLD]),
+        None => end(policy, &contract.to, !outbound),
+    };
     let portless = contract.from.ports == PortRange::ALL && contract.to.ports == PortRange::ALL;
     let protocols: Vec<(Set, bool)> = match contract.protocol {
         RuleProtocol::Any if portless => {
@@ -176,16 +181,19 @@ fn regions(policy: &NetworkPolicy, contract: &Contract, names: &requests::Names)
     for family in families(policy, contract) {
         for (protocol, ported) in &protocols {
             let ports = |end: &ContractEnd| if *ported { ports(&[end.ports]) } else { vec![(0, 0)] };
-            let region = Plain {
-                protocol: protocol.clone(),
-                source: common(&source, &family),
-                source_ports: ports(&contract.from),
-                destination: common(&destination, &family),
-                ports: ports(&contract.to),
-                requests: names.of_contract(contract),
-            };
-            if region.fields().iter().all(|set| !set.is_empty()) {
-                regions.push(region);
+            let tcp = *protocol == vec![(6, 6)];
+            for (asked_at, requests) in names.of_contract(contract, tcp) {
+                let region = Plain {
+                    protocol: protocol.clone(),
+                    source: common(&source, &family),
+                    source_ports: ports(&contract.from),
+                    destination: common(&destination, &family),
+                    ports: common(&ports(&contract.to), &asked_at),
+                    requests,
+                };
+                if region.fields().iter().all(|set| !set.is_empty()) {
+                    regions.push(region);
+                }
             }
         }
     }

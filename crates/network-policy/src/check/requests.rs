@@ -17,11 +17,17 @@ pub(super) struct Names {
     matter: bool,
 }
 
-const SPOKEN: [Option<Application>; 3] = [None, Some(Application::Http), Some(Application::Https)];
+pub(super) const SPOKEN: [Option<Application>; 4] =
+    [None, Some(Application::Http), Some(Application::Https), Some(Application::Mssql)];
 
 impl Names {
-    pub fn of(policy: &NetworkPolicy, certificate: &Certificate) -> Self {
+    pub fn of(policy: &NetworkPolicy, contract: &Contract, certificate: &Certificate) -> Self {
         let mut places = vec![Vec::new()];
+        if let Some(pattern) = &contract.name {
+            let (first, end) = ends(pattern);
+            places.push(first);
+            places.extend(end);
+        }
         let mut matter = false;
         let rules = policy.firewall.iter().flat_map(|firewall| firewall.policy.rules());
         for (rule, _) in rules {
@@ -85,10 +91,27 @@ impl Names {
         of(numbers.collect())
     }
 
-    /// Flows without a name are the hardest to let through, and the easiest to refuse.
-    pub fn of_contract(&self, contract: &Contract) -> Set {
-        let all = contract.access == Access::Deny && self.matter && contract.direction == Direction::Outbound;
-        if all { vec![(0, 3 * self.width() - 1)] } else { vec![(0, 0)] }
+    /// What the packets of a contract ask for, by port. Flows without a name are the hardest to let through, and the
+    /// easiest to refuse; of a name, HTTP is asked for on port 80, SQL on 1433 and TLS on others, unless nothing is to
+    /// pass.
+    pub fn of_contract(&self, contract: &Contract, tcp: bool) -> Vec<(Set, Set)> {
+        let everywhere = vec![(0, 0xffff)];
+        let Some(name) = &contract.name else {
+            let all =
+                contract.access == Access::Deny && self.matter && contract.direction == Direction::Outbound;
+            let requests = if all { vec![(0, 4 * self.width() - 1)] } else { vec![(0, 0)] };
+            return vec![(everywhere, requests)];
+        };
+        let fitting = |applications: &[_]| self.fitting([name], applications);
+        match (tcp, contract.access) {
+            (false, _) => vec![(everywhere, fitting(&[None]))],
+            (true, Access::Deny) => vec![(everywhere, fitting(&SPOKEN))],
+            (true, Access::Allow) => vec![
+                (vec![(80, 80)], fitting(&[Some(Application::Http)])),
+                (vec![(1433, 1433)], fitting(&[Some(Application::Mssql)])),
+                (vec![(0, 79), (81, 1432), (1434, 0xffff)], fitting(&[Some(Application::Https)])),
+            ],
+        }
     }
 
     /// The numbers of the names that fit, asked for by `applications`.

@@ -33,11 +33,12 @@ pub(crate) struct Normal {
 }
 
 impl Normal {
-    /// `policy` has its admin rules in order.
-    pub fn new(policy: &NetworkPolicy) -> Self {
+    /// `policy` has its admin rules in order. Names are also told apart by `patterns`.
+    pub fn new(policy: &NetworkPolicy, patterns: &[&FqdnPattern]) -> Self {
         let space = Space::new(&policy.context, policy.routes.as_ref());
         let firewall_rules = policy.firewall.iter().flat_map(|firewall| firewall.policy.rules());
-        let names = Names::new(firewall_rules.flat_map(|(rule, _)| patterns(rule)));
+        let own = firewall_rules.flat_map(|(rule, _)| self::patterns(rule));
+        let names = Names::new(own.chain(patterns.iter().copied()));
         let routes = routes::rules(policy, &space);
         let mut rules = policy.firewall.iter().flat_map(|firewall| firewall.policy.rules());
         let hears = rules.any(|(rule, _)| match rule {
@@ -48,7 +49,7 @@ impl Normal {
         let compiler = Compiler { space: &space, names: &names, fields: Fields::new(&names) };
 
         let nsg = |nsg: &Option<NetworkSecurityGroup>, stage, direction| {
-            nsg.as_ref().map(|nsg| compiler.nsg(nsg, stage, direction, Side::Local))
+            nsg.as_ref().map(|nsg| compiler.nsg(nsg, stage, direction, direction))
         };
         let (inbound, outbound) = (Direction::Inbound, Direction::Outbound);
         let mut out = vec![compiler.platform(policy)];
@@ -62,14 +63,29 @@ impl Normal {
         let (layer, order) = firewall.unzip();
         out.extend(layer);
         let far = policy.far_subnets.iter().enumerate();
-        out.extend(far.map(|(index, subnet)| compiler.far_subnet(index, subnet)));
+        out.extend(far.clone().map(|(index, subnet)| compiler.far_subnet(index, subnet, outbound)));
 
-        let mut into = Vec::new();
+        let mut into: Vec<_> =
+            far.map(|(index, subnet)| compiler.far_subnet(index, subnet, inbound)).collect();
         into.extend(compiler.admin(&policy.admin, inbound));
         into.extend(nsg(&policy.subnet_nsg, Stage::SubnetNsg, inbound));
         into.extend(nsg(&policy.nic_nsg, Stage::NicNsg, inbound));
         let firewall = order.unwrap_or_default();
         Self { outbound: out, inbound: into, routes, hears, firewall, names, space }
+    }
+
+    /// Leaves out what is not in these layers; what the platform exempts stays.
+    pub fn keep(&mut self, layers: &[crate::Layer]) {
+        let kept = |layer: &Layer| match layer.stage {
+            Stage::Platform => true,
+            Stage::Admin => layers.contains(&crate::Layer::Admin),
+            Stage::NicNsg => layers.contains(&crate::Layer::NicNsg),
+            Stage::SubnetNsg | Stage::FarSubnet(_) => layers.contains(&crate::Layer::SubnetNsg),
+            Stage::Route => layers.contains(&crate::Layer::Route),
+            Stage::Firewall => layers.contains(&crate::Layer::FirewallNetwork),
+        };
+        self.outbound.retain(kept);
+        self.inbound.retain(kept);
     }
 
     pub fn layers(&self, direction: Direction) -> &[Layer] {
@@ -211,26 +227,31 @@ impl Compiler<'_> {
         self.rule(terms, id, effect(rule.access), &fields);
     }
 
-    fn nsg(&self, nsg: &NetworkSecurityGroup, stage: Stage, direction: Direction, side: Side) -> Layer {
+    /// The rules of one direction about flows that have `flows` as theirs, seen from the build machine.
+    fn nsg(&self, nsg: &NetworkSecurityGroup, stage: Stage, rules: Direction, flows: Direction) -> Layer {
         let mut terms = Vec::with_capacity(nsg.rules().len());
-        for (id, rule) in numbered(nsg.rules()).filter(|(_, rule)| rule.direction == direction) {
-            // Where the flow arrives, the build machine is the peer.
-            let ends = match side {
-                Side::Local => self.ends(direction, &rule.source, &rule.destination),
-                Side::Peer => self.ends(Direction::Outbound, &rule.source, &rule.destination),
-            };
+        for (id, rule) in numbered(nsg.rules()).filter(|(_, rule)| rule.direction == rules) {
+            let ends = self.ends(flows, &rule.source, &rule.destination);
             self.security_rule(&mut terms, id, rule, ends);
         }
         Layer::new(stage, terms, Effect::Deny)
     }
 
-    fn far_subnet(&self, index: usize, subnet: &FarSubnet) -> Layer {
+    /// The other end's group: what arrives there meets its inbound rules, what comes from there its outbound ones.
+    fn far_subnet(&self, index: usize, subnet: &FarSubnet, flows: Direction) -> Layer {
         let own = space::prefixes(&subnet.prefixes);
         let stage = Stage::FarSubnet(index);
-        let mut terms = self.nsg(&subnet.nsg, stage.clone(), Direction::Inbound, Side::Peer).terms;
+        let rules = match flows {
+            Direction::Outbound => Direction::Inbound,
+            Direction::Inbound => Direction::Outbound,
+        };
+        let mut terms = self.nsg(&subnet.nsg, stage.clone(), rules, flows).terms;
         for term in &mut terms {
-            let bounds = term.destination.bounds.intersection(&own);
-            term.destination = self.space.described(bounds, Vec::new());
+            let there = match flows {
+                Direction::Outbound => &mut term.destination,
+                Direction::Inbound => &mut term.source,
+            };
+            *there = self.space.described(there.bounds.intersection(&own), Vec::new());
         }
         Layer::new(stage, terms, Effect::Allow)
     }
@@ -339,7 +360,7 @@ impl Compiler<'_> {
     fn network_rule(&self, terms: &mut Vec<Term>, id: RuleId, effect: Effect, rule: &NetworkRule) {
         let (source, destination) = self.ends(Direction::Outbound, &rule.source, &rule.destination);
         let patterns: Vec<_> = rule.destination_names.iter().collect();
-        let named = self.names.matching(&patterns, &EVERY_APPLICATION);
+        let named = self.names.matching(&patterns, &Application::EVERY);
         // A flow without a name may go to an address behind one of the names.
         let named = Bounds { hi: named.union(&self.names.nameless()), lo: named };
         for &protocol in &rule.protocols {
@@ -427,8 +448,6 @@ impl Compiler<'_> {
         }
     }
 }
-
-const EVERY_APPLICATION: [Option<Application>; 3] = [None, Some(Application::Http), Some(Application::Https)];
 
 fn effect(access: Access) -> Effect {
     match access {

@@ -121,7 +121,7 @@ pub(crate) enum Stage {
     SubnetNsg,
     Route,
     Firewall,
-    /// The NSG of a subnet where the flow arrives, by its position.
+    /// The NSG of the subnet at the other end of the flow, by its position.
     FarSubnet(usize),
 }
 
@@ -176,6 +176,12 @@ pub(crate) struct Query<'a> {
 impl Layer {
     pub fn new(stage: Stage, terms: Vec<Term>, otherwise: Effect) -> Self {
         Self { gate: Gate::new(&terms), stage, terms, otherwise }
+    }
+
+    /// Whether the layer has nothing to do with flows that no more than this rule decides: what is not exempt has not
+    /// met the platform, and what another subnet is no end of has not met its group.
+    pub fn is_beside(&self, rule: RuleId) -> bool {
+        rule == NO_RULE && matches!(self.stage, Stage::Platform | Stage::FarSubnet(_))
     }
 
     /// What the layer does with one flow.

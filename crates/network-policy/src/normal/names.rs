@@ -24,7 +24,8 @@ pub(crate) struct Names {
     starts: Vec<Vec<u8>>,
 }
 
-const APPLICATIONS: [Option<Application>; 3] = [None, Some(Application::Http), Some(Application::Https)];
+/// How many [`Application::EVERY`] are.
+const LANGUAGES: u32 = 4;
 
 impl Names {
     pub fn new<'a>(patterns: impl Iterator<Item = &'a FqdnPattern>) -> Self {
@@ -33,6 +34,11 @@ impl Names {
         starts.sort_unstable();
         starts.dedup();
         Self { starts }
+    }
+
+    /// Whether every cell is within a pattern or outside of it.
+    pub fn know(&self, pattern: &FqdnPattern) -> bool {
+        ends(pattern).iter().flatten().all(|end| self.starts.binary_search(end).is_ok())
     }
 
     /// Cells and, before them, the place of "no name".
@@ -53,7 +59,7 @@ impl Names {
 
     /// Every point there is.
     pub fn everything(&self) -> Ranges<u32> {
-        Ranges::range(0, 3 * self.width() - 1)
+        Ranges::range(0, LANGUAGES * self.width() - 1)
     }
 
     /// The names that fit a pattern, asked for by `applications`.
@@ -76,14 +82,14 @@ impl Names {
 
     /// Flows that name nothing, whatever they speak.
     pub fn nameless(&self) -> Ranges<u32> {
-        Ranges::union_of((0..3).map(|base| (base * self.width(), base * self.width())).collect())
+        Ranges::union_of((0..LANGUAGES).map(|base| (base * self.width(), base * self.width())).collect())
     }
 
     /// A set of points in words.
     pub fn requests(&self, set: &Ranges<u32>) -> Vec<Requests> {
         let mut requests = Vec::new();
         let width = self.width();
-        for (base, application) in (0..).zip(APPLICATIONS) {
+        for (base, application) in (0..).zip(Application::EVERY) {
             let own = Ranges::range(base * width, (base + 1) * width - 1);
             for &(first, last) in set.intersection(&own).as_slice() {
                 let (mut first, last) = (first - base * width, last - base * width);
@@ -103,7 +109,7 @@ impl Names {
 
     /// What a point stands for; `None` when no host name lies in its cell.
     pub fn example(&self, point: u32) -> Option<Speech> {
-        let application = APPLICATIONS[(point / self.width()) as usize % 3];
+        let application = Application::EVERY.get((point / self.width()) as usize).copied()?;
         let name = match point % self.width() {
             0 => None,
             cell => Some(self.name_in(cell - 1)?),
@@ -131,6 +137,7 @@ fn base(application: Option<Application>) -> u32 {
         None => 0,
         Some(Application::Http) => 1,
         Some(Application::Https) => 2,
+        Some(Application::Mssql) => 3,
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct Space {
     pub virtual_network: Bounds<u128>,
     pub internet: Bounds<u128>,
     /// Where a name can be.
-    public: Ranges<u128>,
+    pub public: Ranges<u128>,
     /// Where the build machine can be.
     home: Ranges<u128>,
     all: Place,

@@ -26,7 +26,7 @@ pub(super) fn rules(policy: &NetworkPolicy, space: &Space) -> Vec<RouteRule> {
     let Some(table) = &policy.routes else { return assumed(policy) };
     let mut exact: Vec<(IpNet, RouteSource, Route)> = Vec::new();
     let mut rules = Vec::new();
-    let system = if table.effective { Vec::new() } else { system_routes(&policy.context) };
+    let system = if table.effective { Vec::new() } else { system_routes(&policy.context, table) };
     for route in table.routes.iter().chain(&system) {
         match &route.destination {
             RouteDestination::Prefix(prefix) => exact.push((*prefix, route.source, route.clone())),
@@ -76,8 +76,10 @@ pub(super) fn rules(policy: &NetworkPolicy, space: &Space) -> Vec<RouteRule> {
     rules
 }
 
-/// Azure's own routes.
-fn system_routes(context: &Context) -> Vec<Route> {
+/// Azure's own routes. Those that drop private addresses go when another default route than Azure's own is there:
+/// "Virtual network traffic routing", below the table of Subnet2. They stay where that route leads to the Internet, which
+/// does not route them either.
+fn system_routes(context: &Context, table: &RouteTable) -> Vec<Route> {
     let route = |prefix: &IpNet, source, next_hop, what: &str| Route {
         name: format!("system route {prefix} -> {what}"),
         source,
@@ -94,10 +96,22 @@ fn system_routes(context: &Context) -> Vec<Route> {
     let dropped = [(0x0a00_0000, 8), (0xac10_0000, 12), (0xc0a8_0000, 16), (0x6440_0000, 10)];
     let dropped =
         dropped.iter().filter_map(|&(base, length): &(u32, u8)| Ipv4Net::new(base.into(), length).ok());
-    let dropped = dropped.map(|p| route(&p.into(), RouteSource::System, NextHop::None, "none"));
+    let forced = context.gateway.iter().any(is_default) || table.routes.iter().any(leads_elsewhere);
+    let dropped =
+        dropped.filter(|_| !forced).map(|p| route(&p.into(), RouteSource::System, NextHop::None, "none"));
     let internet = [IpNet::V4(Ipv4Net::default()), IpNet::V6(ipnet::Ipv6Net::default())];
     let internet = internet.map(|p| route(&p, RouteSource::System, NextHop::Internet, "Internet"));
     own.chain(peered).chain(gateway).chain(dropped).chain(internet).collect()
+}
+
+/// Whether a route is another default route than one to the Internet.
+fn leads_elsewhere(route: &Route) -> bool {
+    matches!(&route.destination, RouteDestination::Prefix(prefix) if is_default(prefix))
+        && route.next_hop != NextHop::Internet
+}
+
+fn is_default(prefix: &IpNet) -> bool {
+    prefix.addr().is_ipv4() && prefix.prefix_len() == 0
 }
 
 /// Address space that may be routed inside, when the documents do not say which it is.

@@ -149,6 +149,25 @@ impl Bdd {
         self.node(bits.first + depth, zero, one)
     }
 
+    /// Vectors that are in a set whatever some of their bits are.
+    pub fn whatever(&mut self, bits: Bits, set: Set) -> Set {
+        self.whatever_below(bits, set, &mut HashMap::default())
+    }
+
+    fn whatever_below(&mut self, bits: Bits, set: Set, known: &mut HashMap<Set, Set>) -> Set {
+        let node = self.nodes[set as usize];
+        if node.bit >= bits.first + bits.count {
+            return set;
+        }
+        if let Some(result) = known.get(&set) {
+            return *result;
+        }
+        let [zero, one] = [node.zero, node.one].map(|side| self.whatever_below(bits, side, known));
+        let result = if node.bit < bits.first { self.node(node.bit, zero, one) } else { self.and(zero, one) };
+        known.insert(set, result);
+        result
+    }
+
     /// Number of vectors; `None` when it does not fit.
     pub fn count(&self, set: Set) -> Option<u128> {
         let mut known = HashMap::<Set, Option<u128>, BuildHasherDefault<Mix>>::default();
@@ -247,6 +266,11 @@ mod tests {
             let expected = bdd.field(bits, &set(a & b | !a & c), ALL);
             prop_assert_eq!(chosen, expected);
             prop_assert_eq!(bdd.count(x), Some(u128::from(a.count_ones())));
+            let inner = Bits { first: 1, count: 2, base: 0 };
+            let always = |point: u64| (0..4).all(|inner| a >> (point & 0b10_0111 | inner << 3) & 1 == 1);
+            let expected = (0..64).filter(|point| always(*point)).fold(0, |mask, point| mask | 1 << point);
+            let expected = bdd.field(bits, &set(expected), ALL);
+            prop_assert_eq!(bdd.whatever(inner, x), expected);
             if a != 0 {
                 let picked = bdd.pick(x).iter().fold(0u32, |number, bit| number << 1 | u32::from(*bit));
                 prop_assert_eq!(a >> picked & 1, 1);

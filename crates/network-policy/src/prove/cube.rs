@@ -107,6 +107,8 @@ pub(crate) struct Region {
     /// The part that people mean: all public space outside of the network is the Internet to them, whether Azure counts
     /// it as such or not.
     pub meant: Cube,
+    /// Whether the destinations are those of host names: which of them a name has is not known.
+    pub named: bool,
 }
 
 impl Region {

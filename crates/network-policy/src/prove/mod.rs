@@ -34,6 +34,8 @@ struct Finding {
     region: Region,
     /// Packets that break the contract.
     broken: Part,
+    /// Packets among them that the contract certainly describes, wherever its tags and names are.
+    certain: Vec<(Cube, Option<Found>)>,
     /// Packets that might.
     open: Part,
     /// Number of packets that are exempt from all rules.
@@ -109,6 +111,7 @@ pub(crate) fn beside(
             cube,
             source_tag: None,
             destination_tag: None,
+            named: false,
         };
         walk::walk(&region, layers, &mut Budget(usize::MAX)).unwrap_or_default()
     });
@@ -145,16 +148,48 @@ fn find(policy: &CompiledPolicy, contract: &Contract, region: Region, budget: &m
             (End::Allowed | End::Exempt, Access::Allow) | (End::Denied(_) | End::Exempt, Access::Deny) => {}
         }
     }
+    let certain = if region.named {
+        let kept = pieces.iter().filter(|piece| !breaks(piece.end, contract.access)).map(|piece| &piece.cube);
+        at_every_address(&region, &broken, kept)
+    } else {
+        let certain = |(cube, found): &(Cube, _)| Some((cube.intersection(&region.certain)?, *found));
+        broken.iter().filter_map(certain).collect()
+    };
     let exempt = pieces.iter().filter(|piece| piece.end == End::Exempt);
     let exempt = volume(exempt.map(|piece| &piece.cube));
-    Finding { region, broken: Part::whole(broken), open: Part::whole(open), exempt, pieces: Some(pieces) }
+    let (broken, open) = (Part::whole(broken), Part::whole(open));
+    Finding { region, broken, certain, open, exempt, pieces: Some(pieces) }
+}
+
+fn breaks(end: End, access: Access) -> bool {
+    matches!((end, access), (End::Denied(_), Access::Allow) | (End::Allowed, Access::Deny))
+}
+
+/// What is broken whichever address of the region a name has.
+fn at_every_address<'a>(
+    region: &Region,
+    broken: &[(Cube, Option<Found>)],
+    kept: impl Iterator<Item = &'a Cube>,
+) -> Vec<(Cube, Option<Found>)> {
+    let mut left = vec![region.cube.clone()];
+    for cube in kept {
+        let somewhere = Cube { destination: region.cube.destination.clone(), ..cube.clone() };
+        left = left.iter().flat_map(|cube| remainder(cube, &somewhere)).collect();
+    }
+    let parts = |whole: &Cube| -> Vec<_> {
+        broken.iter().filter_map(|(cube, found)| Some((cube.intersection(whole)?, *found))).collect()
+    };
+    left.iter().flat_map(parts).collect()
 }
 
 fn conclude(policy: &CompiledPolicy, contract: &Contract, findings: &[Finding]) -> Proof {
     let total = volume(findings.iter().map(|finding| &finding.region.cube));
     let broken = Parts::of(findings, |finding| &finding.broken);
     let open = Parts::of(findings, |finding| &finding.open);
-    let mut certain: Vec<_> = broken.cubes.iter().filter_map(certainly).collect();
+    let mut certain: Vec<Shown<'_>> = Vec::new();
+    for finding in findings {
+        certain.extend(finding.certain.iter().map(|(cube, found)| (&finding.region, cube.clone(), *found)));
+    }
     if certain.is_empty() {
         certain = broken.cubes.iter().take(EXAMPLES).flat_map(|part| again(policy, contract, part)).collect();
     }
@@ -217,17 +252,15 @@ fn conclude(policy: &CompiledPolicy, contract: &Contract, findings: &[Finding]) 
     proof
 }
 
-/// What of a part the contract certainly describes.
-fn certainly<'a>((region, cube, found): &Shown<'a>) -> Option<Shown<'a>> {
-    Some((*region, cube.intersection(&region.certain)?, *found))
-}
-
 /// How many broken boxes are looked at again without regard to the contract's tags.
 const EXAMPLES: usize = 64;
 
 /// The packets of a part that break the contract even when nothing is known of them but their addresses.
 fn again<'a>(policy: &CompiledPolicy, contract: &Contract, part: &Shown<'a>) -> Vec<Shown<'a>> {
     let (region, cube, _) = part;
+    if region.named {
+        return Vec::new();
+    }
     let Some(cube) = cube.intersection(&region.meant) else { return Vec::new() };
     let bare = Region { cube, source_tag: None, destination_tag: None, ..(*region).clone() };
     let mut budget = Budget(BUDGET / EXAMPLES);
@@ -288,7 +321,7 @@ fn main_decider(
         Some((piece.cube.volume().unwrap_or(u128::MAX), std::cmp::Reverse(found?)))
     });
     let (_, found) = decided.max()?;
-    Some(policy.decider(contract.direction, found.0, false))
+    Some(policy.decider(contract.direction, found.0, contract.name.is_some()))
 }
 
 fn lost(contract: &Contract, findings: &[Finding], part: &Parts<'_>, total: Option<u128>) -> Lost {
@@ -307,8 +340,14 @@ fn lost(contract: &Contract, findings: &[Finding], part: &Parts<'_>, total: Opti
     let packets = part.volume.unwrap_or(u128::MAX);
     let affected = size(&mut part.cubes.iter().map(|(_, cube, _)| cube)).filter(|_| part.whole);
     let all = size(&mut findings.iter().map(|finding| &finding.region.cube));
+    let asked = |cubes: &mut dyn Iterator<Item = &Cube>| {
+        Ranges::union_of(cubes.flat_map(|cube| cube.speech.as_slice().to_vec()).collect())
+    };
+    let all_asked = asked(&mut findings.iter().map(|finding| &finding.region.cube));
+    let some_asked = asked(&mut part.cubes.iter().map(|(_, cube, _)| cube)) != all_asked;
     let phrase = match (affected, all) {
         _ if part.volume.is_some() && part.volume == total => "every packet".to_owned(),
+        _ if contract.name.is_some() && some_asked => "some of the names".to_owned(),
         (Some(affected), Some(all)) if affected == all => {
             let ranges = part.cubes.iter().flat_map(|(_, cube, _)| cube.ports.as_slice().to_vec());
             let ports = Ranges::union_of(ranges.collect()).size().unwrap_or(0);
@@ -360,7 +399,8 @@ fn certificate<'a>(
             },
             exempt: piece.end == End::Exempt,
             deciders: {
-                let named = piece.trail.iter().filter(|found| !unmet(policy, contract, **found));
+                let layers = policy.normal.layers(contract.direction);
+                let named = piece.trail.iter().filter(|found| !layers[found.layer].is_beside(found.rule));
                 named.map(|found| policy.decider(contract.direction, *found, false)).collect()
             },
         })
@@ -372,12 +412,6 @@ fn certificate<'a>(
         key(a).cmp(&key(b))
     });
     Certificate { boxes }
-}
-
-/// What is not exempt has not met the platform.
-fn unmet(policy: &CompiledPolicy, contract: &Contract, found: Found) -> bool {
-    let layer = &policy.normal.layers(contract.direction)[found.layer];
-    layer.stage == crate::normal::Stage::Platform && found.rule == crate::normal::NO_RULE
 }
 
 #[cfg(test)]

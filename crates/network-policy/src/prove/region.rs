@@ -2,12 +2,13 @@
 
 use crate::address::Address;
 use crate::contract::{Contract, ContractEnd};
-use crate::flow::{Direction, Protocol};
+use crate::flow::{Application, Direction, Protocol};
 use crate::matching::Access;
 use crate::normal::{self, Normal};
 use crate::policy::NetworkPolicy;
 use crate::ranges::Ranges;
 use crate::space::{self, Bounds};
+use crate::tag;
 use crate::{RuleProtocol, ServiceTag};
 
 use super::cube::{Cube, Region};
@@ -21,30 +22,32 @@ use ipnet::IpNet;
 pub(crate) fn regions(policy: &NetworkPolicy, normal: &Normal, contract: &Contract) -> Vec<Region> {
     let own_source = contract.direction == Direction::Outbound;
     let source = end(policy, normal, &contract.from, own_source);
-    let destination = end(policy, normal, &contract.to, !own_source);
+    let destination = match contract.name {
+        Some(_) => Bounds::at_most(normal.space.public.clone()),
+        None => end(policy, normal, &contract.to, !own_source),
+    };
+    let named = contract.name.is_some();
     let mut regions = Vec::new();
     for family in families(policy, contract) {
-        for (protocol, ported) in protocols(contract) {
-            let ports = |end: &ContractEnd| {
-                if ported { Ranges::range(end.ports.first, end.ports.last) } else { Ranges::single(0) }
-            };
+        for Asked { protocol, ported, to_ports, speech } in asked(normal, contract) {
             let cube = |source: &Ranges<u128>, destination: &Ranges<u128>| Cube {
-                ports: ports(&contract.to),
-                source_ports: ports(&contract.from),
+                ports: to_ports.clone(),
+                source_ports: ports(&contract.from, ported),
                 protocol: protocol.clone(),
                 source: source.intersection(&family),
                 destination: destination.intersection(&family),
-                speech: speech(normal, contract),
+                speech: speech.clone(),
             };
             let region = Region {
                 cube: cube(&source.hi, &destination.hi),
                 certain: cube(&source.lo, &destination.lo),
                 meant: cube(
                     &meant(policy, &contract.from, &source),
-                    &meant(policy, &contract.to, &destination),
+                    &if named { destination.hi.clone() } else { meant(policy, &contract.to, &destination) },
                 ),
-                source_tag: tag(&contract.from),
-                destination_tag: tag(&contract.to),
+                source_tag: tag_of(&contract.from),
+                destination_tag: contract.name.as_ref().map_or_else(|| tag_of(&contract.to), tag::of_names),
+                named,
             };
             if !region.cube.is_empty() {
                 regions.push(region);
@@ -52,6 +55,50 @@ pub(crate) fn regions(policy: &NetworkPolicy, normal: &Normal, contract: &Contra
         }
     }
     regions
+}
+
+/// Some packets of a contract: protocols, whether they have ports, and what they ask for.
+struct Asked {
+    protocol: Ranges<u8>,
+    ported: bool,
+    to_ports: Ranges<u16>,
+    speech: Ranges<u32>,
+}
+
+/// What asks for names usually speaks what [`Application::usual`] tells; a refusal has to hold whatever it speaks.
+fn asked(normal: &Normal, contract: &Contract) -> Vec<Asked> {
+    let mut all = Vec::new();
+    for (protocol, ported) in protocols(contract) {
+        let to_ports = ports(&contract.to, ported);
+        let mut ask = |to_ports: Ranges<u16>, speech| {
+            if !to_ports.is_empty() {
+                all.push(Asked { protocol: protocol.clone(), ported, to_ports, speech });
+            }
+        };
+        let Some(name) = &contract.name else {
+            ask(to_ports, speech(normal, contract));
+            continue;
+        };
+        let spoken = |applications: &[_]| normal.names.matching(&[name], applications);
+        match (protocol.contains(normal::TCP), contract.access) {
+            (false, _) => ask(to_ports, spoken(&[None])),
+            (true, Access::Deny) => ask(to_ports, spoken(&Application::EVERY)),
+            (true, Access::Allow) => {
+                let mut others = to_ports;
+                for (port, application) in [(80, Application::Http), (1433, Application::Mssql)] {
+                    let own = Ranges::single(port);
+                    ask(others.intersection(&own), spoken(&[Some(application)]));
+                    others = others.difference(&own);
+                }
+                ask(others, spoken(&[Some(Application::Https)]));
+            }
+        }
+    }
+    all
+}
+
+fn ports(end: &ContractEnd, ported: bool) -> Ranges<u16> {
+    if ported { Ranges::range(end.ports.first, end.ports.last) } else { Ranges::single(0) }
 }
 
 /// Flows that name nothing are the least that a firewall lets through: when all of them pass, so do those that name a
@@ -72,7 +119,7 @@ fn meant(policy: &NetworkPolicy, end: &ContractEnd, set: &Bounds<u128>) -> Range
     set.hi.difference(&space::prefixes(&[&context.peered[..], &context.gateway].concat()))
 }
 
-fn tag(end: &ContractEnd) -> Option<ServiceTag> {
+fn tag_of(end: &ContractEnd) -> Option<ServiceTag> {
     match &end.address {
         Address::Tag(tag) => Some(tag.clone()),
         _ => None,

@@ -203,7 +203,7 @@ impl Diagrams {
                 }
                 Stage::Admin => {
                     (asked, skips) = (allow, may(Effect::Skip));
-                    stops = deny;
+                    stops = bdd.or(stops, deny);
                 }
                 Stage::NicNsg | Stage::SubnetNsg => {
                     group_passes = bdd.and(group_passes, allow);
@@ -247,20 +247,28 @@ impl Diagrams {
         Ends { allowed, denied, open, exempt }
     }
 
-    /// A packet of a set that fulfils the first wish that any can fulfil; one that the contract certainly describes,
-    /// if there is one.
-    fn samples(&mut self, set: Set, region: &Region, wishes: &[Cube]) -> Vec<Cube> {
-        let certain = self.cube(&region.certain);
-        let sure = self.bdd.and(set, certain);
-        let mut best = |set: Set| {
-            wishes.iter().find_map(|wish| {
-                let wish = self.cube(wish);
-                let granted = self.bdd.and(set, wish);
-                (granted != NONE).then(|| self.packet(&self.bdd.pick(granted)))
-            })
-        };
-        let sample = best(sure).or_else(|| best(set));
-        sample.into_iter().collect()
+    /// The packets of a set that the contract certainly describes: of those to a name, which address it has does not
+    /// matter.
+    fn certain(&mut self, set: Set, region: &Region) -> Set {
+        if !region.named {
+            let certain = self.cube(&region.certain);
+            return self.bdd.and(set, certain);
+        }
+        let [_, _, destination, ..] = self.fields;
+        let public = self.bdd.field(destination, &region.cube.destination, ALL);
+        let elsewhere = self.bdd.not(public);
+        let all = self.bdd.or(set, elsewhere);
+        let all = self.bdd.whatever(destination, all);
+        self.bdd.and(set, all)
+    }
+
+    /// A packet of a set that fulfils the first wish that any can fulfil.
+    fn sample(&mut self, set: Set, wishes: &[Cube]) -> Option<Cube> {
+        wishes.iter().find_map(|wish| {
+            let wish = self.cube(wish);
+            let granted = self.bdd.and(set, wish);
+            (granted != NONE).then(|| self.packet(&self.bdd.pick(granted)))
+        })
     }
 }
 
@@ -279,21 +287,23 @@ pub(super) fn find(policy: &CompiledPolicy, contract: &Contract, region: Region)
     };
     let wishes: Vec<_> =
         wishes(policy, contract).iter().filter_map(|wish| wish.intersection(&region.cube)).collect();
-    let mut part = |set: Set| {
-        let cubes = diagrams.samples(set, &region, &wishes).into_iter();
-        let cubes = cubes.map(|cube| {
-            let single = Region { cube, ..region.clone() };
-            let ended = walk::walk(&single, layers, &mut Budget(usize::MAX)).unwrap_or_default();
-            let found = ended.first().and_then(|piece| match piece.end {
-                End::Denied(found) | End::Open(found) => Some(found),
-                End::Allowed | End::Exempt => piece.state.last,
-            });
-            (single.cube, found)
+    let certain = diagrams.certain(broken, &region);
+    let mut sample = |set: Set| {
+        let cube = diagrams.sample(set, &wishes)?;
+        let single = Region { cube, ..region.clone() };
+        let ended = walk::walk(&single, layers, &mut Budget(usize::MAX)).unwrap_or_default();
+        let found = ended.first().and_then(|piece| match piece.end {
+            End::Denied(found) | End::Open(found) => Some(found),
+            End::Allowed | End::Exempt => piece.state.last,
         });
-        let cubes: Vec<_> = cubes.collect();
-        Part { cubes, volume: diagrams.bdd.count(set), whole: false, empty: set == NONE }
+        Some((single.cube, found))
     };
-    let (broken, open) = (part(broken), part(ends.open));
+    let certain: Vec<_> = sample(certain).into_iter().collect();
+    let some = if certain.is_empty() { sample(broken).into_iter().collect() } else { certain.clone() };
+    let maybe: Vec<_> = sample(ends.open).into_iter().collect();
+    let part =
+        |cubes, set: Set| Part { cubes, volume: diagrams.bdd.count(set), whole: false, empty: set == NONE };
+    let (broken, open) = (part(some, broken), part(maybe, ends.open));
     let exempt = diagrams.bdd.count(ends.exempt);
-    Finding { region, broken, open, exempt, pieces: None }
+    Finding { region, broken, certain, open, exempt, pieces: None }
 }

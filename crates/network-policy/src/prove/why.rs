@@ -31,6 +31,7 @@ pub(super) fn open(
         for end in [&contract.from, &contract.to] {
             reasons.extend(of_address(&policy.policy.context, &end.address));
         }
+        reasons.extend(contract.name.as_ref().map(|name| format!("the addresses of {name}")));
     }
     if reasons.is_empty() {
         reasons.insert("what the contract describes in this network".to_owned());

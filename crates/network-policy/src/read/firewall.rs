@@ -266,7 +266,7 @@ fn application_protocols(
         scan.nothing(item, "protocol", "protocols");
         return None;
     }
-    let kinds = [("Http", Some(Application::Http)), ("Https", Some(Application::Https)), ("Mssql", None)];
+    let kinds = [("Http", Application::Http), ("Https", Application::Https), ("Mssql", Application::Mssql)];
     let mut protocols = Some(Union { known: Vec::new(), open: given.open });
     for protocol in &given.known {
         let kind = scan.word(protocol, "protocolType", &kinds);
@@ -275,8 +275,7 @@ fn application_protocols(
             port.ok_or_else(|| format!("{} is not a port from 1 to 65535", document::quote(text)))
         });
         match (kind.zip(port), &mut protocols) {
-            (Some((Field::Known(None), _)), _) => {}
-            (Some((Field::Known(Some(kind)), port)), Some(protocols)) => {
+            (Some((Field::Known(kind), port)), Some(protocols)) => {
                 if port.is_empty() {
                     scan.nothing(protocol, "port", "port");
                 }

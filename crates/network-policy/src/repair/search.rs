@@ -1,5 +1,6 @@
 //! The search: prove, see which groups stand in the way, add rules there, and prove again until nothing more does.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::certificate::CertifiedBox;
@@ -9,7 +10,7 @@ use crate::flow::{Destination, Direction, Flow, Layer, Protocol, Verdict};
 use crate::matching::Access;
 use crate::nsg::NetworkSecurityGroup;
 use crate::policy::NetworkPolicy;
-use crate::proof::{Decider, LayerDecision, Proof, ProofVerdict};
+use crate::proof::{Decider, LayerDecision, Packet, Proof, ProofVerdict};
 
 use super::cover::{self, Row};
 use super::place::Draft;
@@ -105,9 +106,18 @@ impl Search<'_> {
             if proof.verdict == ProofVerdict::Proved || left_alone || self.beyond.contains_key(&index) {
                 continue;
             }
-            for culprit in culprits(compiled, &self.contracts[index], proof) {
+            let contract = &self.contracts[index];
+            let flows = examples(compiled, contract, &proof);
+            // What held does not because of a rule that was added, in whichever of its groups.
+            if self.before[index] == ProofVerdict::Proved
+                && let Some(opponent) = flows.iter().find_map(|flow| breaker(compiled, flow, drafts))
+            {
+                self.contradict(index, opponent);
+                return true;
+            }
+            for culprit in culprits(compiled, contract, &proof, &flows) {
                 match culprit {
-                    Culprit::Rule(place, blocker) => match opponent(drafts, &place, &blocker) {
+                    Culprit::Rule(place, blocker) => match opponent(drafts, &place.0, &blocker) {
                         Some(opponent) => {
                             self.contradict(index, opponent);
                             return true;
@@ -186,26 +196,59 @@ impl Search<'_> {
 }
 
 /// The contract that a new rule was added for.
-fn opponent(drafts: &BTreeMap<String, Draft>, place: &Place, rule: &str) -> Option<usize> {
-    let added = drafts.get(&place.0)?.added();
+fn opponent(drafts: &BTreeMap<String, Draft>, group: &str, rule: &str) -> Option<usize> {
+    let added = drafts.get(group)?.added();
     let (_, contracts) = added.into_iter().find(|(own, _)| own.name == rule)?;
     contracts.first().copied()
 }
 
-/// What keeps a contract from holding, as far as one packet of each kind that breaks it, or may break it, meets it.
-fn culprits(compiled: &CompiledPolicy, contract: &Contract, proof: Proof) -> Vec<Culprit> {
-    let certificate = proof.certificate.unwrap_or_else(|| compiled.certify(contract));
+/// The contract whose new rule decides about a flow somewhere on its way.
+fn breaker(compiled: &CompiledPolicy, flow: &Flow, drafts: &BTreeMap<String, Draft>) -> Option<usize> {
+    let path = compiled.path(flow);
+    path.iter().find_map(|layer| opponent(drafts, &layer.decided_by.resource, &layer.decided_by.rule))
+}
+
+/// One packet of each kind that breaks a contract, or may break it; of one about names, the packet that is shown.
+fn examples(compiled: &CompiledPolicy, contract: &Contract, proof: &Proof) -> Vec<Flow> {
+    if contract.name.is_some() {
+        return proof.packet.iter().map(Packet::flow).collect();
+    }
+    let certificate = match &proof.certificate {
+        Some(certificate) => Cow::Borrowed(certificate),
+        None => Cow::Owned(compiled.certify(contract)),
+    };
     let kept = if contract.access == Access::Allow { Verdict::Allowed } else { Verdict::Denied };
     let wrong = certificate.boxes.iter().filter(|part| part.verdict != kept && !part.exempt);
-    let flows = wrong.filter_map(|part| example(part, contract.direction));
-    let found = flows.flat_map(|flow| {
-        let path = compiled.path(&flow);
+    wrong.filter_map(|part| example(part, contract.direction)).collect()
+}
+
+/// What keeps a contract from holding, as far as some packets meet it.
+fn culprits(compiled: &CompiledPolicy, contract: &Contract, proof: &Proof, flows: &[Flow]) -> Vec<Culprit> {
+    if contract.name.is_some() {
+        return of_name(compiled, contract.access, proof);
+    }
+    let found = flows.iter().flat_map(|flow| {
+        let path = compiled.path(flow);
         match contract.access {
             Access::Allow => refusals(compiled.policy(), path),
             Access::Deny => vec![permission(compiled.policy(), contract.direction, &path)],
         }
     });
     found.collect()
+}
+
+/// What keeps a contract about names from holding, as far as the packet that shows it meets it. Security rules know no
+/// names: one that is as narrow as the contract does not exist.
+fn of_name(compiled: &CompiledPolicy, access: Access, proof: &Proof) -> Vec<Culprit> {
+    let (Some(packet), Some(by)) = (&proof.packet, &proof.decided_by) else { return Vec::new() };
+    let asked = packet.name.as_deref().unwrap_or_default();
+    let of_group = own_group(compiled.policy(), by).is_some();
+    let obstacle = match access {
+        Access::Allow if !of_group => setting::that_refuses(compiled.policy(), by.clone()),
+        _ if of_group => setting::that_knows_no_names(by, asked),
+        _ => setting::that_lets_pass(by, asked),
+    };
+    vec![Culprit::Other(obstacle, Verdict::Denied)]
 }
 
 /// Every layer that does not let a packet pass.

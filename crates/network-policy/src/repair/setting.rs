@@ -4,6 +4,7 @@ use crate::flow::Layer;
 use crate::policy::{NO_RULE, NetworkPolicy};
 use crate::proof::{Decider, LayerDecision};
 use crate::route::{NextHop, Outbound};
+use crate::tag;
 
 use super::Obstacle;
 
@@ -34,6 +35,29 @@ pub(super) fn that_refuses(policy: &NetworkPolicy, by: Decider) -> Obstacle {
         Layer::NicNsg | Layer::SubnetNsg | Layer::Platform => format!("'{rule}' of '{resource}'"),
     };
     Obstacle { decided_by: Some(by), setting }
+}
+
+/// What to ask instead where a security rule decides about a name.
+pub(super) fn that_knows_no_names(by: &Decider, name: &str) -> Obstacle {
+    let instead = match tag::of_name(name) {
+        Some(tag) => format!("the service tag {tag}"),
+        None => "the addresses or the service tag behind it".to_owned(),
+    };
+    let Decider { rule, resource, .. } = by;
+    let setting = format!(
+        "'{rule}' of NSG '{resource}' decides by address, and no security rule knows the name {name}: write a contract \
+         about {instead}"
+    );
+    Obstacle { decided_by: Some(by.clone()), setting }
+}
+
+/// What to change where a firewall or a route lets a name pass.
+pub(super) fn that_lets_pass(by: &Decider, name: &str) -> Obstacle {
+    let Decider { rule, resource, .. } = by;
+    let setting = format!(
+        "'{rule}' of '{resource}' lets {name} pass: a firewall's rule that denies it has to come before"
+    );
+    Obstacle { decided_by: Some(by.clone()), setting }
 }
 
 fn route(policy: &NetworkPolicy, rule: &str, resource: &str) -> String {

@@ -1,6 +1,7 @@
 //! Worked examples of Azure's documents. Those of "how network security groups filter network traffic", of IP flow verify
 //! and of a firewall policy's order stand beside the code they are about.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use network_policy::{
@@ -79,32 +80,91 @@ fn subnet1() -> NetworkPolicy {
     }
 }
 
+/// An address of each row that no longer prefix holds, and the route that decides there: its own where the row is
+/// *Active*, the one that overrides it where it is *Invalid*.
 #[test]
 fn documented_route_table_of_subnet1() {
     let policy = subnet1();
-    for (to, route, verdict) in [
-        ("10.0.5.9", "Within-VNet1", Verdict::Undecided),
-        ("10.0.0.9", "Within-Subnet1", Verdict::Allowed),
-        ("10.1.0.9", "ToVNet2-1-Drop", Verdict::Denied),
-        ("10.2.0.9", "ToVNet2-2-Drop", Verdict::Denied),
-        ("10.10.0.9", "To-On-Prem", Verdict::Undecided),
-        ("20.60.0.9", "service endpoint Microsoft.Storage", Verdict::Allowed),
-        ("1.1.1.1", "Default-NVA", Verdict::Undecided),
+    for (row, to, active, route, verdict) in [
+        (1, "10.0.5.9", false, "Within-VNet1", Verdict::Undecided),
+        (2, "10.0.5.9", true, "Within-VNet1", Verdict::Undecided),
+        (3, "10.0.0.9", true, "Within-Subnet1", Verdict::Allowed),
+        (4, "10.1.0.9", false, "ToVNet2-1-Drop", Verdict::Denied),
+        (5, "10.2.0.9", false, "ToVNet2-2-Drop", Verdict::Denied),
+        (6, "10.1.0.9", true, "ToVNet2-1-Drop", Verdict::Denied),
+        (7, "10.2.0.9", true, "ToVNet2-2-Drop", Verdict::Denied),
+        (8, "10.10.0.9", false, "To-On-Prem", Verdict::Undecided),
+        (9, "10.10.0.9", true, "To-On-Prem", Verdict::Undecided),
+        (10, "20.60.0.9", true, "service endpoint Microsoft.Storage", Verdict::Allowed),
+        (11, "1.1.1.1", false, "Default-NVA", Verdict::Undecided),
+        (12, "1.1.1.1", true, "Default-NVA", Verdict::Undecided),
     ] {
         let path = policy.path(&outbound(to, 443));
         let by = path.iter().find(|layer| layer.decided_by.layer == Layer::Route).unwrap();
-        assert_eq!((by.decided_by.rule.as_str(), by.verdict), (route, verdict), "{to}");
+        assert_eq!((by.decided_by.rule.as_str(), by.verdict), (route, verdict), "row {row}");
+        let own = SUBNET1_ROWS[row - 1];
+        assert_eq!(by.decided_by.rule == own, active, "row {row}: {own}");
     }
+    // No packet at all meets a row that is Invalid, nor one that Azure removed from the table.
+    let everything = Contract::parse("allow outbound * * -> *").unwrap();
+    let boxes = policy.compile().certify(&everything).boxes;
+    let met: BTreeSet<_> = boxes
+        .iter()
+        .flat_map(|part| &part.deciders)
+        .filter(|by| by.layer == Layer::Route)
+        .map(|by| by.rule.as_str())
+        .collect();
+    let active = [1, 2, 5, 6, 8, 9, 11].map(|row: usize| SUBNET1_ROWS[row]);
+    assert_eq!(met, active.into_iter().collect());
     // What the routes lead into an appliance nobody knows depends on it; what they drop is refuted.
     for (line, verdict) in [
         ("allow outbound tcp * -> 10.0.0.0/24", ProofVerdict::Proved),
         ("allow outbound tcp * -> 10.1.0.0/16", ProofVerdict::Refuted),
         ("deny outbound * * -> 10.2.0.0/16", ProofVerdict::Proved),
         ("allow outbound tcp * -> 10.10.0.0/16", ProofVerdict::Depends),
+        ("allow outbound tcp * -> 192.168.7.0/24", ProofVerdict::Depends),
         ("allow outbound tcp * -> 20.60.0.0/16:443", ProofVerdict::Proved),
         ("allow outbound tcp * -> 20.0.0.0/8:443", ProofVerdict::Depends),
     ] {
         assert_eq!(policy.prove(&Contract::parse(line).unwrap()).verdict, verdict, "{line}");
+    }
+}
+
+/// The rows of the table, by the names that routes have here.
+const SUBNET1_ROWS: [&str; 12] = [
+    "system route 10.0.0.0/16 -> virtual network",
+    "Within-VNet1",
+    "Within-Subnet1",
+    "system route 10.1.0.0/16 -> peered virtual network",
+    "system route 10.2.0.0/16 -> peered virtual network",
+    "ToVNet2-1-Drop",
+    "ToVNet2-2-Drop",
+    "system route 10.10.0.0/16 -> virtual network gateway",
+    "To-On-Prem",
+    "service endpoint Microsoft.Storage",
+    "system route 0.0.0.0/0 -> Internet",
+    "Default-NVA",
+];
+
+/// The table of Subnet2, which has no routes of its own: what is private and nobody's is dropped.
+#[test]
+fn documented_route_table_of_subnet2() {
+    let mut policy = subnet1();
+    let table = policy.routes.as_mut().unwrap();
+    (table.routes, table.service_endpoints) = (Vec::new(), Vec::new());
+    for (to, route, verdict) in [
+        ("10.0.5.9", "system route 10.0.0.0/16 -> virtual network", Verdict::Allowed),
+        ("10.1.0.9", "system route 10.1.0.0/16 -> peered virtual network", Verdict::Allowed),
+        ("10.2.0.9", "system route 10.2.0.0/16 -> peered virtual network", Verdict::Allowed),
+        ("10.10.0.9", "system route 10.10.0.0/16 -> virtual network gateway", Verdict::Undecided),
+        ("1.1.1.1", "system route 0.0.0.0/0 -> Internet", Verdict::Allowed),
+        ("10.99.0.9", "system route 10.0.0.0/8 -> none", Verdict::Denied),
+        ("100.64.0.9", "system route 100.64.0.0/10 -> none", Verdict::Denied),
+        ("192.168.0.9", "system route 192.168.0.0/16 -> none", Verdict::Denied),
+    ] {
+        let path = policy.path(&outbound(to, 443));
+        let by = path.iter().find(|layer| layer.decided_by.layer == Layer::Route).unwrap();
+        assert_eq!((by.decided_by.rule.as_str(), by.verdict), (route, verdict), "{to}");
     }
 }
 

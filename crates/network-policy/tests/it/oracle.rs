@@ -87,7 +87,12 @@ fn passes(policy: &NetworkPolicy, packet: Packet, coins: &mut Coins) -> bool {
         Some(AdminAction::Allow) | None => groups,
     };
     if !outbound {
-        return groups;
+        let sends = policy.far_subnets.iter().fold(true, |sends, far| {
+            let here = far.prefixes.iter().any(|prefix| holds(prefix, packet.source));
+            let allows = group_allows(policy, far.nsg.rules(), packet, Direction::Outbound, false, coins);
+            sends && (!here || allows)
+        });
+        return groups && sends;
     }
     let routed = routed(policy, packet, coins);
     let mut arrives = true;
@@ -255,6 +260,11 @@ fn routed(policy: &NetworkPolicy, packet: Packet, coins: &mut Coins) -> bool {
             offer(prefix.prefix_len(), 2, Hop::Inside);
         }
     }
+    // With a default route of one's own, what Azure would drop goes there.
+    let forced = table.routes.iter().any(|route| {
+        let RouteDestination::Prefix(prefix) = &route.destination else { return false };
+        prefix.prefix_len() == 0 && route.next_hop != NextHop::Internet
+    });
     for (text, hop) in [
         ("0.0.0.0/0", Hop::Internet),
         ("10.0.0.0/8", Hop::Nowhere),
@@ -263,7 +273,8 @@ fn routed(policy: &NetworkPolicy, packet: Packet, coins: &mut Coins) -> bool {
         ("100.64.0.0/10", Hop::Nowhere),
     ] {
         let prefix: IpNet = text.parse().unwrap();
-        if holds(&prefix, packet.destination) {
+        let there = prefix.prefix_len() == 0 || !forced;
+        if there && holds(&prefix, packet.destination) {
             offer(prefix.prefix_len(), 3, hop);
         }
     }

@@ -217,6 +217,7 @@ fn any_contract() -> impl Strategy<Value = Contract> {
                 protocol,
                 from: end(source, from),
                 to: end(destination, to),
+                name: None,
             }
         },
     )
@@ -319,4 +320,47 @@ proptest! {
             prop_assert_eq!(compiled.decide(&flow(*packet)).verdict, *verdict, "{:?} {:?}", packet, policy);
         }
     }
+}
+
+/// A flow between two subnets of the network meets the outbound rules of the one and the inbound rules of the other.
+#[test]
+fn what_comes_from_a_known_subnet_has_to_be_let_out_of_it() {
+    let group = |name: &str, lines: &[&str]| {
+        let rules = lines.iter().map(|line| crate::repair::rule(line)).collect();
+        NetworkSecurityGroup::new(name, rules).unwrap()
+    };
+    let closed = ["200 deny outbound * * -> *"];
+    let policy = |lines: &[&str]| NetworkPolicy {
+        subnet_nsg: Some(group("build", &[])),
+        far_subnets: vec![FarSubnet {
+            name: "containers".to_owned(),
+            prefixes: vec!["10.1.1.0/24".parse().unwrap()],
+            nsg: group("containers", lines),
+        }],
+        context: Context {
+            virtual_network: vec!["10.1.0.0/16".parse().unwrap()],
+            build_subnet: Some("10.1.0.0/28".parse().unwrap()),
+            ..Context::default()
+        },
+        ..NetworkPolicy::default()
+    };
+    let contract = Contract::parse("allow inbound tcp 10.1.1.0/24 -> *:22").unwrap();
+    let proof = policy(&closed).prove(&contract);
+    let by = proof.decided_by.map(|by| (by.resource, by.rule));
+    assert_eq!(proof.verdict, ProofVerdict::Refuted);
+    assert_eq!(by.unwrap().0, "containers");
+    let opened = ["100 allow outbound tcp * -> 10.1.0.0/28:22", closed[0]];
+    assert_eq!(policy(&opened).prove(&contract).verdict, ProofVerdict::Proved);
+    // Who comes from elsewhere does not meet that group at all.
+    let elsewhere = Contract::parse("allow inbound tcp 10.1.2.0/24 -> *:22").unwrap();
+    let proof = policy(&closed).prove(&elsewhere);
+    assert_eq!(proof.verdict, ProofVerdict::Proved);
+    let deciders: Vec<_> =
+        proof.certificate.unwrap().boxes.into_iter().flat_map(|part| part.deciders).collect();
+    assert!(deciders.iter().all(|by| by.resource == "build"), "{deciders:?}");
+    // The repair goes into the group that refuses.
+    let repair = policy(&closed).repair(std::slice::from_ref(&contract));
+    let told: Vec<_> = repair.rules.iter().map(|new| (new.nsg.as_str(), new.rule.direction)).collect();
+    assert_eq!(told, [("containers", Direction::Outbound)]);
+    assert_eq!(repair.policy.prove(&contract).verdict, ProofVerdict::Proved);
 }

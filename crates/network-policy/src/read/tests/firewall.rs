@@ -136,3 +136,102 @@ fn every_error_of_a_firewall_rule_is_found() {
         assert!(complaint.contains(expected), "{complaint} / {expected}");
     }
 }
+
+/// One application rule with one target; whether documents may hold it, and the names that are said to fit.
+const WILDCARDS: [(&str, &str, Option<&[&str]>); 16] = [
+    ("targetUrls", "www.contoso.com", Some(&["www.contoso.com"])),
+    ("targetUrls", "*.contoso.com", Some(&["any.contoso.com", "sub1.any.contoso.com"])),
+    (
+        "targetUrls",
+        "*contoso.com",
+        Some(&["example.anycontoso.com", "sub1.example.contoso.com", "contoso.com", "th3re4lcontoso.com"]),
+    ),
+    ("targetUrls", "www.contoso.com/test", Some(&["www.contoso.com"])),
+    ("targetUrls", "www.contoso.com/test/*", Some(&["www.contoso.com"])),
+    ("targetUrls", "www.contoso.*/test/*", None),
+    ("targetUrls", "www.contoso.com/test?example=1", None),
+    ("targetUrls", "www.contoso.*", None),
+    ("targetUrls", "www.*contoso.com", None),
+    ("targetUrls", "www.contoso.com:8080", None),
+    ("targetUrls", "*.contoso.*", None),
+    ("targetFqdns", "www.contoso.com", Some(&["www.contoso.com"])),
+    ("targetFqdns", "*.contoso.com", Some(&["any.contoso.com"])),
+    ("targetFqdns", "*contoso.com", Some(&["example.anycontoso.com", "contoso.com"])),
+    ("targetFqdns", "www.contoso.*", None),
+    ("targetFqdns", "*.contoso.*", None),
+];
+
+/// Azure Firewall FAQ, "How do wildcards work in target URLs and target FQDNs in application rules?", every row. A flow
+/// names a host and no path, so that a URL may match it or not: only a host that does not fit is decided.
+#[test]
+fn documented_wildcards_of_urls_and_names() {
+    const HOSTS: [&str; 8] = [
+        "www.contoso.com",
+        "any.contoso.com",
+        "sub1.any.contoso.com",
+        "sub1.example.contoso.com",
+        "example.anycontoso.com",
+        "contoso.com",
+        "th3re4lcontoso.com",
+        "contoso.com.example.org",
+    ];
+    for (field, target, fits) in WILDCARDS {
+        let text = format!(
+            r#"{{"name": "g", "priority": 200, "ruleCollections": [{{"name": "c", "priority": 100,
+            "ruleCollectionType": "FirewallPolicyFilterRuleCollection", "action": {{"type": "Allow"}},
+            "rules": [{{"ruleType": "ApplicationRule", "name": "r", "sourceAddresses": ["*"], "{field}": ["{target}"],
+                "terminateTLS": true, "protocols": [{{"protocolType": "Https", "port": 443}}]}}]}}]}}"#
+        );
+        let Some(fits) = fits else {
+            assert_eq!(complaints(&text).len(), 1, "{field} {target}");
+            continue;
+        };
+        let policy = described(&text).compile();
+        let found = if field == "targetUrls" { Verdict::Undecided } else { Verdict::Allowed };
+        for host in fits {
+            assert_eq!(policy.decide(&tls(host)).verdict, found, "{field} {target} {host}");
+        }
+        // The names that are not among the row's examples follow from its words.
+        let pattern = target.split('/').next().unwrap();
+        for host in HOSTS {
+            let expected = match pattern.strip_prefix('*') {
+                Some(end) => host.ends_with(end),
+                None => host == pattern,
+            };
+            let expected = if expected { found } else { Verdict::Denied };
+            assert_eq!(policy.decide(&tls(host)).verdict, expected, "{field} {target} {host}");
+        }
+    }
+}
+
+#[test]
+fn a_url_leaves_a_proof_open_and_says_that_the_path_would_decide() {
+    let text = r#"{"name": "g", "priority": 200, "ruleCollections": [{"name": "c", "priority": 100,
+        "ruleCollectionType": "FirewallPolicyFilterRuleCollection", "action": {"type": "Allow"},
+        "rules": [{"ruleType": "ApplicationRule", "name": "r", "sourceAddresses": ["*"], "targetUrls": ["www.contoso.com/test/*"],
+            "protocols": [{"protocolType": "Https", "port": 443}]}]}]}"#;
+    let contract = crate::Contract::parse("deny outbound tcp * -> Internet:443").unwrap();
+    let proof = described(text).prove(&contract);
+    assert_eq!(proof.verdict, crate::ProofVerdict::Depends);
+    assert_eq!(proof.open, ["the path that is asked for, beside www.contoso.com/test/* (rule 'r')"]);
+}
+
+/// Azure Firewall rule processing: application rules look at HTTP, HTTPS and MSSQL, each on its ports.
+#[test]
+fn sql_is_decided_by_its_name_and_port() {
+    let policy = described(FIREWALL);
+    let sql = |name: &str| Flow { port: 1433, application: Some(Application::Mssql), ..tls(name) };
+    let hosts = (Verdict::Allowed, Layer::FirewallApplication, "hosts".to_owned());
+    assert_eq!(decided(&policy, &sql("db.example.org")), hosts);
+    assert_eq!(decided(&policy, &sql("db.example.net")).0, Verdict::Denied);
+    assert_eq!(decided(&policy, &Flow { port: 443, ..sql("db.example.org") }).0, Verdict::Denied);
+    assert_eq!(decided(&policy, &Flow { port: 1433, ..tls("db.example.org") }).0, Verdict::Denied);
+    for (line, verdict) in [
+        ("allow outbound tcp * -> *.example.org:1433", crate::ProofVerdict::Proved),
+        ("deny outbound tcp * -> Internet:1433", crate::ProofVerdict::Refuted),
+        ("deny outbound tcp * -> *.example.net:1433", crate::ProofVerdict::Proved),
+    ] {
+        let proof = policy.prove(&crate::Contract::parse(line).unwrap());
+        assert_eq!(proof.verdict, verdict, "{line} {proof:#?}");
+    }
+}

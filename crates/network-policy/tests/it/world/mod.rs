@@ -245,10 +245,16 @@ impl World {
                 return Outcome::Denied;
             }
         }
-        if packet.inbound {
-            return Outcome::Allowed;
-        }
         let far = prefix(FAR);
+        if packet.inbound {
+            let sends = match &self.far {
+                Some(rules) if holds(&[far], packet.source) => {
+                    self.group_allows(rules, Packet { inbound: false, ..packet }, choices)
+                }
+                _ => true,
+            };
+            return if sends { Outcome::Allowed } else { Outcome::Denied };
+        }
         let arrives = holds(&[far], packet.destination);
         let routed = self.routed(packet, choices);
         let lets_in = |choices: &mut Choices| match &self.far {
@@ -278,6 +284,9 @@ impl World {
         // Longest prefix first, then the user's before Azure's own.
         let own = [(NETWORK, true), ((0x0a00_0000, 8), false), ((0xac10_0000, 12), false)];
         let own = own.into_iter().chain([((0xc0a8_0000, 16), false), ((0x6440_0000, 10), false)]);
+        // With a default route of one's own, what Azure would drop goes there.
+        let forced = routes.iter().any(|((_, length), hop)| *length == 0 && *hop != Hop::Internet);
+        let own = own.filter(|(_, passes)| *passes || !forced);
         let own = own.map(|(prefix, passes)| (prefix, if passes { Hop::Internet } else { Hop::Nowhere }));
         let all = routes.iter().copied().map(|route| (1, route)).chain(own.map(|route| (0, route)));
         let hits = all.filter(|(_, (range, _))| holds(&[prefix(*range)], packet.destination));

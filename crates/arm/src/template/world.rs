@@ -7,7 +7,7 @@ use document::Value;
 
 use super::value::{Data, Field, Val, sealed};
 use crate::ResourceId;
-use crate::inventory::{is_expression, label, may_be_same};
+use crate::inventory::{is_expression, label, may_be_same, reason};
 
 /// The most resources of one name among which the one is looked for that an id with unknown parts means.
 const MAX_ALIKE: usize = 1000;
@@ -177,9 +177,7 @@ fn flattened(value: &Val) -> Val {
             }
             Val::object(members).map(|value| value.data)
         }
-        Data::Text(text) if is_expression(text) => {
-            Ok(Val::unknown(format!("the expression {}", document::quote(text))).data)
-        }
+        Data::Text(text) if is_expression(text) => Ok(Val::unknown(reason(text)).data),
         other => Ok(other.clone()),
     };
     let data = data.unwrap_or_else(|_| Val::unknown("a value that is too large").data);

@@ -47,11 +47,9 @@ fn compiled(file: &Path) -> Result<SourceText, Failure> {
 
 fn refused(file: &Path, program: &str, complaints: &[u8]) -> Failure {
     const SHOWN: usize = 20;
+    let message = format!("`{program}` could not compile {}", file.display());
     let complaints = String::from_utf8_lossy(complaints);
-    let lines = complaints.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect());
-    let mut problem =
-        Problem::new(Category::Input, format!("`{program}` could not compile {}", file.display()))
-            .in_file(file);
-    problem.last_lines = lines.take(SHOWN).collect();
-    problem.into()
+    let lines = complaints.lines().filter(|line| !line.trim().is_empty()).take(SHOWN);
+    let clean = |line: &str| line.chars().filter(|c| !c.is_control()).collect();
+    Problem::new(Category::Input, message).in_file(file).printed(lines.map(clean).collect()).into()
 }

@@ -56,7 +56,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Check(args) => commands::check::run(&args, context),
         Command::Prove(args) => commands::prove::run(&args, context),
         Command::Explain(args) => commands::explain::run(&args, context),
-        Command::Snapshot(args) => commands::snapshot::run(args, context),
+        Command::Snapshot(args) => commands::snapshot::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args),

@@ -63,7 +63,7 @@ fn an_error_points_into_the_expression() {
     let answer = place.run("prove --environment environment.toml --contracts contracts.txt --format json");
     assert_eq!(answer.code, Some(2), "{answer}");
     let error = &answer.json()["error"];
-    assert_eq!((&error["line"], &error["column"]), (&36.into(), &91.into()), "{error}");
+    assert_eq!((&error["line"], &error["column"]), (&31.into(), &78.into()), "{error}");
     assert_eq!(error["hint"], "did you mean `cidrSubnet`?");
 }
 

@@ -10,13 +10,19 @@ use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
 use super::place::{Level, Place, id_within, text_or_symbol};
-use super::value::{Data, Field, Val, sealed};
+use super::value::{Data, Field, MAX_SIZE, Val, sealed};
 use crate::ResourceId;
 use crate::inventory::{Draft, label};
 use crate::read::{member, text};
 
 /// The largest resource, in bytes ("ARM template limits").
 const MAX_RESOURCE: usize = 1024 * 1024;
+
+/// The most resources of a template, its loops turned ("ARM template limits").
+const MAX_RESOURCES: usize = 800;
+
+/// Roughly the memory of a resource before it is evaluated, in bytes.
+const INSTANCE: usize = 8 * 1024;
 
 const DEPLOYMENT: &str = "Microsoft.Resources/deployments";
 
@@ -32,6 +38,8 @@ pub struct Deployer<'e, 't> {
     pub unread: bool,
     /// How many resources have a name that is not known.
     unnamed: usize,
+    /// Bytes of all resources.
+    size: usize,
 }
 
 /// The resource around a child.
@@ -53,7 +61,7 @@ pub struct Instance<'t> {
 
 impl<'e, 't> Deployer<'e, 't> {
     pub fn new(evaluator: &'e Evaluator<'t>, document: usize) -> Self {
-        Self { evaluator, document, drafts: Vec::new(), unread: false, unnamed: 0 }
+        Self { evaluator, document, drafts: Vec::new(), unread: false, unnamed: 0, size: 0 }
     }
 
     /// Evaluates every resource of a template, which goes to `place`. Returns its outputs.
@@ -70,6 +78,12 @@ impl<'e, 't> Deployer<'e, 't> {
             self.listed(resources, frame, place, (doubt, None), loops, &mut instances);
         }
         instances.retain(|instance: &Instance<'_>| !instance.is_absent);
+        if instances.len() > MAX_RESOURCES {
+            let message = format!("the template has {} resources", instances.len());
+            let warning = Diagnostic::warning("limit", template.span, message);
+            self.evaluator
+                .report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
+        }
         self.check_names(&instances);
         depends::check(self.evaluator, frame, &instances);
         for instance in &instances {
@@ -160,6 +174,10 @@ impl<'e, 't> Deployer<'e, 't> {
         (doubt, around): (Option<&str>, Option<&Around<'_>>),
         out: &mut Vec<Instance<'t>>,
     ) {
+        if let Err(fault) = self.evaluator.keep(INSTANCE) {
+            self.evaluator.wrong(fault, body.span);
+            return;
+        }
         let Some(own_type) = member(body, "type").map(|own| self.evaluator.value(own, context)) else {
             return;
         };
@@ -280,6 +298,12 @@ impl<'e, 't> Deployer<'e, 't> {
                 .expecting(format!("at most {MAX_RESOURCE}, Azure's limit"))),
         });
         let span = instance.body.span;
+        self.size += value.as_ref().map_or(0, Val::size);
+        let value = match self.size {
+            0..=MAX_SIZE => value,
+            _ => Err(Fault::new("too-large", "the resources of the template are too large together")
+                .expecting(format!("at most {MAX_SIZE} bytes, Azure's limit"))),
+        };
         let value = value.unwrap_or_else(|fault| self.evaluator.wrong(fault, span)).placed(span);
         self.evaluator.world.borrow_mut().tell(self.document, &instance.id, &value);
         let draft =

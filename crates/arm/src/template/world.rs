@@ -1,6 +1,6 @@
 //! What is known of every resource while templates are evaluated: what `reference` finds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use document::Value;
@@ -170,8 +170,9 @@ fn flattened(value: &Val) -> Val {
                     _ => members.push(Field { value: flattened(&field.value), ..field.clone() }),
                 }
             }
+            let own: HashSet<_> = members.iter().map(|member| member.key.to_ascii_lowercase()).collect();
             for field in inner.and_then(Val::as_object).into_iter().flat_map(|fields| &fields.members) {
-                if !members.iter().any(|own| own.key.eq_ignore_ascii_case(&field.key)) {
+                if !own.contains(&field.key.to_ascii_lowercase()) {
                     members.push(Field { value: flattened(&field.value), ..field.clone() });
                 }
             }
@@ -191,8 +192,10 @@ fn overlaid(one: Val, other: Val, what: &str) -> Val {
         (Data::Unknown(_), _) => return other,
         (Data::Object(own), Data::Object(more)) => {
             let mut members = own.members.clone();
+            let places = members.iter().enumerate().map(|(at, own)| (own.key.to_ascii_lowercase(), at));
+            let places: HashMap<_, _> = places.collect();
             for field in &more.members {
-                match members.iter_mut().find(|member| member.key.eq_ignore_ascii_case(&field.key)) {
+                match places.get(&field.key.to_ascii_lowercase()).map(|at| &mut members[*at]) {
                     Some(member) => {
                         let own = std::mem::replace(&mut member.value, Val::new(Data::Null));
                         member.value = overlaid(own, field.value.clone(), what);

@@ -107,7 +107,7 @@ fn a_doubling_text_and_a_deep_value_end() {
         "[reduce(range(0, 9999), createArray(), lambda('a', 'n', createArray(lambdaVariables('a'))))]";
     assert!(error(nested).contains("too-deep"), "{}", error(nested));
     let loops = "[length(map(range(0, 10000), lambda('a', map(range(0, 10000), lambda('b', map(range(0, 10000), lambda('c', 1)))))))]";
-    assert!(error(loops).contains("too many steps"), "{}", error(loops));
+    assert!(error(loops).contains("too large together"), "{}", error(loops));
     let link = |i| format!("\"v{i}\": \"[concat(variables('v{}'), 'x')]\"", i + 1);
     let chain = (0..300).map(link).collect::<Vec<_>>().join(", ");
     let chain = format!(

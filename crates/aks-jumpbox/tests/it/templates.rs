@@ -27,6 +27,8 @@ fn templates_that_refer_to_each_other_decide_every_contract_and_flow() {
     let place = place();
     let proven = place.run("prove --environment environment.toml --contracts contracts.txt");
     assert_eq!(proven.code, Some(0), "{proven}");
+    let checked = place.run("check --environment environment.toml");
+    assert_eq!(checked.code, Some(0), "{checked}");
     for (name, code) in [("x.blob.core.windows.net", 0), ("dl.k8s.io", 0), ("www.example.org", 1)] {
         let explained = place.run(&format!("{EXPLAIN} --fqdn {name} --environment environment.toml"));
         assert_eq!(explained.code, Some(code), "{explained}");

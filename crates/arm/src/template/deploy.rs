@@ -27,7 +27,8 @@ const INSTANCE: usize = 8 * 1024;
 const DEPLOYMENT: &str = "Microsoft.Resources/deployments";
 
 /// Members of a resource that say how it is deployed rather than what it is.
-const DIRECTIVES: [&str; 5] = ["resources", "copy", "condition", "existing", "dependsOn"];
+const DIRECTIVES: [&str; 7] =
+    ["resources", "copy", "condition", "existing", "dependsOn", "metadata", "comments"];
 
 /// Evaluates the templates of one document.
 pub struct Deployer<'e, 't> {
@@ -366,7 +367,8 @@ impl<'e, 't> Deployer<'e, 't> {
         };
         let deployment =
             named_deployment(text_or_symbol(instance.id.name().to_owned(), "a deployment's name"));
-        let frame = Frame::new(self.evaluator, template, given, target.clone(), deployment);
+        let origin = format!("{} in {}", context.frame.origin, instance.id.name());
+        let frame = Frame::new(self.evaluator, template, given, target.clone(), (deployment, origin));
         frame.check(self.evaluator);
         self.template(template, &frame, target, doubt, &[])
     }

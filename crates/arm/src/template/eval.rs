@@ -178,13 +178,29 @@ impl<'t> Evaluator<'t> {
         if let Some(known) = self.parsed.borrow().get(&span) {
             return known.clone();
         }
-        let tree = parse(text).map(Rc::new).map_err(|fault| {
+        let tree = parse(text).and_then(|tree| checked(&tree).map(|()| Rc::new(tree)));
+        let tree = tree.map_err(|fault| {
             let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
             self.report(fault.diagnostic(place));
         });
         let tree = tree.ok();
         self.parsed.borrow_mut().insert(span, tree.clone());
         tree
+    }
+
+    /// Reports what is wrong with expressions whatever their values are, those included that nothing evaluates.
+    pub fn check(&self, json: &Value) {
+        match &json.kind {
+            Kind::String(text) if is_expression(text) => {
+                self.parsed(text, json.span);
+            }
+            Kind::Array(items) => items.iter().for_each(|item| self.check(item)),
+            Kind::Object(object) => {
+                let evaluated = |member: &&Member| !member.key.eq_ignore_ascii_case("metadata");
+                object.iter().filter(evaluated).for_each(|member| self.check(&member.value));
+            }
+            _ => {}
+        }
     }
 
     /// Reports an error of the value at `span`.
@@ -268,17 +284,37 @@ impl<'t> Evaluator<'t> {
         if name.contains('.') {
             return context.frame.call_own(&call).map_err(|fault| fault.at(named));
         }
-        let Some(function) = functions::find(name) else { return Err(unknown_function(name).at(named)) };
-        let (least, most) = function.arity;
-        if !(least..=most).contains(&arguments.len()) {
-            let fault = Fault::new(
-                "wrong-arity",
-                format!("`{}` is called with {}", function.name, counted(arguments.len())),
-            );
-            return Err(fault.expecting(expected_arity(function)).at(named));
-        }
+        let function = function(name, arguments.len())?;
         functions::run(function, &call).map_err(|fault| fault.at(named))
     }
+}
+
+/// The error of a tree that calls what there is not, or with arguments of the wrong number.
+fn checked(expression: &Expression) -> Result<(), Fault> {
+    match &expression.node {
+        Node::Text(_) | Node::Integer(_) => Ok(()),
+        Node::Property { of, .. } => checked(of),
+        Node::Index { of, index } => checked(of).and_then(|()| checked(index)),
+        Node::Call { name, arguments } => {
+            let named = expression.at.start..expression.at.start + name.len();
+            // A template's own functions are looked up when they are called.
+            if !name.contains('.') {
+                function(name, arguments.len()).map_err(|fault| fault.at(named))?;
+            }
+            arguments.iter().try_for_each(checked)
+        }
+    }
+}
+
+/// The function of a name that takes so many arguments.
+fn function(name: &str, given: usize) -> Result<&'static Function, Fault> {
+    let function = functions::find(name).ok_or_else(|| unknown_function(name))?;
+    let (least, most) = function.arity;
+    if (least..=most).contains(&given) {
+        return Ok(function);
+    }
+    let message = format!("`{}` is called with {}", function.name, counted(given));
+    Err(Fault::new("wrong-arity", message).expecting(expected_arity(function)))
 }
 
 /// What an expression that is wrong is worth.

@@ -74,7 +74,7 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
         unread = false;
         for (index, template) in templates.iter().enumerate() {
             let mut deployer = Deployer::new(&evaluator, index);
-            document(&evaluator, &mut deployer, template);
+            document(&evaluator, &mut deployer, template, index);
             unread |= deployer.unread;
             drafts.append(&mut deployer.drafts);
         }
@@ -95,7 +95,12 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
 }
 
 /// Evaluates the template of a document.
-fn document<'t>(evaluator: &Evaluator<'t>, deployer: &mut Deployer<'_, 't>, template: &'t Template) {
+fn document<'t>(
+    evaluator: &Evaluator<'t>,
+    deployer: &mut Deployer<'_, 't>,
+    template: &'t Template,
+    index: usize,
+) {
     let value = &template.value;
     let bytes = value.span.end - value.span.start;
     if bytes > MAX_BYTES {
@@ -120,7 +125,9 @@ fn document<'t>(evaluator: &Evaluator<'t>, deployer: &mut Deployer<'_, 't>, temp
     }
     let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
     let deployment = deploy::unnamed_deployment();
-    let frame = Frame::new(evaluator, value, given, place.clone(), deployment);
+    evaluator.check(value);
+    let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
+    let frame = Frame::new(evaluator, value, given, place.clone(), (deployment, origin));
     frame.check(evaluator);
     deployer.template(value, &frame, &place, None, &[]);
 }

@@ -82,8 +82,10 @@ impl Access {
         self.roles.get(&id.to_ascii_lowercase())
     }
 
-    /// Whether the principal of an object id may do something at a scope. A deny assignment wins over every role.
-    pub fn may(&self, principal: &str, action: Action, scope: &Scope) -> Answer<'_> {
+    /// Whether a principal, told by its object id, may do something at a scope. A deny assignment wins over every role.
+    /// The id of a principal that Azure has yet to make is unknown because of [`arm::added_at_run_time`]; an assignment to
+    /// it is unknown because of the same.
+    pub fn may(&self, principal: &Told<String>, action: Action, scope: &Scope) -> Answer<'_> {
         let mut denials_open = Vec::new();
         for denial in &self.denials {
             match denial.fits(principal, action, scope) {
@@ -114,14 +116,18 @@ impl Access {
         }
     }
 
-    fn fits(&self, assignment: &Assignment, principal: &str, action: Action, scope: &Scope) -> Fits {
-        let whom = || match &assignment.principal {
-            Told::Known(id) if id.eq_ignore_ascii_case(principal) => Fits::Yes,
-            Told::Known(id) if assignment.to_group => {
+    fn fits(&self, assignment: &Assignment, principal: &Told<String>, action: Action, scope: &Scope) -> Fits {
+        let whom = || match (&assignment.principal, principal) {
+            (Told::Known(id), Told::Known(own)) if id.eq_ignore_ascii_case(own) => Fits::Yes,
+            (Told::Unknown(one), Told::Unknown(own)) if one.eq_ignore_ascii_case(own) => Fits::Yes,
+            (Told::Known(id), _) if assignment.to_group => {
                 Fits::Open(format!("no document tells whether the identity is a member of the group {id}"))
             }
-            Told::Known(_) => Fits::No,
-            Told::Unknown(because) => Fits::Open(format!("its principal is {because}")),
+            (Told::Known(_), Told::Known(_)) => Fits::No,
+            (Told::Known(_), Told::Unknown(because)) => {
+                Fits::Open(format!("whom it is given to may be {because}"))
+            }
+            (Told::Unknown(because), _) => Fits::Open(format!("its principal is {because}")),
         };
         let what = || match &assignment.role {
             Told::Known(id) => match self.roles.get(id) {
@@ -162,7 +168,7 @@ fn holds(own: &Told<Scope>, scope: &Scope) -> Fits {
 }
 
 impl Denial {
-    fn fits(&self, principal: &str, action: Action, scope: &Scope) -> Fits {
+    fn fits(&self, principal: &Told<String>, action: Action, scope: &Scope) -> Fits {
         let what = || match &self.permissions {
             Told::Known(permissions) if permissions.iter().any(|each| each.covers(action)) => Fits::Yes,
             Told::Known(_) => Fits::No,
@@ -184,8 +190,11 @@ impl Denial {
         at.and(what).and(|| self.is_about(principal)).and(condition)
     }
 
-    fn is_about(&self, principal: &str) -> Fits {
-        let own = principal.to_ascii_lowercase();
+    fn is_about(&self, principal: &Told<String>) -> Fits {
+        let own = match principal {
+            Told::Known(id) => id.to_ascii_lowercase(),
+            Told::Unknown(because) => return Fits::Open(format!("whether it is about {because}")),
+        };
         let except = match &self.except {
             Told::Known(except) if except.contains(&own) => return Fits::No,
             Told::Known(_) => Fits::Yes,

@@ -1,6 +1,6 @@
 //! Documents of access, and what they let whom do.
 
-use access::{Access, Action, Answer, Scope};
+use access::{Access, Action, Answer, Scope, Told};
 use arm::Environment;
 use document::SourceText;
 
@@ -45,8 +45,12 @@ fn role(name: &str, permission: &str) -> String {
     )
 }
 
+fn known(id: &str) -> Told<String> {
+    Told::Known(id.to_owned())
+}
+
 fn may(access: &Access, action: Action) -> Answer<'_> {
-    access.may(BUILDER, action, &Scope::new(NETWORK))
+    access.may(&known(BUILDER), action, &Scope::new(NETWORK))
 }
 
 #[test]
@@ -56,8 +60,8 @@ fn an_inherited_assignment_grants_and_is_named() {
     assert_eq!(role.name, "Network Contributor");
     assert!(by.label.contains(NETWORK_CONTRIBUTOR));
     assert_eq!(may(&own, IMAGE), Answer::Missing);
-    assert_eq!(own.may("2", JOIN, &Scope::new(NETWORK)), Answer::Missing);
-    assert_eq!(own.may(BUILDER, JOIN, &Scope::new("/subscriptions/s")), Answer::Missing);
+    assert_eq!(own.may(&known("2"), JOIN, &Scope::new(NETWORK)), Answer::Missing);
+    assert_eq!(own.may(&known(BUILDER), JOIN, &Scope::new("/subscriptions/s")), Answer::Missing);
 }
 
 #[test]
@@ -69,6 +73,17 @@ fn what_a_role_takes_out_another_one_may_still_grant() {
     let both =
         access(&[take_out, assignment("most", NETWORK, ""), assignment(NETWORK_CONTRIBUTOR, NETWORK, "")]);
     assert!(matches!(may(&both, JOIN), Answer::Granted { role, .. } if role.id == NETWORK_CONTRIBUTOR));
+}
+
+#[test]
+fn an_identity_that_is_yet_to_be_made_is_itself() {
+    let identity =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id";
+    let identity = arm::ResourceId::parse(identity).expect("an id");
+    let own = access(&[assignment_to(&"x".repeat(36), CONTRIBUTOR, NETWORK, "")]);
+    let yet = Told::Unknown(arm::added_at_run_time(&identity, "principalId"));
+    let Answer::Undecided { because } = own.may(&yet, JOIN, &Scope::new(NETWORK)) else { panic!("decided") };
+    assert!(because[0].contains("principalId"), "{because:?}");
 }
 
 #[test]

@@ -11,6 +11,6 @@ mod resource_id;
 mod template;
 
 pub use environment::{Environment, Named, Source, SourceKind};
-pub use inventory::{Inventory, Resource, field, is_absent, label};
+pub use inventory::{Inventory, Resource, added_at_run_time, field, is_absent, label};
 pub use resource_id::{ParseError, ResourceId};
 pub use template::function_reference;

@@ -207,7 +207,7 @@ impl Build<'_> {
             disk_bytes: self.request.disk_gib().map_or(USUAL_DISK, |size| u64::from(size) << 30),
         };
         let environment = self.environment(&policy, &build_only);
-        let read_ahead = ReadAhead::of(base.root.clone());
+        let read_ahead = ReadAhead::of(base.root.clone(), !validators.is_empty());
         let customizing = Customizing {
             machine: &machine,
             base: &base,

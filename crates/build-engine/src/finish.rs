@@ -227,7 +227,7 @@ fn write_inside(context: &JobContext, input: &str) -> std::result::Result<String
         serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
     report(|clock| {
-        ReadAhead::of(root.clone()).start();
+        ReadAhead::of(origin.base.clone(), target.compared).start();
         let mut progress = |stage: disk::Stage| clock.next(&stage.to_string());
         let disk = disk::write(plan, root, Some(&origin), &target.vhd, target.compared, &mut progress)?;
         reached(Checkpoint::DiskWritten);

@@ -149,3 +149,27 @@ fn without_files(program: &str) -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
     command.args(&only[1..]).arg(program).output().is_ok_and(|output| output.status.success())
 }
+
+/// As `doctor` advises where a login session's group cannot be divided.
+#[test]
+fn a_group_that_systemd_delegates_bounds_the_memory_of_builds() {
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !controllers.split_whitespace().any(|name| name == "memory") {
+        eprintln!("SKIPPED: this machine has no control groups of version 2 that bound memory");
+        return;
+    }
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--user"] };
+    let scope = ["--scope", "--quiet", "--collect", "--property=Delegate=yes"];
+    let in_scope = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new("systemd-run");
+        command.args(user).args(scope).arg(program).args(arguments).output()
+    };
+    if !in_scope("true", &[]).is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no systemd starts a scope here");
+        return;
+    }
+    let output =
+        in_scope(env!("CARGO_BIN_EXE_aks-jumpbox"), &["doctor", "--format", "json"]).expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("of memory at once") && !said.contains("no limit of memory"), "{said}");
+}

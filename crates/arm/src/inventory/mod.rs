@@ -68,6 +68,17 @@ pub fn label(id: &ResourceId) -> String {
     if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
 }
 
+/// What messages call a resource whose fields no document tells.
+pub(crate) fn run_time(id: &ResourceId) -> String {
+    format!("`{}`, which Azure adds at run time", label(id))
+}
+
+/// Why a field is not known that Azure adds to a resource when it makes it, such as an identity's `principalId`. Two
+/// values that are unknown because of this text are one value.
+pub fn added_at_run_time(id: &ResourceId, field: &str) -> String {
+    format!("`{field}` of {}", run_time(id))
+}
+
 /// The names of a resource that are known, as a path starts.
 fn path(id: &ResourceId) -> String {
     id.names().filter(|name| !name.starts_with('*')).collect::<Vec<_>>().join("/")

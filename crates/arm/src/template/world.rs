@@ -7,7 +7,7 @@ use document::Value;
 
 use super::value::{Data, Field, Val, sealed};
 use crate::ResourceId;
-use crate::inventory::{is_expression, label, may_be_same, reason};
+use crate::inventory::{is_expression, label, may_be_same, reason, run_time};
 
 /// The most resources of one name among which the one is looked for that an id with unknown parts means.
 const MAX_ALIKE: usize = 1000;
@@ -95,7 +95,7 @@ impl World {
     /// The resource of an id, as open as it is: Azure may add fields. Unknown, where no document tells it.
     pub fn resource(&mut self, id: &ResourceId) -> Val {
         self.asked = true;
-        let open: Rc<str> = format!("`{}`, which Azure adds at run time", label(id)).into();
+        let open: Rc<str> = run_time(id).into();
         let found = self.key(id).and_then(|key| self.merged(&key)).or_else(|| self.child(id));
         match found {
             Some(value) => value.within(Some(&open)),

@@ -36,11 +36,11 @@ pub(super) struct Derivation<'a> {
 /// # Errors
 /// [`DiskError`] naming the first difference, or when either cannot be read.
 pub fn compare(vhd: &Path, root: &Path) -> Result<u64, DiskError> {
-    Ok(compare_at(vhd, inspect(vhd)?.root.offset, root)?.len() as u64)
+    Ok(compare_at(vhd, inspect(vhd)?.root.offset, root)?.0.len() as u64)
 }
 
-/// The same for the file system that begins `offset` bytes into the file; returns its names.
-pub(super) fn compare_at(file: &Path, offset: u64, root: &Path) -> Result<Vec<Node>, DiskError> {
+/// The same for the file system that begins `offset` bytes into the file; returns what it holds.
+pub(super) fn compare_at(file: &Path, offset: u64, root: &Path) -> Result<(Vec<Node>, Details), DiskError> {
     let disk = Image::at(file, offset)?;
     let (nodes, names) = both(|| disk.nodes(), || names(root));
     let nodes = nodes?;
@@ -48,35 +48,52 @@ pub(super) fn compare_at(file: &Path, offset: u64, root: &Path) -> Result<Vec<No
     let (details, same) =
         both(|| disk.details(&nodes), || same_inodes(&disk, &nodes, root, |_, _| Ok(false)));
     same?;
-    same_contents(&disk, &nodes, root, &details?)?;
-    Ok(nodes)
+    let details = details?;
+    same_contents(&disk, &nodes, root, &details)?;
+    Ok((nodes, details))
 }
 
-/// Checks a disk that was derived from the file system of a base: everything that [`compare`] does, times, and what
-/// `e2fsck` checks. Contents are compared where name, inode and the tree's file are not those of the base: what the
-/// base's file system holds was compared with the base when it was made.
-pub(super) fn compare_derived(vhd: &Path, root: &Path, from: &Derivation<'_>) -> Result<(), DiskError> {
-    let disk = Image::open(vhd)?;
-    let (sound, listed) = both(|| is_sound(vhd), || both(|| disk.nodes(), || names(root)));
-    sound?;
-    let nodes = listed.0?;
-    same_names(&disk, &nodes, &listed.1?)?;
-    let open = |path: &Path| File::open(path).map_err(DiskError::io("open", path));
-    let inodes = Inodes::open(open(vhd)?, ROOT_OFFSET, vhd)?;
-    let before = Inodes::open(open(&from.image.file)?, 0, &from.image.file)?;
-    let changed = same_inodes(&disk, &nodes, root, |node, meta| {
-        let inode = inodes.read(node.inode)?;
-        // mke2fs of today writes these 32 bits.
-        if u64::from(inode.modified()) != meta.mtime().cast_unsigned() & u64::from(u32::MAX) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has another time on the disk"));
-        }
-        Ok(!from.wholly
-            && from.image.names.get(&node.path) == Some(&node.inode)
-            && inode.is_whole()
-            && inode.same_as(before.read(node.inode)?)
-            && is_same_file(meta, &from.base.join(&node.path))?)
-    })?;
-    same_contents(&disk, &changed, root, &disk.details(&changed)?)
+/// What is left to be compared of a derived disk.
+#[derive(Debug)]
+pub(super) struct Unsettled {
+    disk: Image,
+    nodes: Vec<Node>,
+}
+
+impl Derivation<'_> {
+    /// Checks everything but contents that [`compare`] does, times, and what `e2fsck` checks. Contents need not be
+    /// there yet. Unsettled is then what has not the very inode of the base's file system, or is not the very file of
+    /// the base: all else was compared with the base when that file system was made.
+    pub(super) fn check(&self, vhd: &Path, root: &Path) -> Result<Unsettled, DiskError> {
+        let disk = Image::open(vhd)?;
+        let (sound, (nodes, names)) = both(|| is_sound(vhd), || both(|| disk.nodes(), || names(root)));
+        sound?;
+        let nodes = nodes?;
+        same_names(&disk, &nodes, &names?)?;
+        let open = |path: &Path| File::open(path).map_err(DiskError::io("open", path));
+        let inodes = Inodes::open(open(vhd)?, ROOT_OFFSET, vhd)?;
+        let before = Inodes::open(open(&self.image.file)?, 0, &self.image.file)?;
+        let nodes = same_inodes(&disk, &nodes, root, |node, meta| {
+            let inode = inodes.read(node.inode)?;
+            // mke2fs of today writes these 32 bits.
+            if u64::from(inode.modified()) != meta.mtime().cast_unsigned() & u64::from(u32::MAX) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it has another time on the disk"));
+            }
+            Ok(!self.wholly
+                && self.image.names.get(&node.path).is_some_and(|place| place.inode == node.inode)
+                && inode.is_whole()
+                && inode.same_as(before.read(node.inode)?)
+                && is_same_file(meta, &self.base.join(&node.path))?)
+        })?;
+        Ok(Unsettled { disk, nodes })
+    }
+}
+
+impl Unsettled {
+    /// Compares contents with those of the tree.
+    pub(super) fn compare(&self, root: &Path) -> Result<(), DiskError> {
+        same_contents(&self.disk, &self.nodes, root, &self.disk.details(&self.nodes)?)
+    }
 }
 
 /// Whether `e2fsck` finds nothing to mend.
@@ -181,7 +198,7 @@ fn in_parallel(
 }
 
 /// The results of two functions that run at the same time.
-fn both<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
+pub(super) fn both<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
     thread::scope(|scope| {
         let beside = scope.spawn(beside);
         (here(), joined(beside))

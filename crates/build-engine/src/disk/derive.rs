@@ -6,19 +6,19 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
-use std::thread;
 
 use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, seek};
 use rustix::io::Errno;
 
-use super::base_image::BaseImage;
+use super::base_image::{BaseImage, Place};
 use super::difference::{Difference, Whole, is_tellable};
 use super::ext4::{TOP, capability_of};
 use super::inodes::{IN_INODE, Inodes};
 use super::plan::{BLOCK, IN_BLOCK, ROOT_OFFSET};
-use super::{DiskError, Origin, Plan, joined};
+use super::{DiskError, Origin, Plan};
 use crate::tools::{self, Tool};
 
 /// The root partition of the disk that is being written.
@@ -30,21 +30,34 @@ pub(super) struct Partition<'a> {
 }
 
 impl Partition<'_> {
-    /// Fills the partition, which is empty, with the tree at `root`.
-    pub(super) fn derive(&self, root: &Path, origin: &Origin, image: &BaseImage) -> Result<(), Whole> {
-        let difference = thread::scope(|scope| {
-            let copying = scope.spawn(|| self.copy(&image.file));
-            let difference = Difference::of(root, origin);
-            joined(copying).map_err(DiskError::io("copy", &image.file))?;
-            difference
-        })?;
+    /// Makes the file system of the tree at `root` in the partition, which is empty. The contents of what has not
+    /// changed are left to [`Partition::copy_contents`]: the programs wait for the storage device, and would have to
+    /// wait for these.
+    pub(super) fn derive(
+        &self,
+        root: &Path,
+        origin: &Origin,
+        image: &BaseImage,
+    ) -> Result<Difference, Whole> {
+        let difference = Difference::of(root, origin)?;
+        let contents = ranges(image.names.values());
+        let ends = contents.iter().map(|range| range.end);
+        let starts = contents.iter().map(|range| range.start).chain([self.plan.root_bytes() / BLOCK]);
+        self.copy(image, [0].into_iter().chain(ends).zip(starts).map(|(start, end)| start..end))?;
         self.apply(&difference, root)?;
         // The folders' checksums no longer hold after that. The last program computes all anew, for they cover the
         // identity.
         self.clear(&difference, image).map_err(DiskError::io("write", self.path))?;
         let identity = self.plan.ids.root.to_string();
         tools::run(Tool::Tune2fs.command()?.args(["-U", &identity]).arg(self.address()))?;
-        self.free()
+        self.free()?;
+        Ok(difference)
+    }
+
+    /// Copies the contents that the base's file system has, of all that has not been removed.
+    pub(super) fn copy_contents(&self, image: &BaseImage, difference: &Difference) -> Result<(), DiskError> {
+        let stay = image.names.iter().filter(|(path, _)| !difference.removed.contains_key(*path));
+        self.copy(image, ranges(stay.map(|(_, place)| place)).into_iter())
     }
 
     /// How e2fsprogs are told where the file system is.
@@ -54,21 +67,16 @@ impl Partition<'_> {
         address
     }
 
-    /// Copies what is not a hole; file systems that can share blocks do.
-    fn copy(&self, image: &Path) -> io::Result<()> {
-        let from = File::open(image)?;
-        let mut at = 0;
-        loop {
-            at = match seek(&from, SeekFrom::Data(at)) {
-                Ok(data) => data,
-                Err(Errno::NXIO) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
-            };
-            let end = seek(&from, SeekFrom::Hole(at))?;
-            while at < end {
-                at += copy_some(&from, at, self.file, ROOT_OFFSET + at, end - at)?;
+    /// Copies what is not a hole in these blocks; file systems that can share blocks do.
+    fn copy(&self, image: &BaseImage, blocks: impl Iterator<Item = Range<u64>>) -> Result<(), DiskError> {
+        let copy = || {
+            let from = File::open(&image.file)?;
+            for range in blocks {
+                copy_data(&from, self.file, range.start * BLOCK..range.end * BLOCK)?;
             }
-        }
+            Ok(())
+        };
+        copy().map_err(DiskError::io("copy", &image.file))
     }
 
     fn apply(&self, difference: &Difference, root: &Path) -> Result<(), Whole> {
@@ -84,7 +92,7 @@ impl Partition<'_> {
     fn clear(&self, difference: &Difference, image: &BaseImage) -> io::Result<()> {
         let inodes =
             Inodes::open(self.file.try_clone()?, ROOT_OFFSET, self.path).map_err(io::Error::other)?;
-        let inode_of = |path: &Path| image.names.get(path).copied();
+        let inode_of = |path: &Path| image.names.get(path).map(|place| place.inode);
         for inode in difference.removed.keys().filter_map(|path| inode_of(path)) {
             // Another name may have it by now.
             if inodes.read(inode)?.is_free() {
@@ -128,6 +136,37 @@ impl Partition<'_> {
         fallocate(self.file, flags, ROOT_OFFSET + at, bytes)
             .map_err(|errno| DiskError::io("make holes in", self.path)(errno.into()))
     }
+}
+
+/// The blocks of all these, in order and joined.
+fn ranges<'a>(places: impl Iterator<Item = &'a Place>) -> Vec<Range<u64>> {
+    let mut all: Vec<_> = places.flat_map(|place| place.blocks.iter().cloned()).collect();
+    all.sort_unstable_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in all {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// Copies the data that stand in these bytes of the base's file system into the root partition.
+fn copy_data(from: &File, to: &File, bytes: Range<u64>) -> io::Result<()> {
+    let mut at = bytes.start;
+    while at < bytes.end {
+        at = match seek(from, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = seek(from, SeekFrom::Hole(at))?.min(bytes.end);
+        while at < end {
+            at += copy_some(from, at, to, ROOT_OFFSET + at, end - at)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies up to `bytes` bytes and returns how many; in memory of ours where the kernel cannot.

@@ -28,6 +28,7 @@ mod take_back;
 pub mod vhd;
 mod write;
 
+pub(crate) use base_image::kept_beside;
 pub use boot_files::{BootFile, KERNEL_ARGUMENTS, boot_files, install_boot_files, newest_kernel};
 pub use compare::compare;
 pub use content::{content_sha256, full_sha256};

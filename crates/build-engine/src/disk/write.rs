@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::base_image::{self, BaseImage};
-use super::compare::{Derivation, compare, compare_derived};
+use super::compare::{Derivation, both, compare};
 use super::content::content_sha256;
 use super::derive::Partition;
 use super::difference::Whole;
@@ -195,11 +195,16 @@ impl Writer {
         progress: &mut dyn FnMut(Stage),
     ) -> Result<String, Whole> {
         progress(Stage::Derived);
-        self.partition().derive(root, origin, image)?;
+        let (path, partition) = (&self.partial.path, self.partition());
+        let difference = partition.derive(root, origin, image)?;
+        let derivation = Derivation { image, base: &origin.base, wholly: compared };
+        let (copied, unsettled) =
+            both(|| partition.copy_contents(image, &difference), || derivation.check(path, root));
+        let unsettled = unsettled?;
+        copied?;
         reached(Checkpoint::RootWritten);
         progress(Stage::DigestAndComparison);
-        let derivation = Derivation { image, base: &origin.base, wholly: compared };
-        Ok(self.checked(|| compare_derived(&self.partial.path, root, &derivation))?)
+        Ok(self.checked(|| unsettled.compare(root))?)
     }
 
     fn partition(&self) -> Partition<'_> {

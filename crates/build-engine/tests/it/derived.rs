@@ -264,7 +264,7 @@ fn a_difference_that_was_not_found_is_written_as_a_whole() {
         fs::write(stack.at(path), vec![b'!'; length]).unwrap();
         stack.touch("opt/other");
         let (disk, stages) = stack.write();
-        let Stage::Root(Some(why)) = &stages[3] else { panic!("{stages:?}") };
+        let [.., Stage::Root(Some(why)), Stage::Digest] = &stages[..] else { panic!("{stages:?}") };
         assert!(why.contains(path), "{what}: {why}");
         disk::compare(&disk.path, &stack.tree.root()).unwrap();
     }

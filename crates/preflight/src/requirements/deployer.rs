@@ -1,6 +1,6 @@
 //! What whoever deploys an image template must be allowed to do.
 
-use access::Action;
+use access::{Action, Told};
 
 use super::grant::{ASSIGN, at_each, identity, told};
 use super::{ANY_SHAPE, ANY_SYSTEM, BROUGHT, PERMISSIONS};
@@ -60,7 +60,7 @@ fn of_deployer(
     let deployer =
         deployer.ok_or_else(|| Outcome::skipped("no deployer was named (`--deployer OBJECT_ID`)"))?;
     let network = told(subject)?;
-    at_each(network, "the deployer", deployer, actions, &[scope(network)?])
+    at_each(network, "the deployer", &Told::Known(deployer.to_owned()), actions, &[scope(network)?])
 }
 
 fn deployer(subject: &Subject<'_>) -> Asked {

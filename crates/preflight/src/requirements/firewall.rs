@@ -1,15 +1,12 @@
 //! Names that the firewall must let through.
 
-use network_policy::{Application, Destination, Direction, Endpoint, Flow, Protocol, Verdict};
+use network_policy::{Contract, Endpoint, ProofVerdict};
 
 use super::{ANY_SYSTEM, BROUGHT, GUIDANCE, ISOLATED, PRIVATE_LINK};
 use crate::finding::Asked;
-use crate::finding::Evidence;
-use crate::subject::Site;
-use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject};
+use crate::requirement::of_proof;
+use crate::{Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
-/// A first label that no rule names: what a wildcard must let through.
-const ANY_LABEL: &str = "aibxxxxxxxxxxxxxxxxxxxx";
 /// Endpoints of the service itself.
 const STORAGE: &str = "*.blob.core.windows.net:443";
 const MANAGEMENT: &str = "management.azure.com:443";
@@ -81,68 +78,58 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
     if subject.endpoints.is_empty() {
         return Ok(Outcome::pass("the image's steps name no endpoint of their own"));
     }
-    Ok(all(subject, subject.site(Place::Build)?, &subject.endpoints))
+    all(subject, Place::Build, &subject.endpoints)
 }
 
 fn reach(subject: &Subject<'_>, place: Place, endpoints: &[&str]) -> Asked {
     let endpoints: Vec<_> = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok()).collect();
-    Ok(all(subject, subject.site(place)?, &endpoints))
+    all(subject, place, &endpoints)
 }
 
-/// Whether all can be reached; all that cannot are named.
-fn all(subject: &Subject<'_>, site: &Site<'_>, endpoints: &[Endpoint]) -> Outcome {
+/// Whether all can be reached, by every name that a pattern stands for; all that cannot are named, and the first shown.
+fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
+    let (site, from) = (subject.site(place)?, subject.party(Party::Subnet(place))?);
     let policy = site.egress.policy();
     if policy.firewall.is_none() && policy.routes.is_none() {
-        return Outcome::skipped("no document describes a firewall or routes to one");
+        return Ok(Outcome::skipped("no document describes a firewall or routes to one"));
     }
     let (mut refused, mut open, mut shown) = (Vec::new(), Vec::new(), None);
     for endpoint in endpoints {
-        let flow = flow(site, endpoint);
-        let path = site.egress.path(&flow);
-        let decision = site.egress.decide_in_azure(&flow);
-        let list = match decision.verdict {
-            Verdict::Allowed => continue,
-            Verdict::Denied => &mut refused,
-            Verdict::Undecided => &mut open,
+        let line = format!("allow outbound tcp {from} -> {}:{}", endpoint.name, endpoint.port);
+        let contract =
+            Contract::parse(&line).map_err(|error| Outcome::undecided(format!("{line}: {error}")))?;
+        let proof = site.egress.prove(&contract);
+        let list = match proof.verdict {
+            ProofVerdict::Proved => continue,
+            ProofVerdict::Refuted => &mut refused,
+            ProofVerdict::Depends => &mut open,
         };
-        list.push(format!("{endpoint} ({})", decision.rule));
-        if shown.is_none() || (decision.verdict == Verdict::Denied && refused.len() == 1) {
-            shown = path.into_iter().rev().find(|layer| layer.verdict == decision.verdict);
+        let why = match &proof.decided_by {
+            Some(by) if proof.verdict == ProofVerdict::Refuted => by.rule.clone(),
+            _ => proof.open.join("; "),
+        };
+        list.push((endpoint.to_string(), format!("{endpoint} ({why})")));
+        if shown.is_none() || (proof.verdict == ProofVerdict::Refuted && refused.len() == 1) {
+            shown = Some(proof);
         }
     }
+    let described = |list: &[(String, String)]| {
+        list.iter().map(|(_, described)| described.as_str()).collect::<Vec<_>>().join(", ")
+    };
     let outcome = match (refused.as_slice(), open.as_slice()) {
         ([], []) => {
             let names: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
-            return Outcome::pass(format!("allowed: {}", names.join(", ")));
+            Outcome::pass(format!("allowed: {}", names.join(", ")))
         }
-        ([], open) => Outcome::undecided(format!("undecided: {}", open.join(", "))),
+        ([], open) => Outcome::undecided(format!("undecided: {}", described(open))),
         (refused, _) => {
-            let repair = Repair::in_words(format!("allow in an application rule: {}", refused.join(", ")));
-            Outcome::fail(format!("denied: {}", refused.join(", "))).repaired(repair)
+            let names: Vec<_> = refused.iter().map(|(name, _)| name.as_str()).collect();
+            let repair = Repair::in_words(format!("allow in an application rule: {}", names.join(", ")));
+            Outcome::fail(format!("denied: {}", described(refused))).repaired(repair)
         }
     };
-    let decided_by = shown.map(|layer| layer.decided_by);
-    let span = decided_by.as_ref().and_then(|by| subject.place_of(by));
-    Outcome { span, evidence: Box::new(Evidence { packet: None, decided_by }), ..outcome }
-}
-
-fn flow(site: &Site<'_>, endpoint: &Endpoint) -> Flow {
-    let name = endpoint.name.to_string();
-    let name = match name.strip_prefix('*') {
-        Some(rest) => format!("{ANY_LABEL}{rest}"),
-        None => name,
-    };
-    Flow {
-        direction: Direction::Outbound,
-        protocol: Protocol::Tcp,
-        source: site.egress.policy().build_machine(),
-        source_port: 50_000,
-        destination: Destination::Name(name),
-        port: endpoint.port,
-        application: endpoint.application.or(match endpoint.port {
-            443 => Some(Application::Https),
-            80 => Some(Application::Http),
-            _ => None,
-        }),
-    }
+    Ok(match shown {
+        Some(proof) => of_proof(outcome, subject, site, proof),
+        None => outcome,
+    })
 }

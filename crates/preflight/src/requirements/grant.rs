@@ -1,6 +1,6 @@
 //! Whether somebody may do something, by the roles that documents tell of.
 
-use access::{Action, Answer, Scope};
+use access::{Action, Answer, Scope, Told};
 use arm::{Resource, ResourceId, field};
 use document::Kind;
 
@@ -15,7 +15,7 @@ pub(super) const ASSIGN: Action =
 /// Somebody who needs something, and where.
 struct Need<'a> {
     who: &'static str,
-    principal: &'a str,
+    principal: &'a Told<String>,
     actions: &'a [Action],
     scope: Scope,
 }
@@ -46,19 +46,24 @@ pub(super) fn identity<'a>(subject: &Subject<'a>) -> Result<&'a Resource, Outcom
     }
 }
 
-/// The object id of an identity.
-pub(super) fn principal(identity: &Resource) -> Result<&str, Outcome> {
-    let because = match field(&identity.value, "principalId").map(|found| &found.kind) {
-        Some(Kind::String(id)) => return Ok(id),
-        Some(Kind::Unknown(because)) => because.clone(),
-        _ => "no document tells it; Azure makes it with the identity, and `[source.runtime]` can tell it"
-            .to_owned(),
-    };
-    let detail = format!("`principalId` of {} is not known: {because}", identity.label());
-    Err(Outcome::undecided(detail).at(identity.value.span))
+/// The object id of an identity. One that Azure has yet to make is who the assignments of the same template name.
+pub(super) fn principal(identity: &Resource) -> Told<String> {
+    match field(&identity.value, "principalId").map(|found| &found.kind) {
+        Some(Kind::String(id)) => Told::Known(id.clone()),
+        Some(Kind::Unknown(because)) => Told::Unknown(because.clone()),
+        _ => Told::Unknown(arm::added_at_run_time(&identity.id, "principalId")),
+    }
 }
 
 impl Need<'_> {
+    /// For a command line.
+    fn principal_id(&self) -> &str {
+        match self.principal {
+            Told::Known(id) => id,
+            Told::Unknown(_) => "PRINCIPAL_ID",
+        }
+    }
+
     /// Whether each of the actions is granted; all that are not are named.
     fn ask(&self, network: &Network<'_>) -> Outcome {
         let (mut by, mut missing, mut open, mut denied) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -80,6 +85,9 @@ impl Need<'_> {
             return Outcome::fail(format!("{} is denied {}", self.who, denied.join(", ")));
         }
         if missing.is_empty() {
+            if let (false, Told::Unknown(because)) = (open.is_empty(), self.principal) {
+                open.push(format!("the object id itself is {because}: `[source.runtime]` can tell it"));
+            }
             let outcome = if open.is_empty() {
                 Outcome::pass(format!("granted at {} by {}", self.scope, by.join(", ")))
             } else {
@@ -94,7 +102,9 @@ impl Need<'_> {
             let az = format!(
                 "az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal \
                      --role {} --scope {}",
-                self.principal, role.id, self.scope
+                self.principal_id(),
+                role.id,
+                self.scope
             );
             outcome.repaired(Repair::in_words(format!("assign {} at {}", role.name, self.scope)).by(az))
         } else {
@@ -108,7 +118,7 @@ impl Need<'_> {
 pub(super) fn at_each(
     network: &Network<'_>,
     who: &'static str,
-    principal: &str,
+    principal: &Told<String>,
     actions: &[Action],
     scopes: &[String],
 ) -> Asked {

@@ -116,15 +116,15 @@ fn of_identity(
     if scopes.is_empty() {
         return Ok(Outcome::pass(none));
     }
-    at_each(network, "the identity", principal(identity(subject)?)?, actions, &scopes)
+    at_each(network, "the identity", &principal(identity(subject)?), actions, &scopes)
 }
 
 fn subnet_access(subject: &Subject<'_>, place: Place) -> Asked {
     let network = told(subject)?;
     let subnet = subject.subnet(place)?;
-    let principal = principal(identity(subject)?)?;
+    let principal = principal(identity(subject)?);
     let actions = [READ_NETWORK, JOIN];
-    at_each(network, "the identity", principal, &actions, &[subnet.id.to_string()])
+    at_each(network, "the identity", &principal, &actions, &[subnet.id.to_string()])
 }
 
 fn network(subject: &Subject<'_>) -> Asked {
@@ -234,7 +234,7 @@ fn scripts(subject: &Subject<'_>) -> Asked {
         })?;
         scopes.push(own.id.to_string());
     }
-    at_each(network, "the identity", principal(identity(subject)?)?, &[READ_BLOB], &scopes)
+    at_each(network, "the identity", &principal(identity(subject)?), &[READ_BLOB], &scopes)
 }
 
 fn vm_identities(subject: &Subject<'_>) -> Asked {

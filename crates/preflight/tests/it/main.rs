@@ -82,7 +82,7 @@ fn each_rule_that_is_taken_away_is_noticed_where_it_matters() {
     }
     for (rule, expected) in [
         ("AllowSshIn", &[("nsg.inbound.ssh-from-container", Fail), ("nsg.outbound.container-ssh", Fail)][..]),
-        ("AllowSshOut", &[("nsg.outbound.container-ssh", Fail)]),
+        ("AllowSshOut", &[("nsg.inbound.ssh-from-container", Fail), ("nsg.outbound.container-ssh", Fail)]),
         ("AllowContainerHttps", &[("nsg.outbound.container-https", Fail)]),
         ("AllowSmb", &[("nsg.outbound.container-smb", Fail)]),
         ("AllowHttps", &[("nsg.outbound.image-endpoints", Fail)]),

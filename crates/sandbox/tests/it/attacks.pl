@@ -108,5 +108,6 @@ for my $mark (qw(opaque redirect metacopy whiteout origin)) {
 mkdir('/tmp/moved'); made(188, "/tmp/moved\0", "user.overlay.redirect\0", '/etc', 4, 0);
 
 # The old way out of a chroot ends at the sandbox's own root.
+my @own_root = (stat('/'))[0, 1];
 mkdir('/tmp/cell'); opendir(my $up, '/'); chroot('/tmp/cell'); chdir('../' x 64); chroot('.');
-print "leaves its root\n" if -e $host_file || !$mounts && !-e '/etc/base';
+print "leaves its root\n" if -e $host_file || "@own_root" ne join(' ', (stat('/'))[0, 1]);

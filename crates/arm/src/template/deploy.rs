@@ -34,13 +34,27 @@ const DIRECTIVES: [&str; 7] =
 pub struct Deployer<'e, 't> {
     evaluator: &'e Evaluator<'t>,
     document: usize,
-    pub drafts: Vec<Draft>,
+    pub described: Vec<Described>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
     /// How many resources have a name that is not known.
     unnamed: usize,
     /// Bytes of all resources.
     size: usize,
+}
+
+/// A resource as a template describes it.
+pub struct Described {
+    id: ResourceId,
+    value: Val,
+    doubt: Option<String>,
+}
+
+impl Described {
+    /// The description as documents give it.
+    pub fn draft(self) -> Draft {
+        Draft { id: self.id, value: self.value.into_value(), doubt: self.doubt }
+    }
 }
 
 /// The resource around a child.
@@ -62,7 +76,7 @@ pub struct Instance<'t> {
 
 impl<'e, 't> Deployer<'e, 't> {
     pub fn new(evaluator: &'e Evaluator<'t>, document: usize) -> Self {
-        Self { evaluator, document, drafts: Vec::new(), unread: false, unnamed: 0, size: 0 }
+        Self { evaluator, document, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
     }
 
     /// Evaluates every resource of a template, which goes to `place`. Returns its outputs.
@@ -307,9 +321,7 @@ impl<'e, 't> Deployer<'e, 't> {
         };
         let value = value.unwrap_or_else(|fault| self.evaluator.wrong(fault, span)).placed(span);
         self.evaluator.world.borrow_mut().tell(self.document, &instance.id, &value);
-        let draft =
-            Draft { id: instance.id.clone(), value: value.into_value(), doubt: instance.doubt.clone() };
-        self.drafts.push(draft);
+        self.described.push(Described { id: instance.id.clone(), value, doubt: instance.doubt.clone() });
     }
 
     /// Where a deployment inside this one goes.

@@ -67,16 +67,16 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     }
     let sources = std::mem::take(&mut collector.sources);
     let evaluator = Evaluator::new(&sources, world);
-    let (mut drafts, mut unread, mut found) = (Vec::new(), false, Vec::new());
+    let (mut described, mut unread, mut found) = (Vec::new(), false, Vec::new());
     for _ in 0..MAX_ROUNDS {
         evaluator.world.borrow_mut().start_round();
-        drafts.clear();
+        described.clear();
         unread = false;
         for (index, template) in templates.iter().enumerate() {
             let mut deployer = Deployer::new(&evaluator, index);
             document(&evaluator, &mut deployer, template, index);
             unread |= deployer.unread;
-            drafts.append(&mut deployer.drafts);
+            described.append(&mut deployer.described);
         }
         found = evaluator.take_found();
         if !evaluator.world.borrow_mut().end_round() {
@@ -89,8 +89,8 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     for finding in found {
         collector.reader.report(finding);
     }
-    for draft in drafts {
-        collector.add(draft);
+    for one in described {
+        collector.add(one.draft());
     }
 }
 

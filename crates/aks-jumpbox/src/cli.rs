@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, try_image,
+    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, snapshot,
+    try_image,
 };
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
@@ -108,6 +109,7 @@ pub enum Command {
     Prove(prove::Arguments),
     Explain(explain::Arguments),
     Render(render::Arguments),
+    Snapshot(snapshot::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

@@ -3,6 +3,7 @@
 //! [`run`] is the whole program. A command is `run(args, context) -> Result<ExitStatus, Failure>`: the status is
 //! its answer, a [`Failure`](errors::Failure) says why there is none.
 
+mod bicep;
 mod cli;
 mod commands;
 mod context;
@@ -60,6 +61,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Check(args) => commands::check::run(&args, context),
         Command::Prove(args) => commands::prove::run(&args, context),
         Command::Explain(args) => commands::explain::run(&args, context),
+        Command::Snapshot(args) => commands::snapshot::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args),

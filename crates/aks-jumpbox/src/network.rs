@@ -1,13 +1,13 @@
 //! Network rules as files: an environment file, or one document of Azure's JSON.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use arm::Environment;
-use document::{Diagnostic, Sources};
-use network_policy::{Endpoint, NetworkPolicy, Reading};
+use arm::{Environment, Inventory};
+use document::Diagnostic;
+use network_policy::{Endpoint, NO_NETWORK, NetworkPolicy, Reading};
 
 use crate::errors::{Category, Failure, Problem};
-use crate::input;
+use crate::{bicep, input};
 
 /// The rules that a build meets.
 pub struct Network {
@@ -17,25 +17,81 @@ pub struct Network {
     pub warnings: Vec<String>,
 }
 
+/// What a file describes, with the documents that it names.
+pub struct Documents {
+    /// The environment file, or what stands for it when a single document was given.
+    pub environment: Environment,
+    /// All resources.
+    pub inventory: Inventory,
+    /// Folder that paths in the environment file are relative to.
+    folder: PathBuf,
+}
+
+impl Documents {
+    /// Reads a file and what it names: TOML is an environment file, everything else one document.
+    ///
+    /// # Errors
+    /// When a file cannot be read. What is wrong inside is among the inventory's findings.
+    pub fn open(file: &Path) -> Result<Self, Failure> {
+        let mut environment = Environment::read(bicep::read(file)?);
+        let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
+        let inventory = environment.open(|path| bicep::read(&folder.join(path)))?;
+        Ok(Self { environment, inventory, folder })
+    }
+
+    /// The network around the build subnet of `environment`, which is this one or one with another build subnet; none
+    /// when the documents tell nothing of networks.
+    ///
+    /// # Errors
+    /// All that is wrong with the documents.
+    pub fn network(&self, environment: &Environment) -> Result<Option<Reading>, Failure> {
+        let mut reading = match network_policy::read(environment, &self.inventory) {
+            Ok(reading) => reading,
+            Err(found) if found.iter().all(|found| found.code == NO_NETWORK || !found.is_error()) => {
+                return Ok(None);
+            }
+            Err(found) => return Err(self.failure(&found)),
+        };
+        if let Some(tags) = &environment.service_tags {
+            reading.policy.context.tags = service_tags(&self.folder.join(&tags.text))?.into();
+        }
+        Ok(Some(reading))
+    }
+
+    /// The errors among findings.
+    pub fn failure(&self, found: &[Diagnostic]) -> Failure {
+        let errors = found.iter().filter(|found| found.is_error());
+        let problems = errors.filter_map(|found| {
+            let (text, found) = self.inventory.sources().localize(found)?;
+            Some(Problem::in_document(Category::Input, &found, text))
+        });
+        Failure::several(problems.collect())
+    }
+
+    /// Findings in one line each.
+    pub fn lines(&self, findings: &[Diagnostic]) -> Vec<String> {
+        let sources = self.inventory.sources();
+        let shown = |found: &Diagnostic| match sources.localize(found) {
+            Some((text, found)) => input::in_one_line(&found, text),
+            None => input::without_a_place(found),
+        };
+        findings.iter().map(shown).collect()
+    }
+}
+
 /// Reads the network that a file describes: TOML is an environment file, everything else one document.
 ///
 /// # Errors
 /// When a file cannot be read or is wrong: then all that is wrong with it.
 pub fn open(file: &Path) -> Result<Network, Failure> {
-    let mut environment = Environment::read(input::read(file)?);
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let inventory = environment.open(|path| input::read(&folder.join(path)))?;
-    let sources = inventory.sources();
-    let read = network_policy::read(&environment, &inventory);
-    let Reading { mut policy, warnings } = read.map_err(|found| failure(sources, &found))?;
-    if let Some(tags) = &environment.service_tags {
-        policy.context.tags = service_tags(&folder.join(&tags.text))?.into();
-    }
-    let shown = |found: &Diagnostic| match sources.localize(found) {
-        Some((text, found)) => input::in_one_line(&found, text),
-        None => input::without_a_place(found),
+    let documents = Documents::open(file)?;
+    let Some(Reading { policy, warnings, .. }) = documents.network(&documents.environment)? else {
+        let message = format!("{} tells nothing of a network", file.display());
+        let hint =
+            "a network security group, a subnet, a firewall or its policy, or effective rules are read";
+        return Err(Problem::new(Category::Input, message).hint(hint).into());
     };
-    Ok(Network { policy, warnings: warnings.iter().map(shown).collect() })
+    Ok(Network { policy, warnings: documents.lines(&warnings) })
 }
 
 /// Reads a file of service tags.
@@ -62,13 +118,4 @@ pub fn allow_list(endpoints: &[recipe::Endpoint]) -> Result<Vec<Endpoint>, Failu
         })
     });
     parsed.collect()
-}
-
-fn failure(sources: &Sources, found: &[Diagnostic]) -> Failure {
-    let errors = found.iter().filter(|found| found.is_error());
-    let problems = errors.filter_map(|found| {
-        let (text, found) = sources.localize(found)?;
-        Some(Problem::in_document(Category::Input, &found, text))
-    });
-    Failure::several(problems.collect())
 }

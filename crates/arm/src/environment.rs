@@ -1,9 +1,10 @@
 //! Environment files: which documents describe a network, and what no document tells.
 
-use document::{Diagnostic, Document, Kind, Node, Reader, SourceText, Sources, Span, Value};
+use document::{Diagnostic, Document, Node, Reader, SourceText, Sources, Span, Value};
 
 use crate::inventory::{Collector, Inventory};
 use crate::read::{self, Given, Scope};
+use crate::template;
 use crate::{ParseError, ResourceId};
 
 /// A text of an environment file and its place.
@@ -107,28 +108,44 @@ impl Environment {
             location: self.location.as_ref().map(|named| named.text.clone()),
         };
         collector.unread = self.unread;
+        let mut templates = Vec::new();
+        let mut others = Vec::new();
+        let mut take = |value: Value, given: Given, collector: &mut Collector| match read::kind(
+            collector, &value, given.kind,
+        ) {
+            Some(SourceKind::ArmTemplate) => templates.push(given.template(value)),
+            Some(kind) => others.push((value, kind, given.scope)),
+            None => {}
+        };
         if let Some(value) = self.single.take() {
-            let given = Given { kind: None, scope: scope.clone(), parameters: Vec::new() };
-            read::document(&mut collector, value, &given);
+            let given =
+                Given { kind: None, scope: scope.clone(), parameter_file: None, parameters: Vec::new() };
+            take(value, given, &mut collector);
         }
         for source in &self.documents {
             let document = collector.sources.add_json(fetch(&source.file.text)?);
-            let file = match &source.parameters_file {
+            let parameter_file = match &source.parameters_file {
                 Some(path) => {
                     let document = collector.sources.add_json(fetch(&path.text)?);
-                    parameter_values(accepted(&mut collector, document))
+                    accepted(&mut collector, document)
                 }
-                None => Vec::new(),
+                None => None,
             };
-            // What the environment file itself says comes last and wins.
-            let parameters =
-                file.iter().chain(&source.parameters).map(|(name, value)| (name.clone(), value)).collect();
             let scope = Scope { resource_group: source.resource_group.clone(), ..scope.clone() };
-            if let Some(value) = accepted(&mut collector, document) {
-                read::document(&mut collector, value, &Given { kind: Some(source.kind), scope, parameters });
-            }
             collector.runtime.extend(source.runtime.iter().cloned());
+            let parameters = source.parameters.clone();
+            if let Some(value) = accepted(&mut collector, document) {
+                let given = Given { kind: Some(source.kind), scope, parameter_file, parameters };
+                take(value, given, &mut collector);
+            }
         }
+        // Templates refer to what the other documents describe.
+        collector.keeps = !templates.is_empty();
+        for (value, kind, scope) in others {
+            read::document(&mut collector, value, kind, &scope);
+        }
+        collector.keeps = false;
+        template::evaluate(&mut collector, &templates);
         Ok(collector.finish())
     }
 
@@ -215,14 +232,4 @@ fn table(reader: &mut Reader, node: &Node<'_>) -> Vec<(String, Value)> {
         return Vec::new();
     };
     object.iter().map(|member| (member.key.clone(), member.value.clone())).collect()
-}
-
-/// The values of a parameter file: `{"parameters": {"name": {"value": ...}}}`, or without the outer object.
-/// References to a key vault stay unknown.
-fn parameter_values(value: Option<Value>) -> Vec<(String, Value)> {
-    let Some(Kind::Object(object)) = value.map(|value| value.kind) else { return Vec::new() };
-    let outer = object.find("parameters").and_then(|member| member.value.as_object()).unwrap_or(&object);
-    let valued =
-        outer.iter().filter_map(|member| Some((member.key.clone(), member.value.get("value")?.clone())));
-    valued.collect()
 }

@@ -8,7 +8,9 @@ mod environment;
 mod inventory;
 mod read;
 mod resource_id;
+mod template;
 
 pub use environment::{Environment, Named, Source, SourceKind};
-pub use inventory::{Inventory, Resource, is_absent, label};
+pub use inventory::{Inventory, Resource, added_at_run_time, field, is_absent, label};
 pub use resource_id::{ParseError, ResourceId};
+pub use template::function_reference;

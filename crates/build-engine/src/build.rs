@@ -207,7 +207,7 @@ impl Build<'_> {
             disk_bytes: self.request.disk_gib().map_or(USUAL_DISK, |size| u64::from(size) << 30),
         };
         let environment = self.environment(&policy, &build_only);
-        let read_ahead = ReadAhead::of(base.root.clone());
+        let read_ahead = ReadAhead::of(base.root.clone(), !validators.is_empty());
         let customizing = Customizing {
             machine: &machine,
             base: &base,
@@ -239,12 +239,7 @@ impl Build<'_> {
     fn tasks(&self, context: &Context<'_>) -> Result<(Vec<Task>, Vec<Task>)> {
         let template = &self.request.template;
         let outbound = &self.request.outbound;
-        let fetcher = Fetcher::new(
-            self.request.template_folder.clone(),
-            &outbound.authorities,
-            outbound.proxy_address.as_deref(),
-            context.cancel,
-        )?;
+        let fetcher = Fetcher::new(self.request.template_folder.clone(), outbound, context.cancel)?;
         let fetch = Fetch { fetcher: &fetcher, note: context.own_connections };
         let isolation = self.request.options.isolation;
         let tasks = template.customize.iter().enumerate();
@@ -357,7 +352,7 @@ impl Build<'_> {
         let target = Target { vhd, compared: !validators.is_empty() };
         let layers: Vec<_> =
             std::iter::once(scratch.join("upper")).chain(stack.lowers.iter().cloned()).collect();
-        let writing = Writing::begin(context, &prepared.plan, &target, &layers)?;
+        let writing = Writing::begin(context, &prepared.plan, &target, &layers, self.previous.is_some())?;
         let failure = match self.validated(context, machine, layers, validators) {
             Ok(failure) => failure,
             Err(error) => {
@@ -372,7 +367,10 @@ impl Build<'_> {
         // What the manifest says is about the image that goes, never about the one that comes.
         Manifest::withdraw(&self.request.output)?;
         reached(Checkpoint::ManifestWithdrawn);
+        let replaced = fs::File::open(path);
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
+        // Freeing its blocks takes as long as much of what is left to do.
+        std::thread::spawn(move || drop(replaced));
         reached(Checkpoint::ImagePlaced);
         Ok(Placed { disk, sbom: prepared.sbom, failure })
     }

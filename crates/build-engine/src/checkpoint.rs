@@ -60,12 +60,16 @@ checkpoints! {
     FrameWritten,
     /// The root file system is written.
     RootWritten,
+    /// A file system of the base alone is written, in the working folder.
+    BaseImageWritten,
     /// The disk is compared with what it was written from, where validators run on that.
     DiskCompared,
     /// The content's digest is taken; the file still has its most temporary name.
     DigestTaken,
     /// The disk is whole, under the name that it has until validators have passed.
     DiskWritten,
+    /// The file system of the base is kept beside the base.
+    BaseImageAdmitted,
     /// The validators have run.
     Validated,
     /// The manifest of the image that is about to be replaced is removed.

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use egress_gateway::UpstreamProxy;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use ureq::RequestBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::typestate::WithoutBody;
 
 use crate::cancel::Cancel;
 use crate::digest::sha256;
 use crate::error::{BuildError, Result};
+use crate::network::Outbound;
 
 /// The largest script or file that is fetched: AIB itself advises against more than 20 MB.
 const LIMIT: u64 = 1 << 30;
@@ -21,6 +25,8 @@ const LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Fetcher {
     agent: ureq::Agent,
+    /// The proxy that the agent asks, for the hosts that it leads to.
+    proxy: Option<UpstreamProxy>,
     folder: Option<PathBuf>,
     cancel: Cancel,
 }
@@ -41,18 +47,13 @@ impl Fetcher {
     ///
     /// # Errors
     /// When a certificate or the proxy's address cannot be used.
-    pub fn new(
-        folder: Option<PathBuf>,
-        authorities: &[PathBuf],
-        proxy: Option<&str>,
-        cancel: &Cancel,
-    ) -> Result<Self> {
+    pub fn new(folder: Option<PathBuf>, outbound: &Outbound, cancel: &Cancel) -> Result<Self> {
         let mut roots: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
             .certs
             .into_iter()
             .map(|certificate| Certificate::from_der(&certificate).to_owned())
             .collect();
-        for path in authorities {
+        for path in &outbound.authorities {
             let text = std::fs::read(path).map_err(BuildError::io("read", path))?;
             for item in ureq::tls::parse_pem(&text).flatten() {
                 if let PemItem::Certificate(certificate) = item {
@@ -61,7 +62,8 @@ impl Fetcher {
             }
         }
         let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
-        let proxy = proxy.map(ureq::Proxy::new).transpose().map_err(|error| BuildError::Input {
+        let address = outbound.proxy_address.as_deref();
+        let proxy = address.map(ureq::Proxy::new).transpose().map_err(|error| BuildError::Input {
             message: format!("the upstream proxy's address cannot be used: {error}"),
             hint: Some("write it as http://host:port".to_owned()),
         })?;
@@ -72,7 +74,7 @@ impl Fetcher {
             .timeout_global(Some(Duration::from_mins(10)))
             .build()
             .new_agent();
-        Ok(Self { agent, folder, cancel: cancel.clone() })
+        Ok(Self { agent, proxy: outbound.upstream_proxy.clone(), folder, cancel: cancel.clone() })
     }
 
     /// Fetches a source and checks it against the template's checksum, when there is one.
@@ -103,9 +105,9 @@ impl Fetcher {
             hint: Some("AIB fetches scripts from its own network; here this machine does".to_owned()),
         };
         let (sender, answer) = channel();
-        let (agent, address) = (self.agent.clone(), uri.to_owned());
+        let request = self.request(uri);
         std::thread::spawn(move || {
-            let get = || agent.get(&address).call()?.body_mut().with_config().limit(LIMIT).read_to_vec();
+            let get = || request.call()?.body_mut().with_config().limit(LIMIT).read_to_vec();
             let _ = sender.send(get());
         });
         loop {
@@ -115,6 +117,17 @@ impl Fetcher {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(error @ RecvTimeoutError::Disconnected) => return Err(failed(&error)),
             }
+        }
+    }
+
+    /// A redirect is followed the way that led to it: through the proxy or not.
+    fn request(&self, uri: &str) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(uri);
+        match (&self.proxy, remote_of(uri)) {
+            (Some(proxy), Some((host, port))) if !proxy.leads_to(&host, Some(port)) => {
+                request.config().proxy(None).build()
+            }
+            _ => request,
         }
     }
 
@@ -168,10 +181,16 @@ fn remote_of(uri: &str) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::mpsc::Receiver;
+
+    use egress_gateway::NoProxy;
+
     use super::*;
 
     fn fetcher(folder: &Path) -> Fetcher {
-        Fetcher::new(Some(folder.to_path_buf()), &[], None, &Cancel::new()).expect("fetcher")
+        Fetcher::new(Some(folder.to_path_buf()), &Outbound::default(), &Cancel::new()).expect("fetcher")
     }
 
     #[test]
@@ -200,6 +219,43 @@ mod tests {
         let wrong = "0".repeat(64);
         let text = fetcher(folder.path()).fetch("a", Some(&wrong)).expect_err("mismatch").to_string();
         assert!(text.contains(&wrong) && text.contains(&sha256(b"a")), "{text}");
+    }
+
+    /// A server that refuses every request, and the first line of each.
+    fn refusing() -> (SocketAddr, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a server");
+        let address = listener.local_addr().expect("an address");
+        let (tell, heard) = channel();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut lines = BufReader::new(&stream).lines().map_while(std::io::Result::ok);
+                let _ = tell.send(lines.next().unwrap_or_default());
+                let _ = lines.take_while(|line| !line.is_empty()).count();
+                let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        (address, heard)
+    }
+
+    #[test]
+    fn the_proxy_is_asked_for_what_it_leads_to() {
+        let ((site, at_site), (proxy, at_proxy)) = (refusing(), refusing());
+        let fetch = |no_proxy: &str| {
+            let proxy = format!("http://{proxy}");
+            let upstream: UpstreamProxy = proxy.parse().expect("an address");
+            let outbound = Outbound {
+                upstream_proxy: Some(upstream.except(NoProxy::new(no_proxy))),
+                proxy_address: Some(proxy),
+                ..Outbound::default()
+            };
+            let fetcher = Fetcher::new(None, &outbound, &Cancel::new()).expect("fetcher");
+            fetcher.fetch(&format!("http://{site}/x"), None).expect_err("refused");
+        };
+        fetch(&site.to_string());
+        assert_eq!(at_site.try_recv().as_deref(), Ok("GET /x HTTP/1.1"));
+        fetch("192.0.2.1");
+        assert_eq!(at_proxy.try_recv().as_deref(), Ok(&*format!("CONNECT {site} HTTP/1.1")));
+        assert!(at_site.try_recv().is_err() && at_proxy.try_recv().is_err());
     }
 
     #[test]

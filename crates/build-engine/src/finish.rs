@@ -2,6 +2,8 @@
 //! view of the layers. [`prepare`] makes the last layer: generalised, with boot files. [`Writing`] then writes the disk
 //! of layers that nothing changes any more, so that validators may run on them meanwhile.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,8 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, reached};
-use crate::disk::{self, Disk, DiskError, DiskIds, DiskSpec, Plan};
+use crate::disk::{self, Disk, DiskError, DiskIds, DiskSpec, Origin, Plan};
 use crate::error::{BuildError, Result, full_text};
+use crate::event::Event;
 use crate::generalise;
 use crate::log::printable_lines;
 use crate::manifest::Stage;
@@ -67,7 +70,7 @@ pub struct Target {
 pub fn prepare(context: &Context<'_>, order: &Order, lowers: &[PathBuf], scratch: &Path) -> Result<Prepared> {
     let input = serde_json::to_string(order).unwrap_or_default();
     reached(Checkpoint::FinishBegun);
-    let output = context.run_job(&PREPARE, &input, Some(context.overlay(lowers, scratch)), &[])?;
+    let output = context.run_job(&PREPARE, &input, Some(context.volatile_overlay(lowers, scratch)), &[])?;
     let (stages, result) = read_report(&output)?;
     context.timeline.stages_until_now(&stages);
     result
@@ -78,20 +81,36 @@ pub fn prepare(context: &Context<'_>, order: &Order, lowers: &[PathBuf], scratch
 pub struct Writing {
     running: Running,
     start_seconds: f64,
+    origin: Origin,
 }
 
 impl Writing {
-    /// Begins to write the disk of `layers`, topmost first.
+    /// Begins to write the disk of `layers`, topmost first. With `again`, more disks of this base are to be expected,
+    /// and a file system of it is kept for them.
     ///
     /// # Errors
     /// When the job cannot be started.
-    pub fn begin(context: &Context<'_>, plan: &Plan, target: &Target, layers: &[PathBuf]) -> Result<Self> {
+    pub fn begin(
+        context: &Context<'_>,
+        plan: &Plan,
+        target: &Target,
+        layers: &[PathBuf],
+        again: bool,
+    ) -> Result<Self> {
         let start_seconds = context.timeline.now();
-        let input = serde_json::to_string(&(plan, target)).unwrap_or_default();
         let folder = target.vhd.parent().unwrap_or(Path::new("/"));
-        let overlay = context.overlay(layers, &context.work.overlay("disk")?);
-        let running = context.start_job(&WRITE, input, Some(overlay), &[folder])?;
-        Ok(Self { running, start_seconds })
+        let overlay = context.volatile_overlay(layers, &context.work.overlay("disk")?);
+        let mut layers: Vec<_> = layers.iter().map(|layer| context.cache.root().join(layer)).collect();
+        let base = layers.pop().unwrap_or_default();
+        let staging = again.then(|| context.work.folder("base-image")).transpose()?;
+        let origin = Origin { base, layers, staging };
+        let input = serde_json::to_string(&(plan, target, &origin)).unwrap_or_default();
+        let beside_base = origin.base.parent().unwrap_or(Path::new("/"));
+        let mut folders = vec![folder, beside_base];
+        folders.extend(origin.staging.as_deref());
+        folders.extend(origin.layers.iter().map(PathBuf::as_path));
+        let running = context.start_job(&WRITE, input, Some(overlay), &folders)?;
+        Ok(Self { running, start_seconds, origin })
     }
 
     /// Waits for the disk.
@@ -100,9 +119,18 @@ impl Writing {
     /// When it could not be written, or does not hold what it was written from.
     pub fn end(self, context: &Context<'_>) -> Result<Disk> {
         let output = context.end_job(&WRITE, self.running)?;
-        let (stages, result) = read_report(&output)?;
+        let (stages, result) = read_report::<Disk>(&output)?;
         context.timeline.add_stages(DISK, self.start_seconds, &stages);
-        result
+        let disk = result?;
+        if let Some(made) = &disk.base_image {
+            let kept =
+                made.clone().and_then(|name| keep(&self.origin, &name).map_err(|error| error.to_string()));
+            if let Err(why) = kept {
+                let text = format!("disks of this base and size are written as a whole each time: {why}");
+                (context.observer)(&Event::Note { text });
+            }
+        }
+        Ok(disk)
     }
 
     /// Gives it up, because something else failed; when this returns, nobody writes any more.
@@ -111,6 +139,18 @@ impl Writing {
             killer.kill();
             // That it was killed is what was wanted.
             let _ = self.running.wait();
+        }
+    }
+}
+
+/// Puts the file system of the base beside the base. One that another build has put there meanwhile stays.
+fn keep(origin: &Origin, name: &str) -> io::Result<()> {
+    let Some(staging) = &origin.staging else { return Ok(()) };
+    match fs::rename(staging, origin.base.with_file_name(name)) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
+        _ => {
+            reached(Checkpoint::BaseImageAdmitted);
+            Ok(())
         }
     }
 }
@@ -147,7 +187,7 @@ impl NotMade {
             error.downcast_ref(),
             Some(BadSize { .. } | NotBootable { .. } | TooLarge { .. } | TooSmall { .. })
         ) || matches!(error.downcast_ref(), Some(DiskError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::InvalidFilename)
+                if source.kind() == io::ErrorKind::InvalidFilename)
             || Unfit::is_cause_of(error);
         // It may name files, and steps choose their names.
         let text = printable_lines(&full_text(error));
@@ -193,12 +233,13 @@ fn prepare_inside(context: &JobContext, input: &str) -> std::result::Result<Stri
 }
 
 fn write_inside(context: &JobContext, input: &str) -> std::result::Result<String, String> {
-    let (plan, target): (Plan, Target) = serde_json::from_str(input).map_err(|error| error.to_string())?;
+    let (plan, target, origin): (Plan, Target, Origin) =
+        serde_json::from_str(input).map_err(|error| error.to_string())?;
     let root = context.root.as_ref().ok_or("no root file system")?;
     report(|clock| {
-        ReadAhead::of(root.clone()).start();
+        ReadAhead::of(origin.base.clone(), target.compared).start();
         let mut progress = |stage: disk::Stage| clock.next(&stage.to_string());
-        let disk = disk::write(plan, root, &target.vhd, target.compared, &mut progress)?;
+        let disk = disk::write(plan, root, Some(&origin), &target.vhd, target.compared, &mut progress)?;
         reached(Checkpoint::DiskWritten);
         Ok(disk)
     })

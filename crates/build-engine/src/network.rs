@@ -19,7 +19,7 @@ use crate::rooted::Rooted;
 #[derive(Clone, Default)]
 #[allow(missing_debug_implementations, reason = "may hold a proxy's credentials")]
 pub struct Outbound {
-    /// Proxy through which everything goes.
+    /// Proxy through which everything goes that it leads to.
     pub upstream_proxy: Option<UpstreamProxy>,
     /// The same proxy's address for the engine's own downloads; may hold credentials, never shown.
     pub proxy_address: Option<String>,

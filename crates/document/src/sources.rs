@@ -1,5 +1,7 @@
 //! Several texts that are read together.
 
+use std::ops::Range;
+
 use crate::{Diagnostic, Document, SourceText, Span, parse_json, parse_toml};
 
 /// Texts laid end to end, so that one span tells both the text and the place in it.
@@ -53,6 +55,28 @@ impl Sources {
         Some((text, Span::new(span.start - start, span.end.saturating_sub(*start))))
     }
 
+    /// The place of some bytes of a JSON string whose span, quotes included, is `string`: escapes are longer in
+    /// the text than what they stand for. The whole string, where that is not one of JSON.
+    pub fn inside(&self, string: Span, bytes: Range<usize>) -> Span {
+        let Some((text, local)) = self.find(string) else { return string };
+        let Some(inner) = text.text().get(local.start + 1..local.end.saturating_sub(1)) else {
+            return string;
+        };
+        if !text.text()[local.start..].starts_with('"') {
+            return string;
+        }
+        let place = |wanted: usize| {
+            let (mut at, mut decoded) = (0, 0);
+            while decoded < wanted && at < inner.len() {
+                let (raw, meant) = character(&inner[at..]);
+                at += raw;
+                decoded += meant;
+            }
+            string.start + 1 + at
+        };
+        Span::new(place(bytes.start), place(bytes.end))
+    }
+
     /// Where a span is, as `file:line:column`; `nowhere` for what no text holds.
     pub fn place(&self, span: Span) -> String {
         self.find(span).map_or_else(
@@ -70,6 +94,19 @@ impl Sources {
         let found = self.find(diagnostic.span);
         let (text, span) = found.or_else(|| Some((&self.texts.first()?.1, Span::default())))?;
         Some((text, Diagnostic { span, ..diagnostic.clone() }))
+    }
+}
+
+/// How many bytes the first character of the inside of a JSON string takes, and how many it stands for.
+fn character(inner: &str) -> (usize, usize) {
+    let plain = inner.chars().next().map_or((1, 1), |c| (c.len_utf8(), c.len_utf8()));
+    let Some(escape) = inner.strip_prefix('\\') else { return plain };
+    let code = |at: usize| escape.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    match (escape.starts_with('u'), code(1)) {
+        // Two escapes stand for one character of four bytes.
+        (true, Some(0xd800..=0xdfff)) => (12.min(inner.len()), 4),
+        (true, Some(code)) => (6, char::from_u32(code).map_or(1, char::len_utf8)),
+        _ => (2.min(inner.len()), 1),
     }
 }
 
@@ -91,5 +128,25 @@ mod tests {
         let (text, local) = sources.localize(&second.diagnostics[0]).expect("a text");
         assert!(local.render(text).starts_with("b.toml:2:5: error"), "{}", local.render(text));
         assert_eq!(sources.texts().count(), 3);
+    }
+
+    #[test]
+    fn a_place_inside_a_string_counts_its_escapes() {
+        let mut sources = Sources::default();
+        let document = sources.add_json(SourceText::new("a.json", r#"["x", "a\n\"é\u00e9\ud83d\ude00z"]"#));
+        let value = document.value.expect("a value");
+        let string = &value.as_array().expect("an array")[1];
+        let text = string.as_str().expect("a string");
+        let shown = |wanted: &str| {
+            let at = text.find(wanted).expect(wanted);
+            let span = sources.inside(string.span, at..at + wanted.len());
+            let (text, span) = sources.find(span).expect("a text");
+            text.text()[span.start..span.end].to_owned()
+        };
+        assert_eq!(shown("a"), "a");
+        assert_eq!(shown("\""), "\\\"");
+        assert_eq!(shown("éé"), "é\\u00e9");
+        assert_eq!(shown("😀"), "\\ud83d\\ude00");
+        assert_eq!(shown("z"), "z");
     }
 }

@@ -36,6 +36,14 @@ pub enum Kind {
 pub struct Number(pub(crate) String);
 
 impl Number {
+    /// A number in JSON's spelling; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        match crate::parse_json(&crate::SourceText::new("", text)).value?.kind {
+            Kind::Number(number) if number.0 == text => Some(number),
+            _ => None,
+        }
+    }
+
     /// The number as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -10,6 +10,7 @@ use base64::Engine as _;
 
 use crate::limits::Deadlines;
 use crate::name::{Host, split_port};
+use crate::no_proxy::NoProxy;
 use crate::{Connection, Decide, Error};
 
 /// Called with every allowed connection when it ends, and with every refused one the first time that a row of
@@ -40,7 +41,7 @@ pub struct Config {
     pub mode: Mode,
     /// Lets flows through that the policy leaves undecided; they are recorded as undecided all the same.
     pub allow_undecided: bool,
-    /// Proxy through which every connection of the gateway goes.
+    /// Proxy through which the gateway's connections go.
     pub upstream_proxy: Option<UpstreamProxy>,
     /// Archive host name -> what is dialled in its place. The policy and the record see the archive's name. In
     /// plain HTTP the `Host` header is replaced, since mirrors tell their sites apart by it. The mirror is the
@@ -80,6 +81,11 @@ impl Config {
             deadlines: Deadlines::default(),
             observer: None,
         }
+    }
+
+    /// The proxy that leads to a port of a host, if one does; without a port, to any of its ports.
+    pub(crate) fn proxy_to(&self, host: &str, port: Option<u16>) -> Option<&UpstreamProxy> {
+        self.upstream_proxy.as_ref().filter(|proxy| proxy.leads_to(host, port))
     }
 }
 
@@ -121,6 +127,21 @@ pub struct UpstreamProxy {
     pub(crate) port: u16,
     /// Value of the `Proxy-Authorization` header.
     pub(crate) authorization: Option<String>,
+    /// Hosts that it does not lead to.
+    except: NoProxy,
+}
+
+impl UpstreamProxy {
+    /// The same proxy for all hosts but these.
+    #[must_use]
+    pub fn except(self, except: NoProxy) -> Self {
+        Self { except, ..self }
+    }
+
+    /// Whether it leads to a port of a host (brackets of an IPv6 address stay on); without a port, to any of its ports.
+    pub fn leads_to(&self, host: &str, port: Option<u16>) -> bool {
+        !self.except.covers(host, port)
+    }
 }
 
 impl fmt::Debug for UpstreamProxy {
@@ -153,7 +174,12 @@ impl FromStr for UpstreamProxy {
             }
             None => None,
         };
-        Ok(Self { host: host.to_owned(), port: port.unwrap_or(80), authorization })
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.unwrap_or(80),
+            authorization,
+            except: NoProxy::default(),
+        })
     }
 }
 

@@ -16,6 +16,9 @@ use crate::limits;
 use crate::name::Host;
 use crate::resolver::LookupError;
 
+#[cfg(test)]
+mod hostile_names;
+
 /// Largest answer of a proxy to `CONNECT`.
 const LARGEST_ANSWER: usize = 16 * 1024;
 
@@ -66,7 +69,7 @@ pub(crate) async fn dial(
         (None, Destination::Address(IpAddr::V4(address))) => address.to_string(),
         (None, Destination::Address(IpAddr::V6(address))) => format!("[{address}]"),
     };
-    if let Some(proxy) = &config.upstream_proxy {
+    if let Some(proxy) = config.proxy_to(&host, Some(port)) {
         return through(shared, proxy, &format!("{host}:{port}")).await;
     }
     let mut addresses = resolve(shared, &host).await?;

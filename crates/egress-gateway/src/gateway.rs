@@ -39,7 +39,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         let most = config.max_connections.min(room_for_connections(config.max_connections));
         Self {
             names: Mutex::default(),

@@ -197,7 +197,7 @@ async fn answer_name(shared: &Shared, step: u32, name: &str, addresses: bool) ->
 async fn exists(shared: &Shared, name: &str) -> Result<(), LookupError> {
     let config = &shared.config;
     let replaced = config.test_names.contains_key(name) || config.mirrors.contains_key(name);
-    if replaced || config.upstream_proxy.is_some() {
+    if replaced || config.proxy_to(name, None).is_some() {
         return Ok(());
     }
     shared.resolver.resolve(name).await.map(|_| ())

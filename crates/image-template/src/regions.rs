@@ -10,12 +10,12 @@ const LISTED: &str = "eastus eastus2 westcentralus westus westus2 westus3 southc
     chinanorth3";
 
 /// A region's slug: `East US 2` and `eastus2` are one region.
-pub(crate) fn slug(region: &str) -> String {
+pub fn slug(region: &str) -> String {
     region.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether the service is documented to run in the region.
-pub(crate) fn is_listed(region: &str) -> bool {
+pub fn is_listed(region: &str) -> bool {
     let slug = slug(region);
     LISTED.split_ascii_whitespace().any(|listed| listed == slug)
 }

@@ -26,6 +26,8 @@ pub struct CompiledPolicy {
     pub(crate) normal: Normal,
     /// First port of every run of ports that no rule tells apart.
     ports: Vec<u16>,
+    /// The layers that are asked, where not all are.
+    layers: Option<Vec<flow::Layer>>,
 }
 
 /// Where a flow is: in a build on this machine, where the platform is not there and the build machine's address may be
@@ -43,7 +45,7 @@ impl CompiledPolicy {
         policy.admin.sort_by_key(|rule| rule.priority);
         let normal = Normal::new(&policy, &[]);
         let ports = policy.port_boundaries();
-        Self { policy, normal, ports }
+        Self { policy, normal, ports, layers: None }
     }
 
     /// The same, so that the names that contracts are about are told apart from others.
@@ -52,13 +54,26 @@ impl CompiledPolicy {
         if patterns.iter().all(|pattern| self.normal.names.know(pattern)) {
             return Cow::Borrowed(self);
         }
-        let normal = Normal::new(&self.policy, &patterns);
-        Cow::Owned(Self { policy: self.policy.clone(), normal, ports: self.ports.clone() })
+        let mut normal = Normal::new(&self.policy, &patterns);
+        if let Some(layers) = &self.layers {
+            normal.keep(layers);
+        }
+        Cow::Owned(Self { normal, ..self.clone() })
     }
 
     /// The description it was made from, with security admin rules in the order they are asked.
     pub fn policy(&self) -> &NetworkPolicy {
         &self.policy
+    }
+
+    /// The same policy asked in these layers alone, as if all others let everything through. What a rule means stays:
+    /// routes still widen `VirtualNetwork`, and the group of the subnet at the other end of a flow is a
+    /// [`flow::Layer::SubnetNsg`].
+    #[must_use]
+    pub fn only(mut self, layers: &[flow::Layer]) -> Self {
+        self.normal.keep(layers);
+        self.layers = Some(layers.to_vec());
+        self
     }
 
     /// Decides one flow of a local build, in Azure's order: security admin rules, outbound NSG of the interface, NSG of

@@ -54,7 +54,7 @@ pub use matching::Access;
 pub use nsg::{NetworkSecurityGroup, RuleError, RuleFault, SecurityRule};
 pub use policy::{Context, FarSubnet, NO_RULE, NetworkPolicy, Origin};
 pub use proof::{Decider, FieldMatch, LayerDecision, Lost, NearMiss, Packet, Proof, ProofVerdict};
-pub use read::{Reading, read, read_service_tags};
+pub use read::{NO_NETWORK, Reading, read, read_service_tags};
 pub use repair::{Beyond, NewRule, Obstacle, Renumbered, Repair};
 pub use route::{NextHop, Outbound, Route, RouteDestination, RouteSource, RouteTable, ServiceEndpoint};
 pub use tag::{ServiceTag, Tags};

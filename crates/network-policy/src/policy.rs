@@ -11,7 +11,7 @@ use crate::firewall::Firewall;
 use crate::flow::{Flow, Layer, Verdict};
 use crate::matching::Ruling;
 use crate::nsg::NetworkSecurityGroup;
-use crate::route::RouteTable;
+use crate::route::{NextHop, Outbound, Route, RouteTable};
 use crate::tag::{self, Tags};
 
 /// What a decision names when nothing permits a flow.
@@ -86,6 +86,22 @@ pub struct Context {
 }
 
 impl NetworkPolicy {
+    /// The policy as if every route led to the Internet and no firewall stood there: what admin rules and network
+    /// security groups decide, with `VirtualNetwork` as wide as the routes make it.
+    #[must_use]
+    pub fn past_routes(&self) -> Self {
+        let routes = self.routes.as_ref().map(|table| RouteTable {
+            routes: table
+                .routes
+                .iter()
+                .map(|route| Route { next_hop: NextHop::Internet, ..route.clone() })
+                .collect(),
+            outbound: Outbound::NatGateway,
+            ..table.clone()
+        });
+        Self { routes, firewall: None, ..self.clone() }
+    }
+
     /// The first port of every run of ports that no rule tells apart.
     pub(crate) fn port_boundaries(&self) -> Vec<u16> {
         let security = [&self.nic_nsg, &self.subnet_nsg]

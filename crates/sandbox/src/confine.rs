@@ -1,6 +1,6 @@
 //! What code of a sandbox may not do even as root inside: no powers but those that its work takes, and no system calls
-//! that reach for the kernel itself. Programs of the image install packages; jobs, and the programs of the host that
-//! they run, also mount.
+//! that reach for the kernel itself. Programs of the image install packages; so does the job that makes a base, by a
+//! program of the host that also mounts.
 
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities};
@@ -22,33 +22,38 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SYS_CHROOT)
     .union(CapabilitySet::AUDIT_WRITE);
 
-/// What jobs have beside: mounting, in namespaces of their own.
-const KEPT_BY_JOBS: CapabilitySet = KEPT.union(CapabilitySet::SYS_ADMIN);
+/// What jobs that mount have beside, in namespaces of their own.
+const KEPT_TO_MOUNT: CapabilitySet = KEPT.union(CapabilitySet::SYS_ADMIN);
 
-/// Confines this process, which is about to start a program of the image, and all it will start. It can mount nothing
-/// afterwards.
+/// Confines this process, which is about to start a program of the image, and all it will start.
 pub fn for_program() -> Result<(), String> {
-    let rules = shared().chain(always(&MOUNTS)).chain([
-        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: NAMESPACES }, libc::EPERM),
-        rule(libc::SYS_unshare, When::AnyBit { argument: 0, mask: NAMESPACES | TIME_NAMESPACE }, libc::EPERM),
-    ]);
-    confine(KEPT, &rules.collect::<Vec<_>>())
+    confine(KEPT, shared().chain(no_mounts()))
 }
 
 /// Confines this process, which is about to run a job, and all it will start.
-pub fn for_job() -> Result<(), String> {
-    let rules = shared().chain(always(&TRACING)).chain([
-        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: OTHER_NAMESPACES }, libc::EPERM),
-        rule(
-            libc::SYS_unshare,
-            When::AnyBit { argument: 0, mask: OTHER_NAMESPACES | TIME_NAMESPACE },
-            libc::EPERM,
-        ),
-    ]);
-    confine(KEPT_BY_JOBS, &rules.collect::<Vec<_>>())
+pub fn for_job(may_mount: bool) -> Result<(), String> {
+    let rules = shared().chain(always(&TRACING));
+    if may_mount {
+        confine(KEPT_TO_MOUNT, rules.chain(no_namespaces(OTHER_NAMESPACES)))
+    } else {
+        confine(KEPT, rules.chain(no_mounts()))
+    }
 }
 
-fn confine(kept: CapabilitySet, rules: &[Rule]) -> Result<(), String> {
+/// Nothing can be mounted, nor a namespace be made that would bring the power to.
+fn no_mounts() -> impl Iterator<Item = Rule> {
+    always(&MOUNTS).chain(no_namespaces(NAMESPACES))
+}
+
+fn no_namespaces(kinds: u32) -> [Rule; 2] {
+    [
+        rule(libc::SYS_clone, When::AnyBit { argument: 0, mask: kinds }, libc::EPERM),
+        rule(libc::SYS_unshare, When::AnyBit { argument: 0, mask: kinds | TIME_NAMESPACE }, libc::EPERM),
+    ]
+}
+
+fn confine(kept: CapabilitySet, rules: impl Iterator<Item = Rule>) -> Result<(), String> {
+    let rules: Vec<_> = rules.collect();
     let fail = |error: std::io::Error| format!("failed to confine the sandbox: {error}");
     // Its memory and descriptors are nobody's business inside.
     nix::sys::prctl::set_dumpable(false).map_err(|errno| fail(errno.into()))?;
@@ -64,7 +69,7 @@ fn confine(kept: CapabilitySet, rules: &[Rule]) -> Result<(), String> {
             Err(errno) => return Err(fail(errno.into())),
         }
     }
-    sys::filter_system_calls(&mut program(rules)).map_err(fail)?;
+    sys::filter_system_calls(&mut program(&rules)).map_err(fail)?;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(|errno| fail(errno.into()))
 }

@@ -227,6 +227,37 @@ mod tests {
         assert_eq!(count("oom_kill_disable 0\nunder_oom 0\n", "oom_kill"), None, "before Linux 4.13");
     }
 
+    /// As version 2 counts them: what the own limit did, what one further out did, and nothing.
+    #[test]
+    fn whose_limit_of_memory_it_was_is_told_from_what_the_group_counted() {
+        let parent = tempfile::tempdir().expect("temporary folder");
+        let folder = Folder::make(parent.path()).expect("made");
+        let events = folder.path.join("memory.events");
+        let group = Group { folders: vec![(Hierarchy::Unified, folder)], memory: 4096 };
+        for (oom, killed, expected) in [
+            (3, 2, Some(OutOfMemory { processes: 2, limit: Some(4096) })),
+            (0, 1, Some(OutOfMemory { processes: 1, limit: None })),
+            (1, 0, None),
+        ] {
+            let text = format!("low 0\nhigh 0\nmax 71\noom {oom}\noom_kill {killed}\noom_group_kill 0\n");
+            fs::write(&events, text).expect("written");
+            assert_eq!(group.out_of_memory(), expected, "oom {oom}, killed {killed}");
+        }
+        fs::remove_file(events).expect("removed");
+        assert_eq!(group.out_of_memory(), None);
+    }
+
+    #[test]
+    fn a_group_of_version_2_is_told_its_limits() {
+        let settings = Hierarchy::Unified.settings(4096);
+        let needed: Vec<_> = settings.iter().filter(|(.., needed)| *needed).map(|(file, ..)| *file).collect();
+        assert_eq!(needed, ["memory.max", "pids.max"]);
+        assert!(
+            settings.contains(&("memory.max", 4096, true))
+                && settings.contains(&("memory.swap.max", 0, false))
+        );
+    }
+
     #[test]
     fn what_a_killed_program_left_is_swept_and_what_is_in_use_stays() {
         let parent = tempfile::tempdir().expect("temporary folder");

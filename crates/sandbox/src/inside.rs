@@ -54,7 +54,7 @@ fn run(outer: &mut UnixStream, spec: &Spec, trees: &[OwnedFd], jobs: &[Job]) -> 
             let job =
                 jobs.iter().find(|job| job.name == name).ok_or_else(|| format!("no job is called {name}"))?;
             let root = mounts::enter_for_job(spec, trees)?;
-            confine::for_job()?;
+            confine::for_job(spec.may_mount)?;
             send(outer, &Report::Started).map_err(text)?;
             Ok(match (job.run)(&JobContext { root }, input) {
                 Ok(output) => Report::Exited(Exit::Job(output)),

@@ -87,7 +87,7 @@ fn devices(dev: &Path) -> Result<()> {
     tmpfs(&dev.join("shm"), "mode=1777,size=10%,nr_inodes=200k")
 }
 
-/// What steps may read and never write.
+/// What may be read and never written.
 const READ_ONLY: [&str; 5] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
 /// What tells of the host: memory, keys, timers, messages, firmware.
 const HIDDEN: [&str; 14] = [
@@ -107,7 +107,8 @@ const HIDDEN: [&str; 14] = [
     "/sys/kernel/debug",
 ];
 
-/// Kernel settings and the kernel's memory stay out of reach even for a root that the host knows as root.
+/// Kernel settings and the kernel's memory stay out of reach even for a root that the host knows as root. The kernel lets
+/// whoever may mount have a fresh /proc all the same, since these mounts are of its own namespace.
 pub fn protect() -> Result<()> {
     for path in READ_ONLY.map(Path::new).into_iter().filter(|path| path.exists()) {
         mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)

@@ -27,6 +27,8 @@ pub struct Spec {
     pub folders: Vec<PathBuf>,
     /// What runs.
     pub entry: Entry,
+    /// Whether a job may mount, in namespaces of its own. A program never may.
+    pub may_mount: bool,
     /// Keep the terminal: for a person's shell only.
     pub interactive: bool,
     /// What bounds it.
@@ -45,6 +47,7 @@ impl Spec {
             uploads: Vec::new(),
             folders: Vec::new(),
             entry,
+            may_mount: false,
             interactive: false,
             limits: Limits::here(),
         }
@@ -77,6 +80,9 @@ pub struct Overlay {
     pub lowers: Vec<PathBuf>,
     /// Folder below `store` with `upper` and `work` inside it.
     pub scratch: PathBuf,
+    /// Nobody needs what is written after a loss of power: the kernel then does not, when the sandbox ends, wait until
+    /// everything that anyone has written to that file system is on its device.
+    pub volatile: bool,
 }
 
 /// A host path made visible inside.

@@ -11,7 +11,7 @@ use build_engine::event::Event;
 use build_engine::network::Outbound;
 use build_engine::request::{BuildOptions, BuildReport, BuildRequest};
 use clap::ValueEnum;
-use egress_gateway::Mirror;
+use egress_gateway::{Mirror, NoProxy, UpstreamProxy};
 use network_policy::NetworkPolicy;
 use recipe::Endpoint;
 
@@ -35,7 +35,9 @@ use crate::{network, summary, timings, trial};
     able.\n\nExamples:\n  aks-jumpbox build\n  aks-jumpbox build --template image.json --network nsg.json\n  \
     aks-jumpbox build --learn              record what the build contacts, refuse nothing\n  \
     aks-jumpbox build --isolation vm       for steps that need systemd, Docker or kernel modules\n  \
-    aks-jumpbox build --format json        one event a line, for programs"
+    aks-jumpbox build --format json        one event a line, for programs\n\n\
+    Environment: no_proxy, NO_PROXY: hosts that the `upstream_proxy` of jumpbox.toml is not asked for, as curl reads \
+    them."
 )]
 pub struct Arguments {
     /// Where to build
@@ -224,7 +226,11 @@ fn request(
 fn outbound(input: &Input) -> Result<Outbound, Failure> {
     let local = &input.recipe.local;
     let wrong = |error: egress_gateway::Error| Problem::new(Category::Input, error.to_string());
-    let upstream_proxy = local.upstream_proxy.as_deref().map(str::parse).transpose().map_err(wrong)?;
+    let upstream_proxy: Option<UpstreamProxy> =
+        local.upstream_proxy.as_deref().map(str::parse).transpose().map_err(wrong)?;
+    // As in curl, the variable in lower case is the first.
+    let no_proxy = std::env::var("no_proxy").or_else(|_| std::env::var("NO_PROXY")).unwrap_or_default();
+    let upstream_proxy = upstream_proxy.map(|proxy| proxy.except(NoProxy::new(&no_proxy)));
     let mirrors = local.mirrors.iter().map(|(name, Endpoint { name: host, port })| {
         (name.clone(), Mirror { host: host.clone(), port: *port })
     });

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod explain;
@@ -10,4 +11,5 @@ pub mod man;
 pub mod prove;
 pub mod reference;
 pub mod render;
+pub mod snapshot;
 pub mod try_image;

@@ -19,12 +19,14 @@ pub struct Arguments {
     folder: PathBuf,
 }
 
-/// Writes `command-line.md`, `exit-codes.md` and `flow-logs.md`.
+/// Writes every page.
 pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     std::fs::create_dir_all(&args.folder).map_err(|error| Failure::io("make", &args.folder, &error))?;
     write(&args.folder.join("command-line.md"), &command_line())?;
     write(&args.folder.join("exit-codes.md"), &exit_codes())?;
     write(&args.folder.join("flow-logs.md"), &flow_logs())?;
+    write(&args.folder.join("requirements.md"), &requirements())?;
+    write(&args.folder.join("templates.md"), &format!("{TEMPLATES}\n{}", arm::function_reference()))?;
     Ok(ExitStatus::Yes)
 }
 
@@ -43,6 +45,28 @@ fn exit_codes() -> String {
     }
     page
 }
+
+fn requirements() -> String {
+    let mut page = String::from(
+        "# Requirements of an image build\n\n<!-- Made by `cargo xtask docs`; edit crates/preflight/src/requirements \
+         instead. -->\n\nWhat `aks-jumpbox check` asks. An *advised* requirement that is not met is a warning. What is \
+         *taken for granted* is documented by nobody, and said in every answer that rests on it.\n\n\
+         | id | what is required | severity | topology | system | source |\n|---|---|---|---|---|---|\n",
+    );
+    let entries = show::check::catalogue();
+    for entry in &entries {
+        let (topologies, systems) = (entry.topologies.join(", "), entry.systems.join(", "));
+        let show::check::Entry { id, title, severity, source, .. } = entry;
+        let _ = writeln!(page, "| `{id}` | {title} | {severity} | {topologies} | {systems} | {source} |");
+    }
+    page += "\n## Taken for granted\n\n";
+    for (id, assumption) in entries.iter().filter_map(|entry| Some((entry.id, entry.assumption?))) {
+        let _ = writeln!(page, "* `{id}`: {assumption}");
+    }
+    page
+}
+
+const TEMPLATES: &str = include_str!("templates.md");
 
 const FLOW_LOGS: &str = include_str!("flow-logs.md");
 

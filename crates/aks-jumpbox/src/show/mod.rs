@@ -1,11 +1,14 @@
 //! How answers about networks are shown, to people and to programs.
 
+pub mod check;
 pub mod denials;
 pub mod excess;
 mod json;
 pub mod path;
 pub mod proof;
 pub mod repair;
+pub mod sarif;
+pub mod whole_repair;
 
 use anstyle::Style;
 use network_policy::{Decider, Decision, Direction, Layer, LayerDecision, Protocol};

@@ -1,5 +1,10 @@
 //! Commands about this machine.
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use sandbox::Files;
+
 use crate::program::Place;
 
 #[test]
@@ -102,4 +107,69 @@ fn doctor_names_each_tool_that_alone_is_missing() {
         assert!(text.contains(&format!("✗ {program}, for ")) && text.contains(&install), "{program}: {text}");
         std::fs::rename(place.path().join("away"), place.path().join("bin").join(program)).expect("back");
     }
+}
+
+/// Stands for QEMU: says which files it can open, in the folder where it was started and elsewhere, and ends.
+const CURIOUS: &str = r#"#!/bin/sh
+for file in image.raw secret seed.img key /etc/passwd; do
+    for place in "${0%/bin/*}/$file" "$file"; do
+        (: < "$place") 2>&- && echo "reads $place"
+        (: >> "$place") 2>&- && echo "writes $place"
+    done
+done
+for own in overlay.qcow2 variables.fd new; do (: >> $own) 2>&- && echo "writes $own"; done
+exit 3
+"#;
+
+#[test]
+fn what_runs_an_image_opens_no_file_but_its_own() {
+    let place = Place::new();
+    place.write("image.raw", &"\0".repeat(1 << 20));
+    place.write("secret", "secret");
+    place.write("bin/qemu-system-x86_64", CURIOUS);
+    let program = place.path().join("bin/qemu-system-x86_64");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("changed");
+    let path = format!("{}:{}", place.path().join("bin").display(), std::env::var("PATH").expect("a PATH"));
+    let answer = place.with_path(path).run("try image.raw");
+    if answer.stderr.contains("not installed") || answer.stderr.contains("firmware") {
+        eprintln!("SKIPPED: this machine lacks what `try` needs: {answer}");
+        return;
+    }
+    if without_files("/bin/true") {
+        eprintln!("SKIPPED: this kernel has no landlock");
+        return;
+    }
+    let opened = "): reads [HOME]/image.raw\nreads seed.img\nwrites overlay.qcow2\nwrites variables.fd\n\n";
+    assert!(answer.stderr.contains(opened), "{answer}");
+}
+
+/// Whether a program runs that may not open any file, itself included.
+fn without_files(program: &str) -> bool {
+    let only = Files::default().only().expect("arguments");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
+    command.args(&only[1..]).arg(program).output().is_ok_and(|output| output.status.success())
+}
+
+/// As `doctor` advises where a login session's group cannot be divided.
+#[test]
+fn a_group_that_systemd_delegates_bounds_the_memory_of_builds() {
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !controllers.split_whitespace().any(|name| name == "memory") {
+        eprintln!("SKIPPED: this machine has no control groups of version 2 that bound memory");
+        return;
+    }
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--user"] };
+    let scope = ["--scope", "--quiet", "--collect", "--property=Delegate=yes"];
+    let in_scope = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new("systemd-run");
+        command.args(user).args(scope).arg(program).args(arguments).output()
+    };
+    if !in_scope("true", &[]).is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no systemd starts a scope here");
+        return;
+    }
+    let output =
+        in_scope(env!("CARGO_BIN_EXE_aks-jumpbox"), &["doctor", "--format", "json"]).expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("of memory at once") && !said.contains("no limit of memory"), "{said}");
 }

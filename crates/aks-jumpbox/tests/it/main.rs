@@ -1,6 +1,7 @@
 //! The whole program, run as a user runs it.
 
 mod build;
+mod check;
 mod explain_flow;
 mod explain_log;
 mod host;
@@ -8,3 +9,4 @@ mod init;
 mod program;
 mod prove;
 mod reference;
+mod templates;

@@ -38,6 +38,11 @@ impl Place {
         Self { path: Some(path), ..place }
     }
 
+    /// The same place, where programs are looked for in these folders.
+    pub fn with_path(self, path: String) -> Self {
+        Self { path: Some(path), ..self }
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

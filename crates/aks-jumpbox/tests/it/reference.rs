@@ -10,7 +10,7 @@ fn the_reference_is_what_the_code_says() {
     let answer = place.run("__reference fresh");
     assert_eq!(answer.code, Some(0), "{answer}");
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    for page in ["command-line.md", "exit-codes.md", "flow-logs.md"] {
+    for page in ["command-line.md", "exit-codes.md", "flow-logs.md", "requirements.md"] {
         let kept = std::fs::read_to_string(kept.join(page)).expect("the page is there");
         assert!(
             kept == place.read(&format!("fresh/{page}")),
@@ -24,9 +24,19 @@ fn every_command_has_a_manual_page_and_examples() {
     let place = Place::new();
     let answer = place.run("man pages");
     assert_eq!(answer.code, Some(0), "{answer}");
-    for command in
-        ["init", "doctor", "build", "try", "prove", "explain", "render", "cache", "completions", "man"]
-    {
+    for command in [
+        "init",
+        "doctor",
+        "build",
+        "try",
+        "check",
+        "prove",
+        "explain",
+        "render",
+        "cache",
+        "completions",
+        "man",
+    ] {
         let page = place.read(&format!("pages/aks-jumpbox-{command}.1"));
         assert!(page.contains("xample"), "{command} shows an example");
     }

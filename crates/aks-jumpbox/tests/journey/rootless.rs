@@ -134,6 +134,7 @@ fn what_a_person_without_root_builds_is_what_root_builds_and_boots() {
     assert_eq!(world.json("out/manifest.json")["id_map"], if warned { "identity" } else { "shifted" });
     the_disks_hold_the_same(&world.path("out/image.vhd"), &image);
 
+    a_base_of_ones_own_keeps_its_owners(&world, &person);
     a_killed_build_is_cleared_up_by_the_next(&world, &person);
     let answer: Value =
         serde_json::from_str(&person.run("try out/image.vhd --format json", 1)).expect("JSON");
@@ -146,6 +147,25 @@ fn what_a_person_without_root_builds_is_what_root_builds_and_boots() {
         let left = fs::read_dir(person.home.join(".cache/aks-jumpbox").join(kind)).expect("read").count();
         assert_eq!(left, 0, "{kind}: what belongs to subordinate ids goes, too");
     }
+}
+
+/// The base that root made, packed, as the base of the person.
+fn a_base_of_ones_own_keeps_its_owners(world: &World, person: &Person) {
+    let id = world.json("out/manifest.json")["base"]["id"].as_str().expect("an id").to_owned();
+    let (root, archive) = (world.cache().join("bases").join(id).join("root"), person.home.join("base.tar"));
+    must(Command::new("tar").args(["--numeric-owner", "-cf"]).arg(&archive).arg("-C").arg(root).arg("."));
+    let printed = Command::new("sha256sum").arg(&archive).output().expect("it runs").stdout;
+    let digest = String::from_utf8(printed).expect("text");
+    let digest = digest.split_whitespace().next().expect("a digest");
+    let look = "stat -c '%u:%g %a' /etc/shadow /usr/bin/sudo && sudo id -u";
+    world.steps(&json!([fresh("look", &[look])]));
+    person.write("based.json", &world.read("image.json"));
+    let line = format!("--base base.tar --base-sha256 {digest} --until 1 --output based");
+    let said = person.run(&format!("build --template based.json --format json {line}"), 0);
+    for line in ["0:42 640", "0:0 4755", "0"] {
+        assert!(said.contains(&format!("\"line\":\"{line}\"")), "{line}: {said}");
+    }
+    fs::remove_file(archive).expect("removed");
 }
 
 fn a_killed_build_is_cleared_up_by_the_next(world: &World, person: &Person) {

@@ -1,6 +1,7 @@
 //! Builds whose steps run in a virtual machine.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use build_engine::checkpoint::Checkpoint;
 use rustix::process::Signal;
@@ -131,32 +132,68 @@ fn hostile_steps_stay_in_the_virtual_machine_and_neither_a_kill_nor_a_time_out_l
         return;
     }
     adopt_orphans();
+    world.steps(&json!([fresh("nothing", &["true"])]));
+    world.build("--until 1", 0);
+    let begun = Instant::now();
+    kill(&world, Checkpoint::GuestBooted, 1);
+    let boot = begun.elapsed();
+    kill(&world, Checkpoint::GuestOff, 1);
+
     let forks = "setsid --wait perl -e '$| = 1; while (defined(my $child = fork)) { sleep 1000 if !$child } \
                  print \"bounded: $!\\n\"; kill 9, -getpgrp' || true";
     // A service of its own, because systemd may end the whole session of who uses up the memory.
     let memory = "sudo systemd-run --wait --quiet tail /dev/zero || echo \"hog ended: $?\"";
     world
         .steps(&json!([fresh("processes", &[forks, "echo on"]), fresh("memory", &[memory, "echo goes on"])]));
-    let mut command = world.build_command("--isolation vm");
-    command.env(sandbox::KILL_AT, format!("{:?}:2", Checkpoint::GuestStepRan));
-    let mut live = Live::start(command);
-    let said = live.rest();
-    assert_eq!(live.end(), None, "it was killed: {said}");
+    let said = kill(&world, Checkpoint::GuestStepRan, 2);
     for line in ["hog ended: ", "bounded: Resource temporarily unavailable", "goes on"] {
         assert!(said.contains(&format!("\"line\":\"{line}")), "{line}: {said}");
     }
-    assert!(Family::below(std::process::id()).is_gone(), "QEMU or a sandbox was left");
 
-    // Emulated, the time is over while it boots; the next command removes what the kill has left, the guest's disk.
-    world.steps(&json!([fresh("endless", &["while :; do :; done"])]));
-    let command = world.build_command("--isolation vm --timeout 20s").output();
-    let built = Built::of(&command.expect("the program runs"));
-    // While it boots the machine is to blame, and then the step.
-    assert!(matches!(built.code, Some(1 | 4)), "{built}");
+    // The first command after the kills removes what they have left, the guest's disk.
+    let endless = "trap '' TERM INT HUP; while :; do :; done";
+    world.steps(&json!([fresh("fine", &["true"]), fresh("endless", &[endless])]));
+    let built = time_out(&world, boot * 5 / 4, "endless");
+    assert_eq!(built.code, Some(1), "{built}");
     assert!(built.complaint().contains("total time"), "{built}");
-    assert!(Family::below(std::process::id()).is_gone(), "QEMU or a sandbox was left");
+    assert_eq!(built.states(), ["succeeded", "failed"], "{built}");
+    assert_nothing_runs();
     assert_eq!(names(&world.cache().join("work")), Vec::<String>::new());
     let sockets = fs::read_to_string("/proc/net/unix").expect("read");
     let ours = world.cache().display().to_string();
     assert!(!sockets.lines().any(|line| line.contains(&ours)), "a socket was left: {sockets}");
+}
+
+/// A build that kills itself at the n-th arrival at a checkpoint, and what it said until then.
+fn kill(world: &World, checkpoint: Checkpoint, arrival: u32) -> String {
+    let layers = names(&world.cache().join("layers"));
+    let mut command = world.build_command("--isolation vm --output killed");
+    command.env(sandbox::KILL_AT, format!("{checkpoint:?}:{arrival}"));
+    let mut live = Live::start(command);
+    let said = live.rest();
+    assert_eq!(live.end(), None, "it was killed: {said}");
+    assert_nothing_runs();
+    assert_eq!(names(&world.cache().join("layers")), layers, "half a layer");
+    assert!(!world.path("killed/image.vhd").exists());
+    said
+}
+
+/// A build whose time ends while the step runs. How long a boot takes here, only boots tell: it is given more time until
+/// the step has begun.
+fn time_out(world: &World, mut limit: Duration, step: &str) -> Built {
+    loop {
+        let line = format!("--isolation vm --timeout {}s", limit.as_secs());
+        let built = Built::of(&world.build_command(&line).output().expect("the program runs"));
+        if built.complaint().contains(step) {
+            return built;
+        }
+        // While it boots, the machine is to blame.
+        assert_eq!(built.code, Some(4), "{built}");
+        assert_nothing_runs();
+        limit *= 2;
+    }
+}
+
+fn assert_nothing_runs() {
+    assert!(Family::below(std::process::id()).is_gone(), "QEMU or a sandbox was left");
 }

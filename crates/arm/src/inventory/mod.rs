@@ -9,8 +9,8 @@ use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Va
 
 use crate::ResourceId;
 use merge::{Merge, Mode};
-pub use normal::is_absent;
-pub(crate) use normal::{is_expression, normal};
+pub use normal::{field, is_absent};
+pub(crate) use normal::{is_expression, normal, reason};
 
 /// Lists of a resource whose items are resources of their own: type in lower case, field.
 const CHILDREN: [(&str, &str); 8] = [
@@ -23,6 +23,9 @@ const CHILDREN: [(&str, &str); 8] = [
     ("microsoft.network/azurefirewalls", "networkRuleCollections"),
     ("microsoft.network/azurefirewalls", "natRuleCollections"),
 ];
+
+/// The member of a resource in a snapshot that says why it may not exist.
+pub(crate) const DOUBT: &str = "doubt";
 
 /// The most resources of one name, in different scopes, among which the one is looked for that an id without scope
 /// means. Among more it would not be a single one.
@@ -65,6 +68,17 @@ pub fn label(id: &ResourceId) -> String {
     if is_complete(id) { id.to_string() } else { id.names().collect::<Vec<_>>().join("/") }
 }
 
+/// What messages call a resource whose fields no document tells.
+pub(crate) fn run_time(id: &ResourceId) -> String {
+    format!("`{}`, which Azure adds at run time", label(id))
+}
+
+/// Why a field is not known that Azure adds to a resource when it makes it, such as an identity's `principalId`. Two
+/// values that are unknown because of this text are one value.
+pub fn added_at_run_time(id: &ResourceId, field: &str) -> String {
+    format!("`{field}` of {}", run_time(id))
+}
+
 /// The names of a resource that are known, as a path starts.
 fn path(id: &ResourceId) -> String {
     id.names().filter(|name| !name.starts_with('*')).collect::<Vec<_>>().join("/")
@@ -83,6 +97,7 @@ pub struct Inventory {
     orphans: HashMap<String, Vec<String>>,
     effective_groups: Vec<Value>,
     effective_routes: Vec<Value>,
+    providers: Vec<Value>,
     findings: Vec<Diagnostic>,
     unread: bool,
 }
@@ -163,6 +178,23 @@ impl Inventory {
             .map(|(_, resource)| resource)
     }
 
+    /// Everything as one document of resources, which reads back as this inventory. What is not known is an
+    /// expression that says why.
+    pub fn snapshot(&self) -> Value {
+        let resources = self.resources.values().map(|resource| {
+            let text = |text: &str| Value::from(text);
+            let mut members = vec![("id".to_owned(), text(resource.id.as_str()))];
+            members.extend(resource.doubt.as_deref().map(|doubt| (DOUBT.to_owned(), text(doubt))));
+            let own = resource.value.as_object().into_iter().flatten();
+            let own = own.filter(|member| !member.key.eq_ignore_ascii_case("id"));
+            Value::object(
+                members.into_iter().chain(own.map(|member| (member.key.clone(), member.value.clone()))),
+            )
+        });
+        let effective = self.effective_groups.iter().chain(&self.effective_routes).cloned();
+        Value::object([("value", Value::array(resources.chain(effective)))])
+    }
+
     /// What `az network nic list-effective-nsg` printed: one value for each group as it applies to the interface or
     /// its subnet, in the flattened form.
     pub fn effective_groups(&self) -> &[Value] {
@@ -173,6 +205,12 @@ impl Inventory {
     pub fn effective_routes(&self) -> &[Value] {
         &self.effective_routes
     }
+
+    /// What `az provider list` or `show` printed: one value for each resource provider, with `namespace` and
+    /// `registrationState`.
+    pub fn providers(&self) -> impl Iterator<Item = &Value> {
+        self.providers.iter()
+    }
 }
 
 /// Whether subscription and resource group are known where the id has them.
@@ -182,7 +220,7 @@ fn is_complete(id: &ResourceId) -> bool {
 }
 
 /// Whether two ids with the same tail may mean one resource.
-fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
+pub(crate) fn may_be_same(one: &ResourceId, other: &ResourceId) -> bool {
     let open = |part: &str| part.starts_with(['*', '{']);
     let agree = |one: Option<&str>, other: Option<&str>| match (one, other) {
         (Some(one), Some(other)) => open(one) || open(other) || one.eq_ignore_ascii_case(other),
@@ -207,10 +245,15 @@ pub(crate) struct Collector {
     pub reader: Reader,
     pub effective_groups: Vec<Value>,
     pub effective_routes: Vec<Value>,
+    pub providers: Vec<Value>,
     /// What Azure knows only at run time, and where its id is written.
     pub runtime: Vec<(ResourceId, Span, Value)>,
     /// Whether a document could not be read at all.
     pub unread: bool,
+    /// What documents that are no templates say, as they say it, for templates to refer to.
+    pub described: Vec<(ResourceId, Value)>,
+    /// Whether a template will ask for that.
+    pub keeps: bool,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -223,6 +266,13 @@ impl Collector {
     /// Adds a description, and those of the resources inside it.
     pub fn add(&mut self, draft: Draft) {
         let Draft { id, value, doubt } = draft;
+        if self.keeps {
+            self.described.push((id.clone(), value.clone()));
+        }
+        self.added(id, value, doubt);
+    }
+
+    fn added(&mut self, id: ResourceId, value: Value, doubt: Option<String>) {
         let mut value = normal(value);
         self.take_children(&id, &mut value, doubt.as_ref());
         self.insert(Resource { id, value, doubt });
@@ -251,7 +301,7 @@ impl Collector {
                     self.twice(&child, field, &item);
                     child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
-                self.add(Draft { id: child, value: item, doubt: doubt.cloned() });
+                self.added(child, item, doubt.cloned());
             }
         }
     }
@@ -314,6 +364,7 @@ impl Collector {
         let mut inventory = Inventory {
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,
+            providers: self.providers,
             unread: self.unread,
             ..Inventory::default()
         };

@@ -1,8 +1,6 @@
 //! Readers of documents: each turns what it finds into descriptions of resources.
 
-mod expression;
 mod resources;
-mod template;
 mod terraform;
 
 use document::{Kind, Value};
@@ -10,6 +8,7 @@ use document::{Kind, Value};
 use crate::ResourceId;
 use crate::environment::SourceKind;
 use crate::inventory::Collector;
+use crate::template::Template;
 
 /// Where resources are whose document does not say so.
 #[derive(Debug, Clone, Default)]
@@ -56,43 +55,56 @@ fn detect(value: &Value) -> SourceKind {
     }
 }
 
-/// A document with what its environment says about it.
-pub(crate) struct Given<'a> {
+/// What an environment says about a document.
+pub(crate) struct Given {
     /// What it is said to be; `None` when it is to be found out.
     pub kind: Option<SourceKind>,
     pub scope: Scope,
+    /// The document of a template's parameter file.
+    pub parameter_file: Option<Value>,
     /// Values of template parameters: names and values.
-    pub parameters: Vec<(String, &'a Value)>,
+    pub parameters: Vec<(String, Value)>,
 }
 
-/// Reads one document.
-pub(crate) fn document(collector: &mut Collector, value: Value, given: &Given<'_>) {
-    let found = detect(&value);
-    let kind = match given.kind {
+impl Given {
+    /// The template that the document is.
+    pub fn template(self, value: Value) -> Template {
+        let Self { scope, parameter_file, parameters, .. } = self;
+        Template { value, scope, parameter_file, parameters }
+    }
+}
+
+/// What a document is; `None`, after a complaint, when it is not what it is said to be.
+pub(crate) fn kind(collector: &mut Collector, value: &Value, said: Option<SourceKind>) -> Option<SourceKind> {
+    let found = detect(value);
+    match said {
         // An exported template is a document of resources, too.
-        None | Some(SourceKind::Resources | SourceKind::Snapshot) => found,
-        Some(kind) if kind == found => kind,
+        None | Some(SourceKind::Resources | SourceKind::Snapshot) => Some(found),
+        Some(kind) if kind == found => Some(kind),
         Some(kind) => {
             let (is, expected) = (found.describe(), kind.describe());
             collector.unread = true;
             collector.error("wrong-kind", value.span, format!("this is {is}"), expected);
-            return;
+            None
         }
-    };
+    }
+}
+
+/// Reads a document that is no template.
+pub(crate) fn document(collector: &mut Collector, value: Value, kind: SourceKind, scope: &Scope) {
     match kind {
-        SourceKind::ArmTemplate => template::read(collector, &value, given),
-        SourceKind::TerraformPlan => terraform::read(collector, &value, &given.scope),
-        SourceKind::Resources | SourceKind::Snapshot => resources::read(collector, value, &given.scope),
+        SourceKind::TerraformPlan => terraform::read(collector, &value, scope),
+        _ => resources::read(collector, value, scope),
     }
 }
 
 /// The text of a member, ignoring the case of its name; an empty one is absent.
-fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     member(value, field)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// A member, ignoring the case of its name; `null` is absent.
-fn member<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
+pub(crate) fn member<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
     let found = &value.as_object()?.find(field)?.value;
     (!matches!(found.kind, Kind::Null)).then_some(found)
 }

@@ -4,7 +4,7 @@ use document::{Kind, Value};
 
 use super::{Scope, member, text};
 use crate::ResourceId;
-use crate::inventory::{Collector, Draft, normal};
+use crate::inventory::{Collector, DOUBT, Draft, normal};
 
 /// Resources without id and type are told by a field that only they have.
 const SHAPES: [(&str, &str); 9] = [
@@ -41,13 +41,14 @@ fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut u
         }
         return;
     }
-    if effective(collector, &value) {
+    if no_resource(collector, &value) {
         *found += 1;
         return;
     }
     if let Some(id) = identity(&value, scope) {
         *found += 1;
-        collector.add(Draft { id, value, doubt: None });
+        let doubt = text(&value, DOUBT).map(str::to_owned);
+        collector.add(Draft { id, value, doubt });
         return;
     }
     let Kind::Object(object) = value.kind else { return };
@@ -58,8 +59,8 @@ fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut u
     }
 }
 
-/// Keeps an effective group or an effective route; false for anything else.
-fn effective(collector: &mut Collector, value: &Value) -> bool {
+/// Keeps an effective group, an effective route or the state of a resource provider; false for anything else.
+fn no_resource(collector: &mut Collector, value: &Value) -> bool {
     if member(value, "effectiveSecurityRules").is_some() {
         collector.effective_groups.push(normal(value.clone()));
     } else if member(value, "nextHopType").is_some()
@@ -67,6 +68,8 @@ fn effective(collector: &mut Collector, value: &Value) -> bool {
         && text(value, "id").is_none()
     {
         collector.effective_routes.push(normal(value.clone()));
+    } else if member(value, "registrationState").is_some() && member(value, "namespace").is_some() {
+        collector.providers.push(normal(value.clone()));
     } else {
         return false;
     }

@@ -82,6 +82,7 @@ pub(super) fn run(context: &Context<'_>, distribution: &Distribution, staging: &
     };
     let spec = Spec {
         network: true,
+        may_mount: true,
         folders: vec![staging.to_path_buf(), input.temporary.clone()],
         ..context.job(&JOB, serde_json::to_string(&input).unwrap_or_default())
     };

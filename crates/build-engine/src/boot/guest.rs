@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sandbox::Files;
-
 use super::error::BootError;
-use super::process::{Background, Namespaces, mortal, mortal_with};
-use super::qemu::{Boot, MONITOR, Setup, VARIABLES, arguments};
+use super::process::{Background, Namespaces, mortal_with};
+use super::qemu::{MONITOR, Setup, VARIABLES, arguments, files};
 use super::rundir::RunDir;
 use super::serial::{self, Stage};
 use super::ssh::{Client, Connector, Output, Session};
@@ -223,40 +221,13 @@ pub(super) fn launch(
     let path = folder.file(LOG);
     let log = File::create(&path).map_err(BootError::io("write", &path))?;
     let errors = log.try_clone().map_err(BootError::io("write", &path))?;
-    let mut command = match &setup.boot {
-        Boot::Kernel { disk, kernel, initrd, .. } => {
-            let write = [disk.path(), setup.serial_log, folder.path()];
-            let read = HOST_FILES.map(Path::new).into_iter().chain([*kernel, *initrd]);
-            let files = Files {
-                read: read.map(Path::to_owned).collect(),
-                write: DEVICES.map(Path::new).into_iter().chain(write).map(Path::to_owned).collect(),
-            };
-            let only = files.only().map_err(BootError::io("find", Path::new("our own program")))?;
-            mortal_with(Tool::Qemu, namespaces, &only)?
-        }
-        Boot::Firmware | Boot::Image { .. } => mortal(Tool::Qemu, namespaces)?,
-    };
+    let only =
+        files(setup, folder.path()).only().map_err(BootError::io("find", Path::new("our own program")))?;
+    let mut command = mortal_with(Tool::Qemu, namespaces, &only)?;
     command.current_dir(folder.path()).args(arguments(setup)).stdout(log).stderr(errors);
     let (qemu, _) = Background::spawn(command)?;
     Ok(qemu)
 }
-
-/// What QEMU reads of this machine, when what runs in it is anybody's: libraries, firmware, the resolver, the processors.
-const HOST_FILES: [&str; 11] = [
-    "/bin",
-    "/lib",
-    "/lib64",
-    "/usr",
-    "/nix",
-    "/etc/ld.so.cache",
-    "/etc/resolv.conf",
-    "/proc/self",
-    "/sys/devices/system",
-    "/dev/urandom",
-    "/dev/null",
-];
-/// Devices that it commands.
-const DEVICES: [&str; 1] = ["/dev/kvm"];
 
 pub(super) fn qemu_ended(status: &str, folder: &RunDir, serial_log: &Path) -> BootError {
     let said = std::fs::read_to_string(folder.file(LOG)).unwrap_or_default();

@@ -1,18 +1,20 @@
-//! The command line of QEMU.
+//! The command line of QEMU, and the files that it opens.
 //!
 //! File names without a folder are in the private folder, where QEMU is started. An image that is tried has a
 //! restricted network: nothing but the forwarded SSH port connects it with the host, and nothing with the world. A
 //! guest that builds has QEMU's user-mode network, whose far end are ordinary sockets of QEMU's own process: it is
 //! started in a network namespace whose only way out is the gateway.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use sandbox::Files;
 use serde_json::json;
 
 use super::accelerator::Accelerator;
 use super::firmware::Firmware;
 use super::image::DiskImage;
 use super::seed;
+use crate::tools::Tool;
 
 /// File name of this boot's firmware variables in the private folder.
 pub(super) const VARIABLES: &str = "variables.fd";
@@ -113,17 +115,53 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Vec<String> {
             add("netdev", format!("user,id=net,ipv6=off,{net}"));
             add("device", "virtio-net-pci,netdev=net,romfile=".to_owned());
             add("qmp", format!("unix:{MONITOR},server=on,wait=off"));
-            // What runs in there is anybody's script and QEMU is what holds it: it may not start programs.
-            add(
-                "sandbox",
-                "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned(),
-            );
         }
     }
+    // What runs in there is anybody's script and QEMU is what holds it: it may not start programs.
+    add("sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned());
     add("object", "rng-random,id=random,filename=/dev/urandom".to_owned());
     add("device", "virtio-rng-pci,rng=random".to_owned());
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
     arguments
+}
+
+/// What QEMU reads of this machine: libraries, firmware, the resolver, the processors.
+const HOST_FILES: [&str; 11] = [
+    "/bin",
+    "/lib",
+    "/lib64",
+    "/usr",
+    "/nix",
+    "/etc/ld.so.cache",
+    "/etc/resolv.conf",
+    "/proc/self",
+    "/sys/devices/system",
+    "/dev/urandom",
+    "/dev/null",
+];
+/// Devices that it commands.
+const DEVICES: [&str; 1] = ["/dev/kvm"];
+
+/// Everything that QEMU can open when it is started in `folder`.
+pub(super) fn files(setup: &Setup<'_>, folder: &Path) -> Files {
+    let mut read = HOST_FILES.map(PathBuf::from).to_vec();
+    read.extend(Tool::Qemu.find());
+    read.extend(setup.firmware.map(|firmware| firmware.code.clone()));
+    let mut write = DEVICES.map(PathBuf::from).to_vec();
+    write.extend([setup.serial_log.to_owned(), folder.join(VARIABLES)]);
+    match &setup.boot {
+        Boot::Firmware => {}
+        Boot::Image { image, .. } => {
+            read.extend([image.path().to_owned(), folder.join(seed::FILE)]);
+            write.push(folder.join(OVERLAY));
+        }
+        Boot::Kernel { kernel, initrd, disk, .. } => {
+            read.extend([*kernel, *initrd].map(Path::to_owned));
+            // The socket of the monitor is made in the folder.
+            write.extend([disk.path(), folder].map(Path::to_owned));
+        }
+    }
+    Files { read, write }
 }
 
 fn flash_chip(name: &str, file: &Path, read_only: bool) -> String {
@@ -138,7 +176,6 @@ fn escape(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::path::PathBuf;
 
     use super::*;
 

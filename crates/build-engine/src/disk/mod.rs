@@ -8,15 +8,19 @@
 //! a caller whose root is mounted in another namespace takes `write` apart into [`efi_files`], [`Writer::start`],
 //! [`Writer::fill`] and [`Writer::finish`].
 
+mod base_image;
 mod boot_files;
 mod compare;
 mod content;
+mod derive;
+mod difference;
 mod error;
 mod esp;
 pub(crate) mod ext4;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gpt;
+mod inodes;
 mod inspect;
 pub(crate) mod listing;
 mod plan;
@@ -24,9 +28,11 @@ mod take_back;
 pub mod vhd;
 mod write;
 
+pub(crate) use base_image::kept_beside;
 pub use boot_files::{BootFile, KERNEL_ARGUMENTS, boot_files, install_boot_files, newest_kernel};
 pub use compare::compare;
 pub use content::{content_sha256, full_sha256};
+pub use difference::Origin;
 pub use error::DiskError;
 pub use esp::{EfiFile, efi_files};
 pub use inspect::{Layout, inspect};

@@ -25,11 +25,13 @@ pub const EFI_NUMBER: u32 = 15;
 pub const MAX_SIZE_GIB: u32 = 4095;
 
 /// Block of the root file system, in bytes.
-const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = IN_BLOCK as u64;
+/// The same for what is in memory.
+pub(super) const IN_BLOCK: usize = 4096;
 /// One inode per this many bytes, and its size: mke2fs's usual values, stated so that the host's
 /// `/etc/mke2fs.conf` does not matter.
 const BYTES_PER_INODE: u64 = 16_384;
-const INODE_BYTES: u64 = 256;
+pub(super) const INODE_BYTES: u16 = 256;
 const BLOCKS_PER_GROUP: u64 = 32_768;
 const JOURNAL_MIB: u64 = 64;
 /// A symbolic link up to this long lives in its inode.
@@ -190,7 +192,7 @@ impl Plan {
             id: self.ids.root_partition,
             name: "root".into(),
             offset: ROOT_OFFSET,
-            bytes: root_blocks(self.virtual_bytes) * BLOCK,
+            bytes: self.root_bytes(),
         };
         let efi = Partition {
             number: EFI_NUMBER,
@@ -203,9 +205,14 @@ impl Plan {
         Gpt { disk: self.ids.disk, partitions: vec![root, efi] }
     }
 
+    /// Bytes of the root partition.
+    pub(super) fn root_bytes(&self) -> u64 {
+        root_blocks(self.virtual_bytes) * BLOCK
+    }
+
     /// What the finished file will take on the host at most, in bytes; its holes take nothing.
     pub fn allocation(&self) -> u64 {
-        let content = self.content.blocks * BLOCK + self.content.inodes * INODE_BYTES;
+        let content = self.content.blocks * BLOCK + self.content.inodes * u64::from(INODE_BYTES);
         content + content / 50 + 32 * MIB
     }
 
@@ -214,6 +221,11 @@ impl Plan {
     /// They may be run anywhere both paths mean the same, for instance inside the namespaces in which `root` is
     /// mounted and its owners have their right numbers.
     pub fn mke2fs_arguments(&self, root: &Path, file: &Path) -> Vec<OsString> {
+        self.arguments(self.ids.root, ROOT_OFFSET, root, file)
+    }
+
+    /// The same for a file system `offset` bytes into `file`, with the identity `uuid`.
+    pub(super) fn arguments(&self, uuid: Uuid, offset: u64, root: &Path, file: &Path) -> Vec<OsString> {
         let mut out: Vec<OsString> =
             ["-q", "-F", "-t", "ext4", "-m", "5", "-O", FEATURES].map(Into::into).into();
         let numbers = [
@@ -221,9 +233,9 @@ impl Plan {
             ("-I", INODE_BYTES.to_string()),
             ("-i", BYTES_PER_INODE.to_string()),
             ("-J", format!("size={JOURNAL_MIB}")),
-            ("-U", self.ids.root.to_string()),
+            ("-U", uuid.to_string()),
             // The file is new, so everything not written is zero already.
-            ("-E", format!("offset={ROOT_OFFSET},nodiscard,lazy_itable_init=1,lazy_journal_init=1")),
+            ("-E", format!("offset={offset},nodiscard,lazy_itable_init=1,lazy_journal_init=1")),
         ];
         out.extend(numbers.into_iter().flat_map(|(flag, value)| [flag.into(), value.into()]));
         out.extend(["-d".into(), root.into(), file.into()]);
@@ -262,7 +274,7 @@ fn metadata_blocks(blocks: u64) -> u64 {
     let descriptors = (groups * 64).div_ceil(BLOCK);
     let growth = (groups * 1024 * 64).div_ceil(BLOCK).min(BLOCK / 4 + descriptors);
     let copies = superblock_copies(groups);
-    let tables = blocks * BLOCK / BYTES_PER_INODE * INODE_BYTES / BLOCK + groups;
+    let tables = blocks * BLOCK / BYTES_PER_INODE * u64::from(INODE_BYTES) / BLOCK + groups;
     tables + 2 * groups + copies * (1 + growth) + JOURNAL_MIB * MIB / BLOCK + 16
 }
 

@@ -9,24 +9,30 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::compare;
+use super::base_image::{self, BaseImage};
+use super::compare::{Derivation, both, compare};
 use super::content::content_sha256;
+use super::derive::Partition;
+use super::difference::Whole;
 use super::esp::{EfiFile, efi_files, write_efi};
 use super::gpt::SECTOR;
 use super::plan::Plan;
 use super::vhd::{FOOTER_BYTES, Footer};
-use super::{DiskError, inspect, joined};
+use super::{DiskError, Origin, inspect, joined};
 use crate::checkpoint::{Checkpoint, reached};
+use crate::error::full_text;
 use crate::rooted::Rooted;
 use crate::tools::{self, Tool, ToolError};
 
 /// A part of the work, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Partition table, EFI system partition and footer.
     Frame,
-    /// The root file system.
-    Root,
+    /// The root file system, made of the base's.
+    Derived,
+    /// The root file system, written as a whole; why, where it might have been made of the base's.
+    Root(Option<String>),
     /// Reading the frame back, computing the content's digest and waiting for the storage device.
     Digest,
     /// The same while the root file system is compared with its tree.
@@ -35,12 +41,14 @@ pub enum Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Frame => "partitions and boot loader",
-            Self::Root => "root file system",
-            Self::Digest => "digest",
-            Self::DigestAndComparison => "digest and comparison",
-        })
+        match self {
+            Self::Frame => f.write_str("partitions and boot loader"),
+            Self::Derived => f.write_str("root file system, from the base's"),
+            Self::Root(None) => f.write_str("root file system"),
+            Self::Root(Some(why)) => write!(f, "root file system, as a whole: {why}"),
+            Self::Digest => f.write_str("digest"),
+            Self::DigestAndComparison => f.write_str("digest and comparison"),
+        }
     }
 }
 
@@ -55,10 +63,17 @@ pub struct Disk {
     pub allocated_bytes: u64,
     /// Identity of the content, see [`content_sha256`].
     pub content_sha256: String,
+    /// What came of writing the base's own file system, where that was tried: the name under which it may be kept
+    /// beside the base, or why it cannot.
+    pub base_image: Option<Result<String, String>>,
 }
 
 /// Writes the image whose merged root file system is at `root` to the fixed VHD `output`, replacing it in one step.
 /// With `compared`, only if [`compare`] finds in the root partition what is in `root`.
+///
+/// With an `origin`, the root file system is made of the base's where that is kept and the difference is small and
+/// plain; such a disk is always compared. Where none is kept, one is written to the origin's staging folder
+/// meanwhile.
 ///
 /// The boot files must be in `root` already ([`install_boot_files`](super::install_boot_files) with the plan's
 /// identities). `progress` hears each stage as it begins. When this fails, nothing is left behind.
@@ -68,6 +83,7 @@ pub struct Disk {
 pub fn write(
     plan: Plan,
     root: &Path,
+    origin: Option<&Origin>,
     output: &Path,
     compared: bool,
     progress: &mut dyn FnMut(Stage),
@@ -76,12 +92,26 @@ pub fn write(
     let files = efi_files(&Rooted::open(root)?, &plan.ids)?;
     let writer = Writer::start(plan, &files, output)?;
     reached(Checkpoint::FrameWritten);
-    progress(Stage::Root);
-    let arguments = writer.mke2fs_arguments(root);
-    writer.fill(|| tools::run(Tool::Mke2fs.command()?.args(arguments)).map(drop))?;
-    reached(Checkpoint::RootWritten);
-    progress(if compared { Stage::DigestAndComparison } else { Stage::Digest });
-    writer.finish(compared.then_some(root))
+    let Some(origin) = origin else { return writer.whole(root, None, compared, progress) };
+    let name = base_image::folder_name(&writer.plan)?;
+    if let Some(image) = BaseImage::open(&origin.base.with_file_name(&name)) {
+        return match writer.derived(root, origin, &image, compared, progress) {
+            Ok(digest) => writer.publish(digest),
+            Err(Whole(why)) => {
+                writer.partition().empty()?;
+                writer.whole(root, Some(why), compared, progress)
+            }
+        };
+    }
+    let Some(staging) = &origin.staging else { return writer.whole(root, None, compared, progress) };
+    let plan = writer.plan.clone();
+    thread::scope(|scope| {
+        let making = scope.spawn(|| BaseImage::make(&plan, &origin.base, staging));
+        let why = "the base's is written beside it, for later ones".to_owned();
+        let disk = writer.whole(root, Some(why), compared, progress);
+        let made = joined(making).map(|()| name).map_err(|error| full_text(&error));
+        Ok(Disk { base_image: Some(made), ..disk? })
+    })
 }
 
 /// A disk being written, for a caller that runs `mke2fs` itself, inside the namespaces where the root is mounted.
@@ -141,24 +171,77 @@ impl Writer {
         run().map_err(|error| self.explain(error.into()))
     }
 
+    /// Fills the root partition with all of the tree, and finishes.
+    fn whole(
+        self,
+        root: &Path,
+        why: Option<String>,
+        compared: bool,
+        progress: &mut dyn FnMut(Stage),
+    ) -> Result<Disk, DiskError> {
+        progress(Stage::Root(why));
+        let arguments = self.mke2fs_arguments(root);
+        self.fill(|| tools::run(Tool::Mke2fs.command()?.args(arguments)).map(drop))?;
+        reached(Checkpoint::RootWritten);
+        progress(if compared { Stage::DigestAndComparison } else { Stage::Digest });
+        self.finish(compared.then_some(root))
+    }
+
+    /// Makes the root partition of the base's file system, and returns the disk's digest when it holds the tree.
+    fn derived(
+        &self,
+        root: &Path,
+        origin: &Origin,
+        image: &BaseImage,
+        compared: bool,
+        progress: &mut dyn FnMut(Stage),
+    ) -> Result<String, Whole> {
+        progress(Stage::Derived);
+        let (path, partition) = (&self.partial.path, self.partition());
+        let difference = partition.derive(root, origin, image)?;
+        let derivation = Derivation { image, base: &origin.base, wholly: compared };
+        let (copied, unsettled) =
+            both(|| partition.copy_contents(image, &difference), || derivation.check(path, root));
+        let unsettled = unsettled?;
+        copied?;
+        reached(Checkpoint::RootWritten);
+        progress(Stage::DigestAndComparison);
+        Ok(self.checked(|| unsettled.compare(root))?)
+    }
+
+    fn partition(&self) -> Partition<'_> {
+        Partition { plan: &self.plan, path: &self.partial.path, file: &self.partial.file }
+    }
+
     /// Checks the disk, computes its digest and gives it its name; with the `tree` that it was written from, only if
     /// [`compare`] finds that in it.
     ///
     /// # Errors
     /// [`DiskError`] when what was written does not read back or is not the tree, or the file cannot be renamed.
-    pub fn finish(mut self, tree: Option<&Path>) -> Result<Disk, DiskError> {
+    pub fn finish(self, tree: Option<&Path>) -> Result<Disk, DiskError> {
+        let path = &self.partial.path;
+        let digest = self.checked(|| tree.map_or(Ok(()), |tree| compare(path, tree).map(drop)))?;
+        self.publish(digest)
+    }
+
+    /// Reads the disk back, and returns the digest of its content when `compare` has nothing against it.
+    fn checked(&self, compare: impl FnOnce() -> Result<(), DiskError> + Send) -> Result<String, DiskError> {
         let path = &self.partial.path;
         inspect(path)?;
         // All three read what the kernel still holds in memory, so the device can write meanwhile.
         let (digest, synced, compared) = thread::scope(|scope| {
             let syncing = scope.spawn(|| self.partial.file.sync_data().map_err(DiskError::io("write", path)));
-            let comparing = tree.map(|tree| scope.spawn(|| compare(path, tree)));
-            (content_sha256(path), joined(syncing), comparing.map(joined).transpose())
+            let comparing = scope.spawn(compare);
+            (content_sha256(path), joined(syncing), joined(comparing))
         });
         synced.map_err(|error| self.explain(error))?;
         compared?;
         reached(Checkpoint::DiskCompared);
-        let content_sha256 = digest?;
+        digest
+    }
+
+    fn publish(mut self, content_sha256: String) -> Result<Disk, DiskError> {
+        let path = &self.partial.path;
         let meta = self.partial.file.metadata().map_err(DiskError::io("look at", path))?;
         reached(Checkpoint::DigestTaken);
         self.partial.publish(&self.output)?;
@@ -167,6 +250,7 @@ impl Writer {
             virtual_bytes: self.plan.virtual_bytes,
             allocated_bytes: meta.blocks() * SECTOR,
             content_sha256,
+            base_image: None,
         })
     }
 

@@ -54,7 +54,7 @@ pub(super) fn make(
     };
     let input = Input { files: files(), size_gib, public_key: public_key.to_owned() };
     let input = serde_json::to_string(&input).unwrap_or_default();
-    let overlay = context.overlay(lowers, &context.work.overlay("guest")?);
+    let overlay = context.volatile_overlay(lowers, &context.work.overlay("guest")?);
     context.run_job(&MAKE, &input, Some(overlay), &[&folder])?;
     Ok(files())
 }
@@ -81,7 +81,7 @@ fn make_in(root: &Path, input: &Input) -> std::result::Result<(), Box<dyn std::e
         fs::write(outside, content)?;
     }
     let spec = DiskSpec { size_gib: Some(input.size_gib), ids: DiskIds::random() };
-    disk::write(Plan::for_tree(&spec, root)?, root, &input.files.disk, false, &mut |_| {})?;
+    disk::write(Plan::for_tree(&spec, root)?, root, None, &input.files.disk, false, &mut |_| {})?;
     Ok(())
 }
 

@@ -12,13 +12,13 @@ use build_engine::disk::{
 use build_engine::rooted::Rooted;
 
 /// A root file system with what a disk needs, and the odd things that a real one has.
-struct Tree {
-    folder: tempfile::TempDir,
-    ids: DiskIds,
+pub(crate) struct Tree {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) ids: DiskIds,
 }
 
 impl Tree {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let tree = Self { folder: tempfile::tempdir().unwrap(), ids: DiskIds::random() };
         for path in [
             "boot/vmlinuz-6.12.1-cloud-amd64",
@@ -42,33 +42,33 @@ impl Tree {
         tree
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
-    fn put(&self, path: &str, content: &[u8]) {
+    pub(crate) fn put(&self, path: &str, content: &[u8]) {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
-    fn spec(&self, size_gib: Option<u32>) -> DiskSpec {
+    pub(crate) fn spec(&self, size_gib: Option<u32>) -> DiskSpec {
         DiskSpec { size_gib, ids: self.ids.clone() }
     }
 
-    fn write_to(&self, output: &Path, size_gib: Option<u32>) -> Result<Disk, DiskError> {
+    pub(crate) fn write_to(&self, output: &Path, size_gib: Option<u32>) -> Result<Disk, DiskError> {
         disk::install_boot_files(&Rooted::open(&self.root())?, &self.ids, "")?;
         let plan = Plan::for_tree(&self.spec(size_gib), &self.root())?;
-        disk::write(plan, &self.root(), output, false, &mut |_| {})
+        disk::write(plan, &self.root(), None, output, false, &mut |_| {})
     }
 
-    fn write(&self) -> Disk {
+    pub(crate) fn write(&self) -> Disk {
         self.write_to(&self.folder.path().join("image.vhd"), None).unwrap()
     }
 }
 
 /// What a program prints; it must succeed.
-fn output(command: &mut Command) -> String {
+pub(crate) fn output(command: &mut Command) -> String {
     let output = command.env("LC_ALL", "C").env("MTOOLSRC", "/dev/null").output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -76,12 +76,12 @@ fn output(command: &mut Command) -> String {
     text
 }
 
-fn root_of(vhd: &Path) -> String {
+pub(crate) fn root_of(vhd: &Path) -> String {
     format!("{}?offset={ROOT_OFFSET}", vhd.display())
 }
 
 /// Administrators' programs are not on every user's `PATH`.
-fn admin(program: &str) -> Command {
+pub(crate) fn admin(program: &str) -> Command {
     let path = ["/usr/sbin", "/sbin", "/usr/bin"].map(|folder| Path::new(folder).join(program));
     Command::new(path.iter().find(|path| path.exists()).unwrap_or(&path[0]))
 }
@@ -254,8 +254,8 @@ fn every_stage_is_announced() {
     let mut heard = Vec::new();
     let output = tree.folder.path().join("image.vhd");
     let plan = Plan::for_tree(&tree.spec(Some(2)), &tree.root()).unwrap();
-    let disk = disk::write(plan, &tree.root(), &output, true, &mut |stage| heard.push(stage)).unwrap();
-    assert_eq!(heard, [Stage::Frame, Stage::Root, Stage::DigestAndComparison]);
+    let disk = disk::write(plan, &tree.root(), None, &output, true, &mut |stage| heard.push(stage)).unwrap();
+    assert_eq!(heard, [Stage::Frame, Stage::Root(None), Stage::DigestAndComparison]);
     assert_eq!(disk.virtual_bytes, 2 << 30);
     assert_eq!(disk.content_sha256, content_sha256(&disk.path).unwrap());
     assert!(disk.allocated_bytes < 200 << 20, "holes take nothing: {}", disk.allocated_bytes);

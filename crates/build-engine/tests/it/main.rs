@@ -2,5 +2,5 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot do its work fails")]
 
-mod boot;
+mod derived;
 mod disk;

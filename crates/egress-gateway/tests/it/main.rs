@@ -59,6 +59,7 @@ fn main() {
         ("learning_lets_through_and_says_what_the_policy_would", settings::learn),
         ("undecided_is_refused_unless_told_otherwise", settings::undecided),
         ("everything_goes_through_the_upstream_proxy", settings::upstream_proxy),
+        ("what_the_proxy_does_not_lead_to_is_reached_and_checked_without_it", settings::no_proxy),
         ("a_mirror_takes_the_place_of_an_archive", settings::mirror),
         ("one_connection_too_many_is_refused_and_recorded", settings::too_many),
         ("a_message_that_is_trickled_ends_by_the_gateways_deadline", attack::trickled_messages),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egress_gateway::{Gateway, Layer, Mirror, Mode, Outcome};
+use egress_gateway::{Gateway, Layer, Mirror, Mode, NoProxy, Outcome, UpstreamProxy};
 use network_policy::Verdict;
 
 use crate::TestResult;
@@ -49,6 +49,31 @@ pub fn upstream_proxy() -> TestResult {
     let row = only(&record, |row| row.name.as_deref() == Some("refused.example.com"));
     assert!(row.note.is_some_and(|note| note.contains("403")));
     assert!(!serde_json::to_string(&record)?.contains("secret"));
+    Ok(())
+}
+
+pub fn no_proxy() -> TestResult {
+    let site = serve(http);
+    let names = ["archive.example.com", "elsewhere.example.com", "direct.example.com"];
+    let mut config =
+        config(allow(&names.map(|name| format!("{name}:80")).each_ref().map(String::as_str)), &[]);
+    let at = |host: &str| Mirror { host: host.to_owned(), port: site.port() };
+    config.mirrors.insert(names[0].to_owned(), at("127.0.0.1"));
+    config.mirrors.insert(names[1].to_owned(), at("127.0.1.1"));
+    config.test_lookup = Some(Arc::new(|_| vec!["169.254.169.254".parse().unwrap()]));
+    let upstream: UpstreamProxy = format!("http://{}", serve(proxy)).parse()?;
+    config.upstream_proxy = Some(upstream.except(NoProxy::new(".direct.example.com,127.0.0.0/24")));
+    let input = names.map(|name| format!("{name}:80 http {name}")).join("\n");
+    let (output, record) = run(config, "talk", &input)?;
+    let answers: Vec<&str> = output.lines().collect();
+    assert_eq!(answers[0], "HTTP/1.1 200 OK", "{output}");
+    assert!(output.contains(&format!("CONNECT 127.0.1.1:{} HTTP/1.1\r\n", site.port())), "{output}");
+    assert_eq!(*answers.last().unwrap(), "reset after 0 bytes", "{output}");
+    let address = |name: &str| only(&record, |row| row.name.as_deref() == Some(name)).address;
+    assert_eq!(address(names[0]), Some(site.ip()));
+    assert_eq!(address(names[1]), None, "only the proxy knows the address");
+    let direct = only(&record, |row| row.name.as_deref() == Some(names[2]));
+    assert!(direct.refused && direct.rule.contains("forbidden address"), "{direct:?}");
     Ok(())
 }
 

@@ -74,6 +74,20 @@ impl Normal {
         Self { outbound: out, inbound: into, routes, hears, firewall, names, space }
     }
 
+    /// Leaves out what is not in these layers; what the platform exempts stays.
+    pub fn keep(&mut self, layers: &[crate::Layer]) {
+        let kept = |layer: &Layer| match layer.stage {
+            Stage::Platform => true,
+            Stage::Admin => layers.contains(&crate::Layer::Admin),
+            Stage::NicNsg => layers.contains(&crate::Layer::NicNsg),
+            Stage::SubnetNsg | Stage::FarSubnet(_) => layers.contains(&crate::Layer::SubnetNsg),
+            Stage::Route => layers.contains(&crate::Layer::Route),
+            Stage::Firewall => layers.contains(&crate::Layer::FirewallNetwork),
+        };
+        self.outbound.retain(kept);
+        self.inbound.retain(kept);
+    }
+
     pub fn layers(&self, direction: Direction) -> &[Layer] {
         match direction {
             Direction::Inbound => &self.inbound,

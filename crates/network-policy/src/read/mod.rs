@@ -16,7 +16,7 @@ mod subnet;
 #[cfg(test)]
 mod tests;
 
-use arm::{Environment, Inventory};
+use arm::{Environment, Inventory, ResourceId};
 use document::{Diagnostic, Span};
 
 use crate::policy::{NetworkPolicy, Origin};
@@ -31,14 +31,20 @@ pub struct Reading {
     pub policy: NetworkPolicy,
     /// Warnings, in the order of the sources; places are in [`Inventory::sources`].
     pub warnings: Vec<Diagnostic>,
+    /// The subnet it is the policy of, where a document describes that.
+    pub subnet: Option<ResourceId>,
 }
+
+/// Code of the error that documents are right, and tell nothing of networks.
+pub const NO_NETWORK: &str = "no-network";
 
 /// Reads the policy of a build in the environment's build subnet, or in the only subnet there is. Without any subnet,
 /// a single network security group is the build subnet's, and addresses stay unknown. Service tags are the caller's
 /// to add, see [`read_service_tags`].
 ///
 /// # Errors
-/// Everything that is wrong with the documents, warnings included, in the order of the sources.
+/// Everything that is wrong with the documents, warnings included, in the order of the sources; [`NO_NETWORK`] alone
+/// when they tell nothing that could decide a flow.
 pub fn read(environment: &Environment, inventory: &Inventory) -> Result<Reading, Vec<Diagnostic>> {
     let mut scan = Scan::new(inventory);
     inventory.findings().iter().for_each(|finding| scan.reader.report(finding.clone()));
@@ -47,7 +53,7 @@ pub fn read(environment: &Environment, inventory: &Inventory) -> Result<Reading,
     let mut findings = scan.reader.finish();
     let broken = findings.iter().any(Diagnostic::is_error);
     match policy {
-        Some(policy) if !broken => Ok(Reading { policy, warnings: findings }),
+        Some((policy, subnet)) if !broken => Ok(Reading { policy, warnings: findings, subnet }),
         None if !broken => {
             findings.push(nothing());
             Err(findings)
@@ -56,8 +62,8 @@ pub fn read(environment: &Environment, inventory: &Inventory) -> Result<Reading,
     }
 }
 
-/// The policy; `None` when the documents tell nothing that could decide a flow.
-fn policy(scan: &mut Scan<'_>, environment: &Environment) -> Option<NetworkPolicy> {
+/// The policy and its subnet; `None` when the documents tell nothing that could decide a flow.
+fn policy(scan: &mut Scan<'_>, environment: &Environment) -> Option<(NetworkPolicy, Option<ResourceId>)> {
     let site = subnet::find(scan, environment);
     let context = subnet::context(scan, &site);
     let routes = routes::of(scan, &site, environment);
@@ -94,17 +100,13 @@ fn policy(scan: &mut Scan<'_>, environment: &Environment) -> Option<NetworkPolic
     if policy == NetworkPolicy::default() {
         return None;
     }
-    Some(policy)
+    Some((policy, site.subnet.map(|subnet| subnet.id.clone())))
 }
 
 /// There is nothing to decide by: an answer would be "allowed" for the wrong reason.
 fn nothing() -> Diagnostic {
-    Diagnostic::error(
-        "no-resource",
-        Span::default(),
-        "the documents hold no network resource that is read here",
-    )
-    .expecting("a network security group, a subnet, a firewall or its policy, or effective rules")
+    Diagnostic::error(NO_NETWORK, Span::default(), "the documents hold no network resource that is read here")
+        .expecting("a network security group, a subnet, a firewall or its policy, or effective rules")
 }
 
 impl Scan<'_> {

@@ -152,6 +152,26 @@ mod tests {
     }
 
     #[test]
+    fn only_a_group_that_was_delegated_with_its_limits_can_have_groups_of_its_own() {
+        let own = tempfile::tempdir().expect("temporary folder");
+        let write = |file: &str, text: &str| fs::write(own.path().join(file), text).expect("written");
+        write("cgroup.controllers", "cpu pids\n");
+        assert!(delegated(own.path()).is_err_and(|why| why.contains("without limits on memory")));
+        write("cgroup.controllers", "cpu memory pids\n");
+        assert_eq!(delegated(own.path()), Ok(own.path().to_owned()));
+        let switched = fs::read_to_string(own.path().join("cgroup.subtree_control"));
+        assert_eq!(switched.expect("written"), "+memory +pids");
+        // Somebody else has done it already.
+        write("cgroup.subtree_control", "memory pids\n");
+        assert_eq!(delegated(own.path()), Ok(own.path().to_owned()));
+        assert_eq!(
+            fs::read_to_string(own.path().join("cgroup.subtree_control")).expect("read"),
+            "memory pids\n"
+        );
+        assert!(!own.path().join(OWN).exists(), "this program need not move");
+    }
+
+    #[test]
     fn a_sandbox_gets_three_quarters_of_what_the_narrowest_group_around_this_program_has() {
         let top = tempfile::tempdir().expect("temporary folder");
         let folder = top.path().join("a/b");

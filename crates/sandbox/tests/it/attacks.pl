@@ -9,7 +9,14 @@ my ($host_pid, $host_file, $mounts) = @ARGV;
 # A system call; perl wants its arguments in variables.
 sub made { my ($number, @arguments) = @_; return syscall($number, @arguments) != -1; }
 sub call { my ($name, @what) = @_; print "$name\n" if made(@what); }
-sub writes { my ($file) = @_; if (open(my $out, '>', $file)) { print "writes $file\n" if syswrite($out, "1\n"); } }
+# What stands there already, so that a setting of the machine stays what it is even where this is not refused.
+sub writes {
+    my ($file) = @_;
+    my $value = "1\n";
+    if (open(my $in, '<', $file)) { $value = <$in> // $value; }
+    $value = "$1\n" if $value =~ /\[(\w+)\]/;
+    if (open(my $out, '>', $file)) { print "writes $file\n" if syswrite($out, $value); }
+}
 sub reads { my ($file) = @_; if (open(my $in, '<', $file)) { print "reads $file\n" if sysread($in, my $byte, 1); } }
 sub socket_of { my ($name, @what) = @_; print "$name\n" if socket(my $socket, $what[0], $what[1], $what[2]); }
 
@@ -101,5 +108,6 @@ for my $mark (qw(opaque redirect metacopy whiteout origin)) {
 mkdir('/tmp/moved'); made(188, "/tmp/moved\0", "user.overlay.redirect\0", '/etc', 4, 0);
 
 # The old way out of a chroot ends at the sandbox's own root.
+my @own_root = (stat('/'))[0, 1];
 mkdir('/tmp/cell'); opendir(my $up, '/'); chroot('/tmp/cell'); chdir('../' x 64); chroot('.');
-print "leaves its root\n" if -e $host_file || !$mounts && !-e '/etc/base';
+print "leaves its root\n" if -e $host_file || "@own_root" ne join(' ', (stat('/'))[0, 1]);

@@ -14,7 +14,7 @@ const ATTACKS: &str = include_str!("attacks.pl");
 /// The capabilities of `confine.rs`, as `/proc/self/status` shows them.
 const POWERS: &str = "CapBnd:\t00000000a00405fb\n";
 /// The same and `SYS_ADMIN`.
-const POWERS_OF_JOBS: &str = "CapBnd:\t00000000a02405fb";
+const POWERS_TO_MOUNT: &str = "CapBnd:\t00000000a02405fb\n";
 
 /// Both maps, because the fallback must hold, too.
 fn id_maps() -> [IdMap; 2] {
@@ -78,16 +78,23 @@ pub fn attacks_are_refused() -> TestResult {
     Ok(())
 }
 
-/// What `attacks.pl` says as a program of the host, started by a job.
-pub fn attack_as_job(script: &str) -> Result<String, String> {
+/// What `attacks.pl` says as a program of the host, started by a job; a second word is for one that may mount.
+pub fn attack_as_job(input: &str) -> Result<String, String> {
+    let mut words = input.split(' ');
+    let script = words.next().ok_or("no script")?;
     let mut perl = std::process::Command::new("perl");
-    let output = perl
-        .args([script, "1000000000", "/nowhere", "mounts"])
-        .output()
-        .map_err(|error| error.to_string())?;
+    perl.args([script, "1000000000", "/nowhere"]).args(words);
+    // As mmdebstrap does for the scripts of packages.
+    let mount = "mkdir /tmp/proc && mount -t proc -o ro proc /tmp/proc && echo mounts /proc";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", mount]);
+    let mut said = String::new();
+    for command in [&mut perl, &mut shell] {
+        let output = command.output().map_err(|error| error.to_string())?;
+        said += &String::from_utf8_lossy(&output.stdout);
+    }
     let powers = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
-    let powers = powers.lines().find(|line| line.starts_with("CapBnd:")).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned() + powers)
+    Ok(said + powers.lines().find(|line| line.starts_with("CapBnd:")).unwrap_or_default() + "\n")
 }
 
 pub fn attacks_as_job() -> TestResult {
@@ -95,17 +102,23 @@ pub fn attacks_as_job() -> TestResult {
         eprintln!("SKIPPED: the attacks use the system call numbers of x86-64");
         return Ok(());
     }
-    let world = World::new();
-    fs::create_dir(world.path("given"))?;
-    let script = world.path("given/attacks.pl");
-    fs::write(&script, ATTACKS)?;
-    let before = Host::now(&world);
-    let entry = Entry::Job { name: "attack".into(), input: script.display().to_string() };
-    let spec = Spec { folders: vec![world.path("given")], network: true, ..Spec::new(id_map(), entry) };
-    let Exit::Job(done) = run(&spec)?.0 else { return Err("no output".into()) };
-    // The mark of an overlay, and what may be read of the host: a /proc and a /sys that hide nothing.
-    assert_eq!(done, format!("mknod 0:0\nreads /proc/kallsyms\nsees firmware\n{POWERS_OF_JOBS}"));
-    assert_eq!(Host::now(&world), before);
+    let plain = format!("mknod 0:0\n{POWERS}");
+    let mounts = format!("mknod 0:0\nmounts /proc\n{POWERS_TO_MOUNT}");
+    for (id_map, may_mount) in id_maps().into_iter().flat_map(|map| [(map.clone(), false), (map, true)]) {
+        let world = World::new();
+        fs::create_dir(world.path("given"))?;
+        let script = world.path("given/attacks.pl");
+        fs::write(&script, ATTACKS)?;
+        let before = Host::now(&world);
+        let input = format!("{}{}", script.display(), if may_mount { " mounts" } else { "" });
+        let entry = Entry::Job { name: "attack".into(), input };
+        let folders = vec![world.path("given")];
+        let spec = Spec { folders, network: true, may_mount, ..Spec::new(id_map.clone(), entry) };
+        let Exit::Job(done) = run(&spec)?.0 else { return Err("no output".into()) };
+        // The first is the mark of an overlay.
+        assert_eq!(&done, if may_mount { &mounts } else { &plain }, "{id_map:?}");
+        assert_eq!(Host::now(&world), before, "{id_map:?}");
+    }
     Ok(())
 }
 
@@ -122,6 +135,7 @@ fn the_layer_shows_what_it_did(world: &World, id_map: &IdMap) -> TestResult {
             store: world.path(""),
             lowers: vec!["scratch/upper".into(), "base".into()],
             scratch: world.path("next"),
+            volatile: false,
         }),
         ..world.shell(script)
     };

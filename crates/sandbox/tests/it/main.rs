@@ -66,7 +66,7 @@ fn main() {
         ),
         ("root_inside_is_nobody_outside", escapes::root_is_nobody),
         ("what_a_hostile_root_tries_is_refused_and_the_host_is_as_before", escapes::attacks_are_refused),
-        ("what_a_job_may_do_beyond_a_program_is_mounting", escapes::attacks_as_job),
+        ("what_a_job_may_do_beyond_a_program_is_mounting_where_it_has_to", escapes::attacks_as_job),
         ("a_layer_is_the_same_under_every_id_map", escapes::layers_are_interchangeable),
         ("a_program_finds_harmless_devices_and_no_firmware", escapes::devices_and_kernel_files),
         ("a_job_sees_only_the_folders_it_was_given", escapes::jobs_see_only_their_folders),
@@ -110,6 +110,7 @@ impl World {
                 store: self.folder.path().to_path_buf(),
                 lowers: vec!["base".into()],
                 scratch: self.path("scratch"),
+                volatile: false,
             }),
             binds: vec![Bind { host: "/usr".into(), inside: "/usr".into(), read_only: true, scratch: None }],
             ..Spec::new(id_map(), entry)

@@ -1,6 +1,7 @@
 //! SIGKILL at every checkpoint of the engine and in the middle of what it runs, then a build that goes on.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,8 @@ enum Kill {
     Build(Checkpoint, u64),
     /// The first build on a base.
     FirstBuild(Checkpoint),
+    /// The first build that keeps the base's file system.
+    FirstDisk(Checkpoint),
     /// `cache prune`.
     Prune(Checkpoint),
     /// A build, while a program runs for it.
@@ -55,6 +58,7 @@ fn kill_at(checkpoint: Checkpoint, random: &mut Random) -> Option<Kill> {
         | C::GuestStepRan
         | C::GuestOff => return None,
         C::UserLayerSealed => Kill::FirstBuild(checkpoint),
+        C::BaseImageWritten | C::BaseImageAdmitted => Kill::FirstDisk(checkpoint),
         C::PruneBegun | C::PruneMoved | C::PruneRemoved => Kill::Prune(checkpoint),
         C::StepBegun | C::StepRan | C::PackagesAdmitted | C::LayerStaged | C::LayerSealed => {
             Kill::Build(checkpoint, 1 + random.next(2))
@@ -124,6 +128,12 @@ fn kill(world: &World, kill: Kill) {
             forget_layers(world);
             kill_build_at(world, checkpoint, 1);
         }
+        Kill::FirstDisk(checkpoint) => {
+            // Only after an earlier build is it kept.
+            world.build("", 0);
+            base_images(world).for_each(|image| fs::remove_dir_all(image).expect("removed"));
+            kill_build_at(world, checkpoint, 1);
+        }
         Kill::Prune(checkpoint) => kill_prune_at(world, checkpoint),
         Kill::While(moment) => kill_build_while(world, moment),
     }
@@ -134,6 +144,16 @@ fn forget_layers(world: &World) {
     for layer in names(&layers) {
         fs::remove_dir_all(layers.join(layer)).expect("removed");
     }
+}
+
+/// File systems of bases, kept beside them.
+fn base_images(world: &World) -> impl Iterator<Item = PathBuf> {
+    let bases = world.cache().join("bases");
+    let inside = names(&bases).into_iter().flat_map(move |base| {
+        let base = bases.join(base);
+        names(&base).into_iter().map(move |name| base.join(name))
+    });
+    inside.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ext4-")))
 }
 
 /// Steps run whatever is cached, so that every build comes to every checkpoint.
@@ -217,6 +237,9 @@ pub(super) fn assert_cache_is_whole(world: &World) {
             assert!(serde_json::from_slice::<Value>(&text).is_ok(), "{}", entry.display());
             assert!(parts.iter().all(|part| entry.join(part).is_dir()), "{}", entry.display());
         }
+    }
+    for image in base_images(world) {
+        assert_eq!(names(&image), ["names", "root.ext4"]);
     }
 }
 

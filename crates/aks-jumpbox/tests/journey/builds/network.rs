@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::disk::Root;
-use crate::world::{World, fresh};
+use crate::world::{Built, World, fresh};
 
 /// Rows of the egress record that belong to a step.
 fn rows(world: &World, step: u64) -> Vec<Value> {
@@ -114,6 +114,26 @@ fn an_allowed_name_is_reached_and_recorded_with_what_went_over_it() {
     let again = world.build("--until 1", 0);
     assert_eq!(again.states(), ["cached"]);
     assert_eq!(rows(&world, 1).iter().filter(|row| row["protocol"] == "tcp").count(), 1, "told again");
+}
+
+#[test]
+fn what_no_proxy_names_is_reached_without_the_proxy() {
+    let Some(world) = World::ready() else { return };
+    let server = Server::start();
+    let settings = format!(
+        "[network]\nallow = [\"files.example:80\"]\n[local]\nupstream_proxy = \"http://127.0.0.1:1\"\n\
+         [local.mirrors]\n\"files.example\" = \"{}\"\n",
+        server.address
+    );
+    world.write("jumpbox.toml", settings);
+    world.steps(&json!([fresh("download", &["curl -sS http://files.example/file"])]));
+    for (excepted, code) in [("192.0.2.1", 1), ("127.0.0.0/8", 0)] {
+        let mut command = world.build_command("--until 1");
+        let built = Built::of(&command.env("NO_PROXY", excepted).output().expect("the program runs"));
+        assert_eq!(built.code, Some(code), "{built}");
+        let note = row(&world, 1, "tcp")["note"].to_string();
+        assert_eq!(note.contains("upstream proxy"), code == 1, "{note}");
+    }
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::disk::gpt::{EXTENDED_BOOT, Gpt, Header, LINUX_DATA, Partition, ROOT_X
 use crate::disk::listing::Node;
 use crate::tools::{self, Tool, ToolError};
 
+#[cfg(test)]
+mod tests;
+
 type Result<T> = std::result::Result<T, UnpackError>;
 
 const CHUNK: usize = 1 << 20;
@@ -47,20 +50,20 @@ pub(super) fn convert(file: &Path, format: Format, scratch: &Path) -> Result<Pat
     }
 }
 
-/// Copies the root file system of a raw disk, and a separate `/boot`, into `tree`.
+/// Copies the root file system of a raw disk, and a separate `/boot`, into `tree`; or the file system that fills the disk.
 pub(super) fn unpack(disk: &Path, tree: &mut Tree) -> Result<()> {
     let file = File::open(disk)?;
-    let gpt = table(&file)?;
-    let place = |partition: &Partition| format!("partition {}", partition.number);
-    let root = root_of(&gpt)?;
-    copy(disk, &file, root, Path::new(""), tree).map_err(|error| error.at(&place(root)))?;
-    let boot = gpt.partitions.iter().find(|partition| partition.kind == EXTENDED_BOOT);
-    match boot {
-        None => Ok(()),
-        Some(boot) => {
-            copy(disk, &file, boot, Path::new("boot"), tree).map_err(|error| error.at(&place(boot)))
-        }
+    if is_file_system(&file)? {
+        return copy(disk, &file, 0, Path::new(""), tree);
     }
+    let gpt = table(&file)?;
+    let mut copy_partition = |partition: &Partition, below: &str| {
+        copy(disk, &file, partition.offset, Path::new(below), tree)
+            .map_err(|error| error.at(&format!("partition {}", partition.number)))
+    };
+    copy_partition(root_of(&gpt, &file)?, "")?;
+    let boot = gpt.partitions.iter().find(|partition| partition.kind == EXTENDED_BOOT);
+    boot.map_or(Ok(()), |boot| copy_partition(boot, "boot"))
 }
 
 fn table(file: &File) -> Result<Gpt> {
@@ -74,45 +77,80 @@ fn table(file: &File) -> Result<Gpt> {
     header.table(&entries, file.metadata()?.len()).map_err(|error| wrong(&error))
 }
 
-/// The root by its type, else the only partition with Linux data.
-fn root_of(gpt: &Gpt) -> Result<&Partition> {
-    for kind in [ROOT_X86_64, LINUX_DATA] {
-        let found: Vec<_> = gpt.partitions.iter().filter(|partition| partition.kind == kind).collect();
-        match found[..] {
-            [] => {}
-            [only] => return Ok(only),
-            _ => {
-                let numbers: Vec<_> = found.iter().map(|partition| partition.number.to_string()).collect();
-                let numbers = numbers.join(", ");
-                return Err(UnpackError::refused(format!(
-                    "each of the partitions {numbers} may be its root"
-                ))
-                .hint("give a tar archive of the root file system"));
-            }
+/// The root by its type, else the only partition with Linux data, where nothing else may be it.
+fn root_of<'t>(gpt: &'t Gpt, file: &File) -> Result<&'t Partition> {
+    let of = |kind| gpt.partitions.iter().filter(move |partition| partition.kind == kind);
+    let typed: Vec<_> = of(ROOT_X86_64).collect();
+    if let [only] = typed[..] {
+        return Ok(only);
+    }
+    let candidates: Vec<_> = if typed.is_empty() { of(LINUX_DATA).collect() } else { typed };
+    let mut unread = Vec::new();
+    for partition in gpt.partitions.iter().filter(|partition| partition.kind != EXTENDED_BOOT) {
+        if let Some(what) = unread_at(file, partition.offset)? {
+            unread.push(format!("partition {} holds {what}", partition.number));
         }
     }
-    Err(UnpackError::refused("it has no partition for Linux")
-        .hint("give a tar archive of the root file system"))
+    match (&candidates[..], &unread[..]) {
+        ([only], []) => Ok(only),
+        (_, [_, ..]) => Err(only_ext4(&unread.join(", "))),
+        ([], []) => Err(UnpackError::refused("it has no partition for Linux").hint(AS_ARCHIVE)),
+        (several, []) => {
+            let numbers = several.iter().map(|partition| partition.number.to_string());
+            let numbers = numbers.collect::<Vec<_>>().join(", ");
+            Err(UnpackError::refused(format!("each of the partitions {numbers} may be its root")).hint(format!(
+                "say which on a copy, by their types (`sfdisk --part-type DISK NUMBER TYPE`): {ROOT_X86_64:X} is the root, \
+                 {EXTENDED_BOOT:X} a separate /boot; or {AS_ARCHIVE}"
+            )))
+        }
+    }
 }
 
+const AS_ARCHIVE: &str = "give a tar archive of the root file system";
+
 /// File systems and the like that are not read: where and what their mark is.
-const OTHERS: [(u64, &[u8], &str); 5] = [
+const UNREAD: [(u64, &[u8], &str); 5] = [
     (0, b"XFSB", "an XFS file system"),
     (0x1_0040, b"_BHRfS_M", "a Btrfs file system"),
     (512, b"LABELONE", "an LVM volume"),
     (0, b"LUKS\xba\xbe", "an encrypted volume (LUKS)"),
     (0, b"hsqs", "a squashfs file system"),
 ];
+const EXT4: (u64, &[u8]) = (1080, b"\x53\xef");
 
-fn copy(disk: &Path, file: &File, partition: &Partition, below: &Path, tree: &mut Tree) -> Result<()> {
-    for (at, mark, what) in OTHERS {
-        let mut found = vec![0; mark.len()];
-        if file.read_exact_at(&mut found, partition.offset + at).is_ok() && found == mark {
-            return Err(UnpackError::refused(format!("it holds {what}; only ext4 is read"))
-                .hint("give a tar archive of the root file system"));
+/// Whether a disk has a file system in place of a partition table.
+pub(super) fn is_file_system(disk: &File) -> io::Result<bool> {
+    Ok(!has(disk, Header::AT, b"EFI PART")? && (has(disk, EXT4.0, EXT4.1)? || unread_at(disk, 0)?.is_some()))
+}
+
+/// What of those that are not read begins at a place.
+fn unread_at(disk: &File, offset: u64) -> io::Result<Option<&'static str>> {
+    for (at, mark, what) in UNREAD {
+        if has(disk, offset + at, mark)? {
+            return Ok(Some(what));
         }
     }
-    let ext4 = Image::at(disk, partition.offset)?;
+    Ok(None)
+}
+
+fn has(disk: &File, at: u64, mark: &[u8]) -> io::Result<bool> {
+    let mut found = vec![0; mark.len()];
+    match disk.read_exact_at(&mut found, at) {
+        Ok(()) => Ok(found == mark),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn only_ext4(found: &str) -> UnpackError {
+    UnpackError::refused(format!("{found}; only ext4 is read")).hint(AS_ARCHIVE)
+}
+
+fn copy(disk: &Path, file: &File, offset: u64, below: &Path, tree: &mut Tree) -> Result<()> {
+    if let Some(what) = unread_at(file, offset)? {
+        return Err(only_ext4(&format!("it holds {what}")));
+    }
+    let ext4 = Image::at(disk, offset)?;
     if ext4.features & NEEDS_RECOVERY != 0 {
         return Err(UnpackError::refused(
             "its file system was not unmounted: its journal is not written back",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::UnpackError;
+use super::{UnpackError, disk};
 use crate::tools::Tool;
 
 /// What a base can be given as.
@@ -87,6 +87,9 @@ impl Kind {
                 "it is a disk without a GUID partition table, as of generation 1",
             )
             .hint("give a generation 2 disk, or a tar archive of its root file system"));
+        }
+        if disk::is_file_system(file)? {
+            return Ok(Self::Disk);
         }
         Err(UnpackError::refused("it is neither an archive nor a disk that can be read").hint(SUPPORTED))
     }

@@ -248,13 +248,13 @@ fn expressions_of_a_template_leave_only_their_values_open() {
     assert_eq!((decided(&literal, 443), decided(&literal, 80)), (Verdict::Denied, Verdict::Allowed));
     let open = template("[parameters('prefix')]", "");
     assert_eq!((decided(&open, 443), decided(&open, 80)), (Verdict::Undecided, Verdict::Allowed));
-    // A rule whose condition is not known, a rule of a group that is not known, a rule made by a loop.
+    // A rule whose condition is not known, a rule of a group that is not known, a rule made by a loop of unknown length.
     for extra in [
         r#""name": "[concat(parameters('group'), '/all')]", "condition": "[equals(parameters('prefix'), 'x')]""#,
-        r#""name": "[format('{0}/all', parameters('group'))]""#,
+        r#""name": "[format('{0}/all', guid(parameters('group')))]""#,
         r#""name": "[concat(parameters('prefix'), '/all')]""#,
         r#""name": "nsg/all""#,
-        r#""name": "[concat(parameters('group'), '/all')]", "copy": {"name": "rules", "count": 2}"#,
+        r#""name": "[concat(parameters('group'), '/all')]", "copy": {"name": "rules", "count": "[length(parameters('prefix'))]"}"#,
     ] {
         let extra = format!(
             r#",{{"type": "Microsoft.Network/networkSecurityGroups/securityRules", {extra},

@@ -1,5 +1,7 @@
 //! Virtual machines that run nothing but their firmware: how they end, and what they leave.
 
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, reason = "tests")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +12,28 @@ use std::time::{Duration, Instant};
 use build_engine::boot::{
     Accelerator, BootError, Event, Machine, MachineSpec, SmokeTest, Stage, Trouble, TrySpec, try_image,
 };
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type TestResult = Result<(), Failed>;
+type Test = (&'static str, fn() -> TestResult);
+
+fn main() {
+    sandbox::enter_if_requested(&[]);
+    let tests: &[Test] = &[
+        (
+            "a_disk_without_a_boot_loader_is_given_up_when_the_firmware_says_so",
+            a_disk_without_a_boot_loader_is_given_up_when_the_firmware_says_so,
+        ),
+        ("an_interrupted_trial_leaves_nothing", an_interrupted_trial_leaves_nothing),
+        ("a_machine_dies_with_a_parent_that_is_killed", a_machine_dies_with_a_parent_that_is_killed),
+        (
+            "an_unusable_image_is_refused_before_anything_starts",
+            an_unusable_image_is_refused_before_anything_starts,
+        ),
+    ];
+    let trials = tests.iter().map(|(name, test)| Trial::test(*name, *test)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
 
 /// A machine with a disk on which there is nothing.
 fn blank(folder: &Path) -> MachineSpec {
@@ -38,8 +62,7 @@ fn private_folders(folder: &Path) -> Vec<String> {
     folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-#[test]
-fn a_disk_without_a_boot_loader_is_given_up_when_the_firmware_says_so() {
+fn a_disk_without_a_boot_loader_is_given_up_when_the_firmware_says_so() -> TestResult {
     let folder = tempfile::tempdir().unwrap();
     let spec = blank(folder.path());
     let before = fs::read(&spec.disk).unwrap();
@@ -57,10 +80,10 @@ fn a_disk_without_a_boot_loader_is_given_up_when_the_firmware_says_so() {
     assert_eq!(private_folders(folder.path()), Vec::<String>::new());
     assert_eq!(fs::read(&spec.disk).unwrap(), before);
     assert!(!fs::read(&spec.serial_log).unwrap().is_empty(), "the console is kept");
+    Ok(())
 }
 
-#[test]
-fn an_interrupted_trial_leaves_nothing() {
+fn an_interrupted_trial_leaves_nothing() -> TestResult {
     let folder = tempfile::tempdir().unwrap();
     let disk = blank(folder.path()).disk;
     let trial = TrySpec::new(disk, folder.path().join("work"));
@@ -74,10 +97,10 @@ fn an_interrupted_trial_leaves_nothing() {
     assert!(matches!(error, BootError::Cancelled), "{error}");
     assert_eq!(processes_of(folder.path()), 0);
     assert_eq!(private_folders(folder.path()), Vec::<String>::new());
+    Ok(())
 }
 
-#[test]
-fn a_machine_dies_with_a_parent_that_is_killed() {
+fn a_machine_dies_with_a_parent_that_is_killed() -> TestResult {
     const FOLDER: &str = "BOOT_TEST_FOLDER";
     if let Some(folder) = std::env::var_os(FOLDER) {
         // This is the parent that will be killed.
@@ -89,7 +112,7 @@ fn a_machine_dies_with_a_parent_that_is_killed() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "boot::a_machine_dies_with_a_parent_that_is_killed", "--nocapture"])
+        .args(["--exact", "a_machine_dies_with_a_parent_that_is_killed", "--nocapture"])
         .env(FOLDER, folder.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -110,10 +133,10 @@ fn a_machine_dies_with_a_parent_that_is_killed() {
     assert_eq!(left.len(), 1, "nobody was there to remove it: {left:?}");
     drop(Machine::start(&blank(folder.path())).unwrap());
     assert_eq!(private_folders(folder.path()), Vec::<String>::new());
+    Ok(())
 }
 
-#[test]
-fn an_unusable_image_is_refused_before_anything_starts() {
+fn an_unusable_image_is_refused_before_anything_starts() -> TestResult {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image.vhd");
     fs::write(&image, "conectix").unwrap();
@@ -122,4 +145,5 @@ fn an_unusable_image_is_refused_before_anything_starts() {
     let error = try_image(&trial, &|_| ()).unwrap_err();
     assert!(matches!(error, BootError::Image(_)), "{error}");
     assert!(!folder.path().join("work").exists());
+    Ok(())
 }

@@ -1,0 +1,127 @@
+//! Requirements against documents.
+
+use crate::program::Place;
+
+const NSG: &str = include_str!("../../../../docs/examples/network/nsg.json");
+
+/// The example's group at a subnet.
+fn place(policies: &str) -> Place {
+    let place = Place::new();
+    let network = format!(
+        r#"{{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet",
+  "location": "eastus2",
+  "properties": {{
+    "addressSpace": {{"addressPrefixes": ["10.241.0.0/24"]}},
+    "subnets": [{{
+      "name": "snet-imagebuilder",
+      "properties": {{
+        "addressPrefix": "10.241.0.0/28",
+        "privateLinkServiceNetworkPolicies": "{policies}",
+        "natGateway": {{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/natGateways/nat"}},
+        "networkSecurityGroup": {{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/nsg-imagebuilder"}}
+      }}
+    }}]
+  }}
+}}"#
+    );
+    place.write("network.json", &network);
+    place.write("nsg.json", NSG);
+    place.write(
+        "environment.toml",
+        "subscription = \"s\"\nlocation = \"eastus2\"\nbuild_subnet = \"vnet/snet-imagebuilder\"\n\
+         [[source]]\nkind = \"resources\"\nfile = \"network.json\"\n\
+         [[source]]\nkind = \"resources\"\nfile = \"nsg.json\"\nresource_group = \"rg\"\n",
+    );
+    place
+}
+
+#[test]
+fn what_is_not_met_is_shown_with_its_place_and_its_repair() {
+    insta::assert_snapshot!(place("Enabled").run("check --environment environment.toml"));
+}
+
+#[test]
+fn programs_get_every_finding() {
+    let answer = place("Disabled").run("check --environment environment.toml --format json");
+    let json = answer.json();
+    let status = |id: &str| {
+        let all = json["findings"].as_array().expect("findings");
+        let found = all.iter().find(|finding| finding["id"] == id).unwrap_or_else(|| panic!("{id}"));
+        found["status"].as_str().expect("a status").to_owned()
+    };
+    assert_eq!(status("subnet.private-link-policies"), "pass");
+    assert_eq!(status("region.virtual-network"), "pass");
+    assert_eq!(status("access.identity.network"), "skipped");
+    assert_eq!((json["topology"].as_str(), json["verdict"].as_str()), (Some("private-link"), Some("pass")));
+    assert_eq!(answer.code, Some(0), "{answer}");
+    let strict = place("Disabled").run("check --environment environment.toml --strict");
+    assert_eq!(strict.code, Some(3), "{strict}");
+}
+
+#[test]
+fn without_documents_nothing_is_met_and_nothing_fails() {
+    let place = Place::new();
+    let answer = place.run("check --format json");
+    let json = answer.json();
+    let findings = json["findings"].as_array().expect("findings");
+    assert!(findings.iter().any(|finding| finding["status"] == "skipped"), "{answer}");
+    assert_eq!(answer.code, Some(0), "{answer}");
+    let wrong = place.run("check --environment nowhere.toml");
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+}
+
+#[test]
+fn the_catalogue_is_listed() {
+    let json = Place::new().run("check --list --format json").json();
+    let ids: Vec<_> =
+        json.as_array().expect("a list").iter().filter_map(|entry| entry["id"].as_str()).collect();
+    assert!(ids.contains(&"nsg.inbound.ssh-to-build-vm") && ids.len() > 40, "{ids:?}");
+}
+
+/// The example's group without some of its rules.
+fn broken() -> Place {
+    let place = place("Disabled");
+    let group: String = NSG
+        .lines()
+        .filter(|line| !line.contains("AllowSshInbound") && !line.contains("AllowProbeInbound"))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    place.write("nsg.json", &group);
+    place
+}
+
+#[test]
+fn code_scanning_gets_the_rule_at_its_line() {
+    let place = broken();
+    let answer = place.run("check --environment environment.toml --format sarif");
+    assert_eq!(answer.code, Some(1), "{answer}");
+    let log = answer.json();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let results = run["results"].as_array().expect("results");
+    let ssh =
+        results.iter().find(|result| result["ruleId"] == "nsg.inbound.ssh-to-build-vm").expect("a result");
+    assert_eq!(ssh["level"], "error");
+    let index = usize::try_from(ssh["ruleIndex"].as_u64().expect("an index")).expect("small");
+    assert_eq!(run["tool"]["driver"]["rules"][index]["id"], ssh["ruleId"]);
+    let place_of = &ssh["locations"][0]["physicalLocation"];
+    assert_eq!(place_of["artifactLocation"]["uri"], "nsg.json");
+    let line = usize::try_from(place_of["region"]["startLine"].as_u64().expect("a line")).expect("small");
+    assert!(place.read("nsg.json").lines().nth(line - 1).expect("it is there").contains("DenyAllInbound"));
+    let wrong = place.run("doctor --format sarif");
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+}
+
+#[test]
+fn all_repairs_are_one_template_after_which_the_check_passes() {
+    let place = broken();
+    let answer = place.run("check --environment environment.toml --repair repair.json");
+    assert_eq!(answer.code, Some(1), "{answer}");
+    let environment = place.read("environment.toml");
+    place.write(
+        "environment.toml",
+        &format!("{environment}[[source]]\nkind = \"arm-template\"\nfile = \"repair.json\"\n"),
+    );
+    let after = place.run("check --environment environment.toml");
+    assert_eq!(after.code, Some(0), "{after}\n{}", place.read("repair.json"));
+}

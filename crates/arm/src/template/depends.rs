@@ -1,0 +1,68 @@
+//! Resources that wait for each other.
+
+use std::collections::HashMap;
+
+use document::Value;
+
+use super::deploy::Instance;
+use super::eval::{Context, Evaluator};
+use super::fault::Fault;
+use super::frame::Frame;
+use crate::read::member;
+
+/// Reports a resource whose `dependsOn` leads back to it.
+pub fn check<'t>(evaluator: &Evaluator<'t>, frame: &Frame<'t>, instances: &[Instance<'t>]) {
+    let places: HashMap<String, usize> =
+        instances.iter().enumerate().map(|(index, instance)| (instance.id.key(), index)).collect();
+    let edges: Vec<Vec<usize>> =
+        instances.iter().map(|instance| targets(evaluator, frame, instance, &places)).collect();
+    let mut waiting: Vec<usize> = vec![0; instances.len()];
+    for target in edges.iter().flatten() {
+        waiting[*target] += 1;
+    }
+    let mut free: Vec<usize> = (0..instances.len()).filter(|index| waiting[*index] == 0).collect();
+    while let Some(index) = free.pop() {
+        for &target in &edges[index] {
+            waiting[target] -= 1;
+            if waiting[target] == 0 {
+                free.push(target);
+            }
+        }
+    }
+    // What is left is on a circle or is waited for by one; a step along the edges that are left ends on one.
+    let Some(mut index) = (0..instances.len()).find(|index| waiting[*index] > 0) else { return };
+    for _ in 0..instances.len() {
+        index = edges[index].iter().copied().find(|target| waiting[*target] > 0).unwrap_or(index);
+    }
+    let instance = &instances[index];
+    let message = format!("`{}` waits for itself", crate::inventory::label(&instance.id));
+    let at = member(instance.body, "dependsOn").map_or(instance.body.span, |depends| depends.span);
+    evaluator.wrong(Fault::new("cycle", message).hinting("take one of the `dependsOn` out"), at);
+}
+
+/// The instances that one waits for.
+fn targets<'t>(
+    evaluator: &Evaluator<'t>,
+    frame: &Frame<'t>,
+    instance: &Instance<'t>,
+    places: &HashMap<String, usize>,
+) -> Vec<usize> {
+    let depends = member(instance.body, "dependsOn").and_then(Value::as_array).unwrap_or_default();
+    let context = Context::new(frame, &instance.loops);
+    let mut found = Vec::new();
+    for one in depends {
+        let Some(name) = evaluator.value(one, context).symbol() else { continue };
+        if name.starts_with('/') {
+            found.extend(places.get(&name.to_ascii_lowercase()));
+            continue;
+        }
+        let key = name.to_ascii_lowercase();
+        if let Some(ids) = frame.symbolic.borrow().get(&key) {
+            // Waiting for a whole loop adds nothing to what its first turn tells about circles.
+            found.extend(ids.first().and_then(|id| places.get(&id.key())));
+        } else if let Some(Some(id)) = frame.named.borrow().get(&key) {
+            found.extend(places.get(&id.key()));
+        }
+    }
+    found
+}

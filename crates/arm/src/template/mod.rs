@@ -1,0 +1,133 @@
+//! The language of ARM templates: expressions, functions, loops and nested deployments, evaluated into descriptions
+//! of resources.
+//!
+//! Templates refer to each other's resources in any order, so all of an environment are evaluated together, round
+//! after round, from knowing nothing of each other to the first round that tells nothing new. A round can only make
+//! known what was not, so the order of the documents does not matter. What is still not known at the end says why.
+
+mod copy;
+mod depends;
+mod deploy;
+mod eval;
+mod fault;
+mod frame;
+mod functions;
+mod parameters;
+mod parse;
+mod place;
+mod value;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use document::{Diagnostic, Value};
+
+use crate::inventory::Collector;
+use crate::read::{Scope, member, text};
+use deploy::Deployer;
+use eval::Evaluator;
+use frame::{Frame, Given};
+use place::{Level, Place};
+use value::{Val, too_large};
+use world::World;
+
+pub use functions::reference as function_reference;
+
+/// The largest template, in bytes ("ARM template limits").
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The most rounds: longer chains of references between documents stay unknown.
+const MAX_ROUNDS: usize = 64;
+
+/// A template and what its environment says about it.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub value: Value,
+    pub scope: Scope,
+    /// The document of its parameter file.
+    pub parameter_file: Option<Value>,
+    /// Values of parameters, which win over those of the file.
+    pub parameters: Vec<(String, Value)>,
+}
+
+/// Evaluates templates together and adds the resources that they describe.
+pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
+    if templates.is_empty() {
+        return;
+    }
+    let mut world = World::default();
+    for (id, value) in std::mem::take(&mut collector.described) {
+        world.add(&id, value);
+    }
+    for (id, _, value) in &collector.runtime {
+        world.add(id, value.clone());
+    }
+    let sources = std::mem::take(&mut collector.sources);
+    let evaluator = Evaluator::new(&sources, world);
+    let (mut described, mut unread, mut found) = (Vec::new(), false, Vec::new());
+    for _ in 0..MAX_ROUNDS {
+        evaluator.world.borrow_mut().start_round();
+        described.clear();
+        unread = false;
+        for (index, template) in templates.iter().enumerate() {
+            let mut deployer = Deployer::new(&evaluator, index);
+            document(&evaluator, &mut deployer, template, index);
+            unread |= deployer.unread;
+            described.append(&mut deployer.described);
+        }
+        found = evaluator.take_found();
+        if !evaluator.world.borrow_mut().end_round() {
+            break;
+        }
+    }
+    drop(evaluator);
+    collector.sources = sources;
+    collector.unread |= unread;
+    for finding in found {
+        collector.reader.report(finding);
+    }
+    for one in described {
+        collector.add(one.draft());
+    }
+}
+
+/// Evaluates the template of a document.
+fn document<'t>(
+    evaluator: &Evaluator<'t>,
+    deployer: &mut Deployer<'_, 't>,
+    template: &'t Template,
+    index: usize,
+) {
+    let value = &template.value;
+    let bytes = value.span.end - value.span.start;
+    if bytes > MAX_BYTES {
+        let error = Diagnostic::error("too-large", value.span, format!("the template has {bytes} bytes"))
+            .expecting(format!("at most {MAX_BYTES}, Azure's limit"));
+        evaluator.report(error);
+        deployer.unread = true;
+        return;
+    }
+    let literal =
+        |value: &Value| Val::literal(value).unwrap_or_else(|_| evaluator.wrong(too_large(), value.span));
+    let mut given: HashMap<String, Given> = HashMap::new();
+    if let Some(file) = &template.parameter_file
+        && let Some(object) = file.as_object()
+    {
+        let outer = member(file, "parameters").and_then(Value::as_object).unwrap_or(object);
+        given = frame::given(outer, literal);
+    }
+    for (name, value) in &template.parameters {
+        let one = Given { value: literal(value), span: value.span };
+        given.insert(name.to_ascii_lowercase(), one);
+    }
+    let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
+    let deployment = deploy::unnamed_deployment();
+    evaluator.check(value);
+    let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
+    let frame = Frame::new(evaluator, value, given, place.clone(), (deployment, origin));
+    frame.check(evaluator);
+    deployer.template(value, &frame, &place, None, &[]);
+}

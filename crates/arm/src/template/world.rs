@@ -1,0 +1,219 @@
+//! What is known of every resource while templates are evaluated: what `reference` finds.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use document::Value;
+
+use super::value::{Data, Field, Val, sealed};
+use crate::ResourceId;
+use crate::inventory::{is_expression, label, may_be_same, reason, run_time};
+
+/// The most resources of one name among which the one is looked for that an id with unknown parts means.
+const MAX_ALIKE: usize = 1000;
+
+/// Resources by id, as all documents tell them.
+#[derive(Debug, Default)]
+pub struct World {
+    entries: HashMap<String, Entry>,
+    /// Keys of the entries by types and names alone.
+    tails: HashMap<String, Vec<String>>,
+    round: usize,
+    changed: bool,
+    asked: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: ResourceId,
+    told: Vec<Told>,
+    /// Descriptions that do not change, until someone asks for them.
+    raw: Vec<Value>,
+    merged: Option<Val>,
+}
+
+/// A description by a template.
+#[derive(Debug)]
+struct Told {
+    document: usize,
+    round: usize,
+    value: Val,
+}
+
+impl World {
+    /// Adds what a document that is no template says, or what is known of run time.
+    pub fn add(&mut self, id: &ResourceId, value: Value) {
+        self.entry(id).raw.push(value);
+    }
+
+    fn entry(&mut self, id: &ResourceId) -> &mut Entry {
+        let (tails, key) = (&mut self.tails, id.key());
+        self.entries.entry(key).or_insert_with_key(|key| {
+            tails.entry(id.tail()).or_default().push(key.clone());
+            Entry { id: id.clone(), told: Vec::new(), raw: Vec::new(), merged: None }
+        })
+    }
+
+    /// Starts the next round of all templates.
+    pub fn start_round(&mut self) {
+        self.round += 1;
+        (self.changed, self.asked) = (false, false);
+    }
+
+    /// Forgets what the round did not tell again. Whether another round may tell more.
+    pub fn end_round(&mut self) -> bool {
+        let round = self.round;
+        for entry in self.entries.values_mut() {
+            let before = entry.told.len();
+            entry.told.retain(|told| told.round == round);
+            if entry.told.len() < before {
+                (self.changed, entry.merged) = (true, None);
+            }
+        }
+        self.changed && self.asked
+    }
+
+    /// Takes what the template of a document says in this round.
+    pub fn tell(&mut self, document: usize, id: &ResourceId, value: &Val) {
+        let (round, value) = (self.round, flattened(value));
+        let entry = self.entry(id);
+        let old = entry.told.iter_mut().find(|told| told.document == document && told.round < round);
+        let changed = if let Some(told) = old {
+            let changed = !told.value.same(&value);
+            (told.round, told.value) = (round, value);
+            changed
+        } else {
+            entry.told.push(Told { document, round, value });
+            true
+        };
+        if changed {
+            entry.merged = None;
+        }
+        self.changed |= changed;
+    }
+
+    /// The resource of an id, as open as it is: Azure may add fields. Unknown, where no document tells it.
+    pub fn resource(&mut self, id: &ResourceId) -> Val {
+        self.asked = true;
+        let open: Rc<str> = run_time(id).into();
+        let found = self.key(id).and_then(|key| self.merged(&key)).or_else(|| self.child(id));
+        match found {
+            Some(value) => value.within(Some(&open)),
+            None if self.round < 2 => circular(id),
+            None => Val::unknown(format!("`{}`, which no document describes", label(id))),
+        }
+    }
+
+    fn key(&self, id: &ResourceId) -> Option<String> {
+        if self.entries.contains_key(&id.key()) {
+            return Some(id.key());
+        }
+        let alike = self.tails.get(&id.tail())?.iter().take(MAX_ALIKE);
+        let mut alike = alike.filter(|key| {
+            self.entries.get(*key).is_some_and(|entry| entry.is_told() && may_be_same(&entry.id, id))
+        });
+        let found = alike.next()?;
+        alike.next().is_none().then(|| found.clone())
+    }
+
+    fn merged(&mut self, key: &str) -> Option<Val> {
+        let entry = self.entries.get_mut(key)?;
+        if entry.merged.is_none() {
+            let raw = entry.raw.iter().filter_map(|value| Val::literal(value).ok());
+            let raw = raw.map(|value| flattened(&value));
+            let told = entry.told.iter().map(|told| told.value.clone());
+            let what = label(&entry.id);
+            entry.merged = told.chain(raw).reduce(|one, other| overlaid(one, other, &what));
+        }
+        entry.merged.clone()
+    }
+
+    /// A resource that stands in a list of its parent.
+    fn child(&mut self, id: &ResourceId) -> Option<Val> {
+        let kind = id.resource_type()?.rsplit('/').next()?.to_owned();
+        let parent = id.parent().filter(|parent| parent.resource_type().is_some())?;
+        let parent = self.key(&parent).and_then(|key| self.merged(&key))?;
+        let items = parent.get(&kind)?;
+        let named = |item: &&Val| {
+            let name = item.get("name");
+            name.and_then(|name| name.as_text().map(|name| name.eq_ignore_ascii_case(id.name())))
+                == Some(true)
+        };
+        items.as_array()?.iter().find(named).cloned()
+    }
+}
+
+impl Entry {
+    fn is_told(&self) -> bool {
+        !self.told.is_empty() || !self.raw.is_empty()
+    }
+}
+
+/// What is not known yet in the first round; what still is in the last one depends on itself.
+fn circular(id: &ResourceId) -> Val {
+    let value = Val::unknown(format!("a value of `{}`, which depends on itself", label(id)));
+    let Data::Unknown(unknown) = &value.data else { return value };
+    let unknown = super::value::Unknown { circular: true, ..unknown.as_ref().clone() };
+    Val::new(Data::Unknown(Rc::new(unknown)))
+}
+
+/// A description with what `properties` holds beside `name` and `id`, at every level.
+fn flattened(value: &Val) -> Val {
+    let data = match &value.data {
+        Data::Array(list) => Val::array(list.items.iter().map(flattened).collect()).map(|value| value.data),
+        Data::Object(fields) if !fields.sealed => {
+            let mut members: Vec<Field> = Vec::with_capacity(fields.members.len());
+            let mut inner = None;
+            for field in &fields.members {
+                match field.value.as_object() {
+                    Some(_) if field.key.eq_ignore_ascii_case("properties") => inner = Some(&field.value),
+                    _ => members.push(Field { value: flattened(&field.value), ..field.clone() }),
+                }
+            }
+            let own: HashSet<_> = members.iter().map(|member| member.key.to_ascii_lowercase()).collect();
+            for field in inner.and_then(Val::as_object).into_iter().flat_map(|fields| &fields.members) {
+                if !own.contains(&field.key.to_ascii_lowercase()) {
+                    members.push(Field { value: flattened(&field.value), ..field.clone() });
+                }
+            }
+            Val::object(members).map(|value| value.data)
+        }
+        Data::Text(text) if is_expression(text) => Ok(Val::unknown(reason(text)).data),
+        other => Ok(other.clone()),
+    };
+    let data = data.unwrap_or_else(|_| Val::unknown("a value that is too large").data);
+    Val { data, ..value.clone() }
+}
+
+/// Two descriptions of one value: what is known stands for what is not.
+fn overlaid(one: Val, other: Val, what: &str) -> Val {
+    let made = match (&one.data, &other.data) {
+        (_, Data::Unknown(_)) => return one,
+        (Data::Unknown(_), _) => return other,
+        (Data::Object(own), Data::Object(more)) => {
+            let mut members = own.members.clone();
+            let places = members.iter().enumerate().map(|(at, own)| (own.key.to_ascii_lowercase(), at));
+            let places: HashMap<_, _> = places.collect();
+            for field in &more.members {
+                match places.get(&field.key.to_ascii_lowercase()).map(|at| &mut members[*at]) {
+                    Some(member) => {
+                        let own = std::mem::replace(&mut member.value, Val::new(Data::Null));
+                        member.value = overlaid(own, field.value.clone(), what);
+                    }
+                    None => members.push(field.clone()),
+                }
+            }
+            let made = Val::object(members).unwrap_or_else(|_| one.clone());
+            if own.sealed { sealed(made) } else { made }
+        }
+        (Data::Array(own), Data::Array(more)) if own.items.len() == more.items.len() => {
+            let pairs = own.items.iter().zip(&more.items);
+            let items = pairs.map(|(one, other)| overlaid(one.clone(), other.clone(), what));
+            Val::array(items.collect()).unwrap_or_else(|_| one.clone())
+        }
+        _ if one.equals(&other) == Some(true) => return one,
+        (Data::Text(own), Data::Text(more)) if own.eq_ignore_ascii_case(more) => return one,
+        _ => Val::unknown(format!("a value of `{what}`, which is told in two ways")),
+    };
+    made.placed(one.span)
+}

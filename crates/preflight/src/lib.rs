@@ -1,0 +1,26 @@
+//! What an image build with Azure Image Builder needs, checked against what documents tell of its environment.
+//!
+//! A [`Requirement`] is a registered value: an id, what it applies to, where it comes from, and how it is checked.
+//! [`check`] asks each of them about a [`Subject`]. What could not be checked is [`Status::Skipped`] or
+//! [`Status::Undecided`], and never a pass.
+
+mod finding;
+mod requirement;
+mod requirements;
+mod subject;
+mod topology;
+
+pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
+pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
+pub use requirements::requirements;
+pub use subject::{Network, Site, Subject};
+pub use topology::{Os, Topology};
+
+/// Checks every requirement that applies.
+pub fn check(subject: &Subject<'_>) -> Report {
+    let applies = |requirement: &&Requirement| {
+        requirement.topologies.contains(&subject.topology) && requirement.systems.contains(&subject.os)
+    };
+    let findings = requirements().filter(applies).map(|requirement| requirement.ask(subject));
+    Report { topology: subject.topology, findings: findings.collect() }
+}

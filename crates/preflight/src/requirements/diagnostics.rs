@@ -1,0 +1,54 @@
+//! What helps when a build fails all the same.
+
+use arm::{Resource, field};
+use document::Value;
+
+use super::{ANY_SYSTEM, BROUGHT, FLOW_LOGS};
+use crate::finding::Asked;
+use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject};
+
+pub(super) const ALL: &[Requirement] = &[Requirement {
+    id: "diagnostics.flow-logs",
+    title: "flow logs show what the build subnet's rules refuse",
+    topologies: BROUGHT,
+    systems: ANY_SYSTEM,
+    severity: Severity::Advised,
+    source: FLOW_LOGS,
+    assumption: None,
+    check: Check::Ask(flow_logs),
+}];
+
+fn flow_logs(subject: &Subject<'_>) -> Asked {
+    let inventory = subject.inventory()?;
+    let subnet = subject.subnet(Place::Build)?;
+    let network = subnet.id.parent();
+    let is_about = |log: &&Resource| {
+        let target = field(&log.value, "targetResourceId").and_then(Value::as_str).unwrap_or_default();
+        let own = |id: &str| id.eq_ignore_ascii_case(target);
+        own(subnet.id.as_str()) || network.as_ref().is_some_and(|network| own(network.as_str()))
+    };
+    let all = || inventory.of_type("Microsoft.Network/networkWatchers/flowLogs");
+    let off = |log: &Resource| {
+        field(&log.value, "enabled").is_some_and(|on| on.kind == document::Kind::Bool(false))
+    };
+    if let Some(log) = all().filter(|log| !off(log)).find(is_about) {
+        return Ok(Outcome::pass(log.label()));
+    }
+    let of_group = all().find(|log| {
+        let target = field(&log.value, "targetResourceId").and_then(Value::as_str).unwrap_or_default();
+        target.to_ascii_lowercase().contains("/networksecuritygroups/")
+    });
+    let repair = Repair::in_words("make a virtual network flow log").by(format!(
+            "az network watcher flow-log create --name fl-imagebuilder --vnet {} --location LOCATION --storage-account ACCOUNT",
+            network.as_ref().map_or_else(String::new, ToString::to_string)
+        ));
+    Ok(match of_group {
+            Some(log) => Outcome::fail(
+                "only a network security group has flow logs: no new ones can be made since June 2025, and they end \
+                 in September 2027",
+            )
+            .at(log.value.span)
+            .repaired(repair),
+            None => Outcome::fail("no document describes a flow log of the virtual network or the subnet").repaired(repair),
+        })
+}

@@ -1,0 +1,135 @@
+//! Names that the firewall must let through.
+
+use network_policy::{Contract, Endpoint, ProofVerdict};
+
+use super::{ANY_SYSTEM, BROUGHT, GUIDANCE, ISOLATED, PRIVATE_LINK};
+use crate::finding::Asked;
+use crate::requirement::of_proof;
+use crate::{Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+
+/// Endpoints of the service itself.
+const STORAGE: &str = "*.blob.core.windows.net:443";
+const MANAGEMENT: &str = "management.azure.com:443";
+
+const PLAIN: Requirement = Requirement {
+    id: "",
+    title: "",
+    topologies: BROUGHT,
+    systems: ANY_SYSTEM,
+    severity: Severity::Required,
+    source: GUIDANCE,
+    assumption: None,
+    check: Check::Ask(storage),
+};
+
+pub(super) const ALL: &[Requirement] = &[
+    Requirement {
+        id: "firewall.storage",
+        title: "the firewall lets the build subnet reach blob storage by any account name",
+        check: Check::Ask(storage),
+        ..PLAIN
+    },
+    Requirement {
+        id: "firewall.management",
+        title: "the firewall lets the build subnet reach Azure's control plane",
+        topologies: PRIVATE_LINK,
+        check: Check::Ask(management),
+        ..PLAIN
+    },
+    Requirement {
+        id: "firewall.image-endpoints",
+        title: "the firewall lets the build subnet reach what the image's steps fetch",
+        check: Check::Ask(image_endpoints),
+        ..PLAIN
+    },
+    Requirement {
+        id: "firewall.container-endpoints",
+        title: "the firewall lets the container instance reach storage, its control plane and its image",
+        topologies: ISOLATED,
+        assumption: Some(
+            "the container instance needs management.azure.com, login.microsoftonline.com, blob storage, its Azure \
+             Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com: Microsoft publishes no list",
+        ),
+        check: Check::Ask(container_endpoints),
+        ..PLAIN
+    },
+];
+
+fn storage(subject: &Subject<'_>) -> Asked {
+    reach(subject, Place::Build, &[STORAGE])
+}
+
+fn management(subject: &Subject<'_>) -> Asked {
+    reach(subject, Place::Build, &[MANAGEMENT])
+}
+
+fn container_endpoints(subject: &Subject<'_>) -> Asked {
+    let all = [
+        STORAGE,
+        MANAGEMENT,
+        "login.microsoftonline.com:443",
+        "mcr.microsoft.com:443",
+        "*.data.mcr.microsoft.com:443",
+    ];
+    reach(subject, Place::Container, &all)
+}
+
+fn image_endpoints(subject: &Subject<'_>) -> Asked {
+    if subject.endpoints.is_empty() {
+        return Ok(Outcome::pass("the image's steps name no endpoint of their own"));
+    }
+    all(subject, Place::Build, &subject.endpoints)
+}
+
+fn reach(subject: &Subject<'_>, place: Place, endpoints: &[&str]) -> Asked {
+    let endpoints: Vec<_> = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok()).collect();
+    all(subject, place, &endpoints)
+}
+
+/// Whether all can be reached, by every name that a pattern stands for; all that cannot are named, and the first shown.
+fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
+    let (site, from) = (subject.site(place)?, subject.party(Party::Subnet(place))?);
+    let policy = site.egress.policy();
+    if policy.firewall.is_none() && policy.routes.is_none() {
+        return Ok(Outcome::skipped("no document describes a firewall or routes to one"));
+    }
+    let (mut refused, mut open, mut shown) = (Vec::new(), Vec::new(), None);
+    for endpoint in endpoints {
+        let line = format!("allow outbound tcp {from} -> {}:{}", endpoint.name, endpoint.port);
+        let contract =
+            Contract::parse(&line).map_err(|error| Outcome::undecided(format!("{line}: {error}")))?;
+        let proof = site.egress.prove(&contract);
+        let list = match proof.verdict {
+            ProofVerdict::Proved => continue,
+            ProofVerdict::Refuted => &mut refused,
+            ProofVerdict::Depends => &mut open,
+        };
+        let why = match &proof.decided_by {
+            Some(by) if proof.verdict == ProofVerdict::Refuted => by.rule.clone(),
+            _ => proof.open.join("; "),
+        };
+        list.push((endpoint.to_string(), format!("{endpoint} ({why})")));
+        if shown.is_none() || (proof.verdict == ProofVerdict::Refuted && refused.len() == 1) {
+            shown = Some(proof);
+        }
+    }
+    let described = |list: &[(String, String)]| {
+        list.iter().map(|(_, described)| described.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let outcome = match (refused.as_slice(), open.as_slice()) {
+        ([], []) => {
+            let names: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+            Outcome::pass(format!("allowed: {}", names.join(", ")))
+        }
+        ([], open) => Outcome::undecided(format!("undecided: {}", described(open))),
+        (refused, _) => {
+            let names: Vec<_> = refused.iter().map(|(name, _)| name.as_str()).collect();
+            let repair = Repair::in_words(format!("allow in an application rule: {}", names.join(", ")));
+            Outcome::fail(format!("denied: {}", described(refused))).repaired(repair)
+        }
+    };
+    Ok(match shown {
+        Some(proof) => of_proof(outcome, subject, site, proof),
+        None => outcome,
+    })
+}

@@ -1,0 +1,252 @@
+//! What the template's identity must be allowed to do.
+
+use access::Action;
+use arm::ResourceId;
+use image_template::{Customizer, Distribute, ImageTemplate, Script, Source};
+
+use super::grant::{ASSIGN, at_each, identity, principal, told};
+use super::{ANY_SHAPE, ANY_SYSTEM, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
+use crate::finding::Asked;
+use crate::{Check, Outcome, Place, Requirement, Severity, Subject};
+
+const READ_NETWORK: Action = Action::Control("Microsoft.Network/virtualNetworks/read");
+const JOIN: Action = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
+const WRITE_IMAGE: [Action; 3] = [
+    Action::Control("Microsoft.Compute/images/write"),
+    Action::Control("Microsoft.Compute/images/read"),
+    Action::Control("Microsoft.Compute/images/delete"),
+];
+const READ_GALLERY: [Action; 3] = [
+    Action::Control("Microsoft.Compute/galleries/read"),
+    Action::Control("Microsoft.Compute/galleries/images/read"),
+    Action::Control("Microsoft.Compute/galleries/images/versions/read"),
+];
+const WRITE_VERSION: Action = Action::Control("Microsoft.Compute/galleries/images/versions/write");
+const READ_BLOB: Action =
+    Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read");
+/// Of what Contributor may do, what a build makes in its staging resource group.
+const STAGING: [Action; 4] = [
+    Action::Control("Microsoft.Compute/virtualMachines/write"),
+    Action::Control("Microsoft.Storage/storageAccounts/write"),
+    Action::Control("Microsoft.ContainerInstance/containerGroups/write"),
+    Action::Control("Microsoft.Network/networkInterfaces/write"),
+];
+const PLAIN: Requirement = Requirement {
+    id: "",
+    title: "",
+    topologies: ANY_SHAPE,
+    systems: ANY_SYSTEM,
+    severity: Severity::Required,
+    source: PERMISSIONS,
+    assumption: None,
+    check: Check::Ask(network),
+};
+
+pub(super) const ALL: &[Requirement] = &[
+    Requirement {
+        id: "access.identity.network",
+        title: "the template's identity may join the build subnet",
+        topologies: BROUGHT,
+        check: Check::Ask(network),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.container-network",
+        title: "the template's identity may join the container instance subnet",
+        topologies: ISOLATED,
+        check: Check::Ask(container_network),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.image",
+        title: "the template's identity may write the managed image",
+        check: Check::Ask(image),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.gallery",
+        title: "the template's identity may write versions into the gallery",
+        check: Check::Ask(gallery),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.source",
+        title: "the template's identity may read the source image",
+        check: Check::Ask(source),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.scripts",
+        title: "the template's identity may read scripts and files in blob storage",
+        check: Check::Ask(scripts),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.build-vm-identities",
+        title: "the template's identity may assign the build VM's identities",
+        source: TEMPLATE,
+        check: Check::Ask(vm_identities),
+        ..PLAIN
+    },
+    Requirement {
+        id: "access.identity.staging",
+        title: "the template's identity may work in the staging resource group that is brought",
+        source: TEMPLATE,
+        assumption: Some(
+            "who may make machines, storage, containers and interfaces there may do all that a build does",
+        ),
+        check: Check::Ask(staging),
+        ..PLAIN
+    },
+];
+
+fn template<'a>(subject: &Subject<'a>) -> Result<&'a ImageTemplate, Outcome> {
+    subject.template.ok_or_else(|| Outcome::skipped("no image template was given"))
+}
+
+/// Asks about the template's identity at each of some scopes; the worst answer counts.
+fn of_identity(
+    subject: &Subject<'_>,
+    actions: &[Action],
+    scopes: impl FnOnce(&ImageTemplate) -> Vec<String>,
+    none: &'static str,
+) -> Asked {
+    let network = told(subject)?;
+    let scopes = scopes(template(subject)?);
+    if scopes.is_empty() {
+        return Ok(Outcome::pass(none));
+    }
+    at_each(network, "the identity", &principal(identity(subject)?), actions, &scopes)
+}
+
+fn subnet_access(subject: &Subject<'_>, place: Place) -> Asked {
+    let network = told(subject)?;
+    let subnet = subject.subnet(place)?;
+    let principal = principal(identity(subject)?);
+    let actions = [READ_NETWORK, JOIN];
+    at_each(network, "the identity", &principal, &actions, &[subnet.id.to_string()])
+}
+
+fn network(subject: &Subject<'_>) -> Asked {
+    subnet_access(subject, Place::Build)
+}
+
+fn container_network(subject: &Subject<'_>) -> Asked {
+    subnet_access(subject, Place::Container)
+}
+
+/// What contains a resource, so many levels up.
+fn above(id: &str, levels: usize) -> String {
+    let up = |id: ResourceId| id.parent().unwrap_or(id);
+    ResourceId::parse(id)
+        .map_or_else(|_| id.to_owned(), |id| (0..levels).fold(id, |id, _| up(id)).to_string())
+}
+
+fn image(subject: &Subject<'_>) -> Asked {
+    let scopes = |template: &ImageTemplate| {
+        let images = template.distribute.iter().filter_map(|target| match target {
+            Distribute::ManagedImage { image_id, .. } => Some(above(image_id.as_str(), 1)),
+            _ => None,
+        });
+        images.collect()
+    };
+    of_identity(subject, &WRITE_IMAGE, scopes, "the template makes no managed image")
+}
+
+fn gallery(subject: &Subject<'_>) -> Asked {
+    let scopes = |template: &ImageTemplate| {
+        let targets = template.distribute.iter().filter_map(|target| match target {
+            Distribute::SharedImage(image) => {
+                let id = image.gallery_image_id.as_str();
+                let levels = if id.to_ascii_lowercase().contains("/versions/") { 2 } else { 1 };
+                Some(above(id, levels))
+            }
+            _ => None,
+        });
+        targets.collect()
+    };
+    let [a, b, c] = READ_GALLERY;
+    of_identity(subject, &[a, b, c, WRITE_VERSION], scopes, "the template makes no gallery image version")
+}
+
+fn source(subject: &Subject<'_>) -> Asked {
+    match subject.template.map(|template| &template.source) {
+        Some(Source::ManagedImage { .. }) => {
+            let scopes = |template: &ImageTemplate| match &template.source {
+                Source::ManagedImage { image_id } => vec![image_id.as_str().to_owned()],
+                _ => Vec::new(),
+            };
+            of_identity(subject, &WRITE_IMAGE[1..2], scopes, "")
+        }
+        Some(Source::SharedImageVersion { .. }) => {
+            let scopes = |template: &ImageTemplate| match &template.source {
+                Source::SharedImageVersion { image_version_id } => vec![above(image_version_id.as_str(), 2)],
+                _ => Vec::new(),
+            };
+            of_identity(subject, &READ_GALLERY, scopes, "")
+        }
+        Some(Source::PlatformImage { .. }) => Ok(Outcome::pass("images of the Marketplace need no role")),
+        None => Err(Outcome::skipped("no image template was given")),
+    }
+}
+
+/// Storage accounts that scripts and files are fetched from, by name.
+fn accounts(template: &ImageTemplate) -> Vec<String> {
+    let uris = template.customize.iter().filter_map(|step| match step {
+        Customizer::Shell(step) => uri_of(&step.script),
+        Customizer::PowerShell(step) => uri_of(&step.script),
+        Customizer::File(step) => step.source_uri.known(),
+        _ => None,
+    });
+    let account = |uri: &str| {
+        let host = uri.strip_prefix("https://")?.split(['/', ':']).next()?;
+        // A shared access signature is its own permission.
+        if uri.contains("sig=") {
+            return None;
+        }
+        host.split_once(".blob.").map(|(account, _)| account.to_ascii_lowercase())
+    };
+    let mut all: Vec<_> = uris.filter_map(account).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn uri_of(script: &Script) -> Option<&str> {
+    match script {
+        Script::Uri { uri, .. } => uri.known(),
+        Script::Inline(_) => None,
+    }
+}
+
+fn scripts(subject: &Subject<'_>) -> Asked {
+    let network = told(subject)?;
+    let accounts = accounts(template(subject)?);
+    if accounts.is_empty() {
+        return Ok(Outcome::pass("the template fetches nothing from blob storage"));
+    }
+    let mut scopes = Vec::new();
+    for account in &accounts {
+        let mut all = network.inventory.of_type("Microsoft.Storage/storageAccounts");
+        let own = all.find(|own| own.id.name().eq_ignore_ascii_case(account));
+        let own = own.ok_or_else(|| {
+            Outcome::undecided(format!("the storage account {account} is in none of the documents"))
+        })?;
+        scopes.push(own.id.to_string());
+    }
+    at_each(network, "the identity", &principal(identity(subject)?), &[READ_BLOB], &scopes)
+}
+
+fn vm_identities(subject: &Subject<'_>) -> Asked {
+    let scopes = |template: &ImageTemplate| {
+        template.vm_profile.user_assigned_identities.iter().map(|id| id.as_str().to_owned()).collect()
+    };
+    of_identity(subject, &[ASSIGN], scopes, "the build VM carries no identity")
+}
+
+fn staging(subject: &Subject<'_>) -> Asked {
+    let scopes = |template: &ImageTemplate| {
+        template.staging_resource_group.iter().map(|group| group.as_str().to_owned()).collect()
+    };
+    of_identity(subject, &STAGING, scopes, "the service makes the staging resource group, and may work in it")
+}

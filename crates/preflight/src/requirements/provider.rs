@@ -1,0 +1,90 @@
+//! Resource providers and features of the subscription.
+
+use arm::{Inventory, field};
+use document::Value;
+
+use super::{ANY_SHAPE, ANY_SYSTEM, OVERVIEW, TEMPLATE};
+use crate::finding::Asked;
+use crate::{Check, Outcome, Repair, Requirement, Severity, Subject};
+
+/// Registered by the subscription before anything else.
+const NEEDED: [&str; 7] = [
+    "Microsoft.VirtualMachineImages",
+    "Microsoft.Compute",
+    "Microsoft.KeyVault",
+    "Microsoft.Storage",
+    "Microsoft.Network",
+    "Microsoft.ContainerInstance",
+    "Microsoft.ManagedIdentity",
+];
+
+pub(super) const ALL: &[Requirement] = &[
+    Requirement {
+        id: "provider.registered",
+        title: "the subscription has registered the resource providers of a build",
+        topologies: ANY_SHAPE,
+        systems: ANY_SYSTEM,
+        severity: Severity::Required,
+        source: OVERVIEW,
+        assumption: Some(
+            "Microsoft.ManagedIdentity must be registered, too, which the service's page leaves out",
+        ),
+        check: Check::Ask(registered),
+    },
+    Requirement {
+        id: "provider.triggers-feature",
+        title: "triggers of image templates are registered as a feature",
+        topologies: ANY_SHAPE,
+        systems: ANY_SYSTEM,
+        severity: Severity::Advised,
+        source: TEMPLATE,
+        assumption: None,
+        check: Check::Ask(triggers),
+    },
+];
+
+/// State of a provider, as `az provider list` prints it.
+fn state<'a>(inventory: &'a Inventory, namespace: &str) -> Option<&'a str> {
+    let own = inventory.providers().find(|provider| {
+        field(provider, "namespace")
+            .and_then(Value::as_str)
+            .is_some_and(|own| own.eq_ignore_ascii_case(namespace))
+    })?;
+    field(own, "registrationState").and_then(Value::as_str)
+}
+
+fn registered(subject: &Subject<'_>) -> Asked {
+    let inventory = subject.inventory()?;
+    let told: Vec<_> = NEEDED.iter().map(|name| (name, state(inventory, name))).collect();
+    if told.iter().all(|(_, state)| state.is_none()) {
+        return Ok(Outcome::skipped("no document tells of providers (`az provider list`)"));
+    }
+    let is_registered = |state: &str| state.eq_ignore_ascii_case("registered");
+    let missing: Vec<_> = told
+        .iter()
+        .filter(|(_, state)| state.is_some_and(|state| !is_registered(state)))
+        .map(|(name, _)| **name)
+        .collect();
+    let open: Vec<_> = told.iter().filter(|(_, state)| state.is_none()).map(|(name, _)| **name).collect();
+    if !missing.is_empty() {
+        let az: Vec<_> =
+            missing.iter().map(|name| format!("az provider register --namespace {name} --wait")).collect();
+        let repair = Repair::in_words(format!("register {}", missing.join(", "))).by(az.join("\n"));
+        return Ok(Outcome::fail(format!("not registered: {}", missing.join(", "))).repaired(repair));
+    }
+    Ok(if open.is_empty() {
+        Outcome::pass(format!("{} are", NEEDED.join(", ")))
+    } else {
+        Outcome::undecided(format!("the documents do not tell of {}", open.join(", ")))
+    })
+}
+
+fn triggers(subject: &Subject<'_>) -> Asked {
+    let inventory = subject.inventory()?;
+    let trigger = inventory.of_type("Microsoft.VirtualMachineImages/imageTemplates/triggers").next();
+    let Some(trigger) = trigger else { return Ok(Outcome::pass("no trigger is used")) };
+    let az = "az feature register --namespace Microsoft.VirtualMachineImages --name Triggers";
+    let repair = Repair::in_words("register the feature Triggers").by(az.to_owned());
+    let detail = "the trigger's how-to still asks for the feature Triggers, and no document tells of it";
+    Ok(Outcome::warn(detail).at(trigger.value.span).repaired(repair))
+}

@@ -1,0 +1,93 @@
+//! How what leaves a subnet gets where it is going.
+
+use network_policy::{Contract, Outbound, ProofVerdict};
+
+use super::{ANY_SYSTEM, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND};
+use crate::finding::Asked;
+use crate::requirement::of_proof;
+use crate::{Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+
+const PLAIN: Requirement = Requirement {
+    id: "",
+    title: "",
+    topologies: BROUGHT,
+    systems: ANY_SYSTEM,
+    severity: Severity::Required,
+    source: OUTBOUND,
+    assumption: None,
+    check: Check::Ask(build_egress),
+};
+
+pub(super) const ALL: &[Requirement] = &[
+    Requirement {
+        id: "route.build-egress",
+        title: "what leaves the build subnet has a way to the Internet",
+        check: Check::Ask(build_egress),
+        ..PLAIN
+    },
+    Requirement {
+        id: "route.container-egress",
+        title: "what leaves the container instance subnet has a way to the Internet",
+        topologies: ISOLATED,
+        check: Check::Ask(container_egress),
+        ..PLAIN
+    },
+    Requirement {
+        id: "route.container-nat-gateway",
+        title: "the container instance subnet has a NAT gateway",
+        topologies: ISOLATED,
+        severity: Severity::Advised,
+        source: CONTAINERS,
+        assumption: Some(
+            "container instances whose traffic a route table leads to an appliance work, though Microsoft calls only \
+             the NAT gateway supported",
+        ),
+        check: Check::Ask(container_nat),
+        ..PLAIN
+    },
+];
+
+fn build_egress(subject: &Subject<'_>) -> Asked {
+    egress(subject, Place::Build)
+}
+
+fn container_egress(subject: &Subject<'_>) -> Asked {
+    egress(subject, Place::Container)
+}
+
+fn egress(subject: &Subject<'_>, place: Place) -> Asked {
+    let (site, from) = (subject.site(place)?, subject.party(Party::Subnet(place))?);
+    if site.subnet.is_none() {
+        return Ok(Outcome::skipped(format!("no document describes {} and its routes", place.name())));
+    }
+    let Ok(contract) = Contract::parse(&format!("allow outbound tcp {from} -> Internet:443")) else {
+        return Ok(Outcome::undecided(format!("the address prefix of {} is not known", place.name())));
+    };
+    let proof = site.routes.prove(&contract);
+    let outcome = match proof.verdict {
+        ProofVerdict::Proved => Outcome::pass("every destination on the Internet is routed"),
+        ProofVerdict::Depends => Outcome::undecided(format!("depends on {}", proof.open.join("; "))),
+        ProofVerdict::Refuted => {
+            let rule = proof.decided_by.as_ref().map_or("no route leads there", |by| &by.rule);
+            let lost = proof.lost.as_ref().map(|lost| format!(", for {}", lost.phrase)).unwrap_or_default();
+            let repair = Repair::in_words(
+                "give the subnet a NAT gateway, or a default route to a firewall that it may use",
+            );
+            Outcome::fail(format!("packets are dropped: {rule}{lost}")).repaired(repair)
+        }
+    };
+    Ok(of_proof(outcome, subject, site, proof))
+}
+
+fn container_nat(subject: &Subject<'_>) -> Asked {
+    let site = subject.site(Place::Container)?;
+    match site.routes.policy().routes.as_ref().map(|routes| routes.outbound) {
+        Some(Outbound::NatGateway) => Ok(Outcome::pass("it has one")),
+        Some(Outbound::DefaultAccess | Outbound::Missing) => {
+            Ok(Outcome::fail("it has none").repaired(Repair::in_words("give the subnet a NAT gateway")))
+        }
+        Some(Outbound::Unknown) | None => {
+            Ok(Outcome::skipped("no document tells how the subnet reaches the Internet"))
+        }
+    }
+}

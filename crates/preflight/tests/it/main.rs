@@ -1,0 +1,341 @@
+//! Environments in which everything is as it must be, and what is said when one thing is not.
+
+mod world;
+
+use std::collections::HashSet;
+
+use preflight::{Status, Topology, requirements};
+use serde_json::{Value, json};
+use world::World;
+
+use Status::{Fail, Undecided, Warn};
+
+/// With private link alone, the shape itself is warned of.
+const SHAPE: (&str, Status) = ("template.topology", Warn);
+
+#[test]
+fn nothing_is_wrong_with_a_good_environment() {
+    assert_eq!(World::private_link().complaints(), [SHAPE]);
+    assert_eq!(World::isolated().complaints(), []);
+    for world in [World::private_link(), World::isolated()] {
+        world.check(|report, _| {
+            let skipped: Vec<_> =
+                report.findings.iter().filter(|finding| finding.status() == Status::Skipped).collect();
+            let ids: Vec<_> = skipped.iter().map(|finding| finding.requirement.id).collect();
+            assert!(ids.is_empty(), "{ids:?}");
+            assert_eq!(report.verdict(true), Status::Pass);
+        });
+    }
+}
+
+#[test]
+fn every_requirement_has_an_id_of_its_own_and_an_area_of_the_contract() {
+    let areas = [
+        "subnet",
+        "nsg",
+        "route",
+        "firewall",
+        "access",
+        "provider",
+        "region",
+        "policy",
+        "template",
+        "diagnostics",
+    ];
+    let mut seen = HashSet::new();
+    for requirement in requirements() {
+        assert!(seen.insert(requirement.id), "{} twice", requirement.id);
+        assert!(areas.contains(&requirement.area()), "{}", requirement.id);
+        assert!(
+            requirement.id.split('.').count() >= 2
+                && !requirement.title.is_empty()
+                && !requirement.source.is_empty()
+        );
+    }
+}
+
+/// Breaks a world and expects complaints, beside those of the shape.
+fn expect(what: &str, mut world: World, breaking: impl FnOnce(&mut World), expected: &[(&str, Status)]) {
+    breaking(&mut world);
+    let mut found = world.complaints();
+    if world.topology == Topology::PrivateLink {
+        found.retain(|complaint| *complaint != SHAPE);
+    }
+    assert_eq!(found, expected, "{what}");
+}
+
+#[test]
+fn each_rule_that_is_taken_away_is_noticed_where_it_matters() {
+    for (rule, expected) in [
+        ("AllowProbe", &[("nsg.inbound.probe-to-linux-proxy", Fail)][..]),
+        ("AllowPrivateLink", &[("nsg.inbound.private-link-to-linux-proxy", Fail)]),
+        ("AllowSshIn", &[("nsg.inbound.ssh-to-build-vm", Fail)]),
+        ("AllowSshOut", &[("nsg.outbound.ssh-to-build-vm", Fail)]),
+        ("AllowHttps", &[("nsg.outbound.https", Fail), ("nsg.outbound.image-endpoints", Fail)]),
+        ("AllowHttp", &[("nsg.outbound.http", Warn)]),
+        ("AllowDns", &[("nsg.outbound.custom-dns", Warn)]),
+        ("AllowDnsUdp", &[("nsg.outbound.custom-dns", Warn)]),
+        ("DenyInbound", &[]),
+        ("DenyOutbound", &[]),
+    ] {
+        expect(rule, World::private_link(), |world| world.without_rule(rule), expected);
+    }
+    for (rule, expected) in [
+        ("AllowSshIn", &[("nsg.inbound.ssh-from-container", Fail), ("nsg.outbound.container-ssh", Fail)][..]),
+        ("AllowSshOut", &[("nsg.inbound.ssh-from-container", Fail), ("nsg.outbound.container-ssh", Fail)]),
+        ("AllowContainerHttps", &[("nsg.outbound.container-https", Fail)]),
+        ("AllowSmb", &[("nsg.outbound.container-smb", Fail)]),
+        ("AllowHttps", &[("nsg.outbound.image-endpoints", Fail)]),
+    ] {
+        expect(rule, World::isolated(), |world| world.without_rule(rule), expected);
+    }
+}
+
+#[test]
+fn each_property_of_a_subnet_that_is_altered_is_noticed() {
+    let set = |field: &'static str, value: Value| move |world: &mut World| world.subnet(0)[field] = value;
+    expect(
+        "policies enabled",
+        World::private_link(),
+        set("privateLinkServiceNetworkPolicies", json!("Enabled")),
+        &[("subnet.private-link-policies", Fail)],
+    );
+    expect(
+        "policies absent mean enabled",
+        World::private_link(),
+        set("privateLinkServiceNetworkPolicies", Value::Null),
+        &[("subnet.private-link-policies", Fail)],
+    );
+    expect(
+        "policies by an expression",
+        World::private_link(),
+        set("privateLinkServiceNetworkPolicies", json!("[parameters('policies')]")),
+        &[("subnet.private-link-policies", Undecided)],
+    );
+    let taken: Vec<_> = (0..8).map(|index| json!({"id": format!("/subscriptions/s/x/{index}")})).collect();
+    expect(
+        "three of eleven left",
+        World::private_link(),
+        set("ipConfigurations", json!(taken)),
+        &[("subnet.free-addresses", Fail)],
+    );
+    expect("seven taken", World::private_link(), set("ipConfigurations", json!(taken[..7])), &[]);
+    expect(
+        "delegated",
+        World::private_link(),
+        set(
+            "delegations",
+            json!([{"name": "x", "properties": {"serviceName": "Microsoft.Web/serverFarms"}}]),
+        ),
+        &[("subnet.delegation", Fail)],
+    );
+    expect(
+        "container subnet not delegated",
+        World::isolated(),
+        |world| world.subnet(1)["delegations"] = json!([]),
+        &[("subnet.container-delegation", Fail)],
+    );
+    expect(
+        "something else in the container subnet",
+        World::isolated(),
+        |world| {
+            world.subnet(1)["ipConfigurations"] = json!([{"id": "/subscriptions/s/networkInterfaces/nic"}]);
+        },
+        &[("subnet.container-only", Fail)],
+    );
+}
+
+#[test]
+fn routes_and_gateways_that_are_altered_are_noticed() {
+    let hop = |field: &'static str, value: Value| {
+        move |world: &mut World| world.resource("/rt")["properties"]["routes"][0]["properties"][field] = value
+    };
+    expect(
+        "blackhole",
+        World::private_link(),
+        |world| {
+            hop("nextHopType", json!("None"))(world);
+            hop("nextHopIpAddress", Value::Null)(world);
+        },
+        &[
+            ("route.build-egress", Fail),
+            ("firewall.storage", Fail),
+            ("firewall.management", Fail),
+            ("firewall.image-endpoints", Fail),
+        ],
+    );
+    expect(
+        "no NAT gateway in a private subnet",
+        World::isolated(),
+        |world| {
+            world.subnet(1)["natGateway"] = Value::Null;
+            world.subnet(1)["defaultOutboundAccess"] = json!(false);
+        },
+        &[
+            ("route.container-egress", Fail),
+            ("route.container-nat-gateway", Warn),
+            ("firewall.container-endpoints", Fail),
+        ],
+    );
+}
+
+#[test]
+fn each_name_that_the_firewall_lacks_is_noticed() {
+    for (index, id) in
+        ["firewall.storage", "firewall.management", "firewall.image-endpoints"].into_iter().enumerate()
+    {
+        let without = |world: &mut World| {
+            let collection = &mut world.resource("/aib")["properties"]["ruleCollections"][0]["rules"];
+            collection.as_array_mut().expect("rules").remove(index);
+        };
+        expect(id, World::private_link(), without, &[(id, Fail)]);
+    }
+    expect(
+        "one account is not any account",
+        World::private_link(),
+        |world| {
+            let rules = &mut world.resource("/aib")["properties"]["ruleCollections"][0]["rules"];
+            rules[0]["targetFqdns"] = json!(["stgaib.blob.core.windows.net"]);
+        },
+        &[("firewall.storage", Fail)],
+    );
+}
+
+#[test]
+fn each_role_that_is_missing_is_noticed() {
+    for (assignment, expected) in [
+        ("/network", &[("access.identity.network", Fail)][..]),
+        ("/gallery", &[("access.identity.gallery", Fail)]),
+        (
+            "/deployer",
+            &[
+                ("access.deployer.template", Fail),
+                ("access.deployer.identity", Fail),
+                ("access.deployer.roles", Warn),
+            ],
+        ),
+    ] {
+        let without = |world: &mut World| {
+            let end = format!("roleAssignments{assignment}");
+            world.resources.retain(|own| own["id"].as_str().is_none_or(|id| !id.ends_with(&end)));
+        };
+        expect(assignment, World::private_link(), without, expected);
+    }
+    expect(
+        "both subnets are joined",
+        World::isolated(),
+        |world| {
+            let subnet = world::network("virtualNetworks", "vnet/subnets/snet-build");
+            world.resource("roleAssignments/network")["scope"] = json!(subnet);
+        },
+        &[("access.identity.container-network", Fail)],
+    );
+    expect(
+        "an identity whose object id is not told",
+        World::private_link(),
+        |world| world.resource("/id-builder")["properties"] = json!({}),
+        &[("access.identity.network", Undecided), ("access.identity.gallery", Undecided)],
+    );
+}
+
+#[test]
+fn providers_regions_policies_and_logs_are_noticed() {
+    expect(
+        "a provider",
+        World::isolated(),
+        |world| {
+            let provider =
+                world.resources.iter_mut().find(|own| own["namespace"] == "Microsoft.ContainerInstance");
+            provider.expect("the provider")["registrationState"] = json!("NotRegistered");
+        },
+        &[("provider.registered", Fail)],
+    );
+    expect(
+        "the network elsewhere",
+        World::isolated(),
+        |world| world.resource("/vnet")["location"] = json!("westeurope"),
+        &[("region.virtual-network", Fail)],
+    );
+    expect(
+        "an unlisted region",
+        World::isolated(),
+        |world| {
+            world.resource("/vnet")["location"] = json!("japanwest");
+            world.template["location"] = json!("japanwest");
+        },
+        &[("region.supported", Fail)],
+    );
+    let policy = |name: &'static str, effect: &'static str| {
+        move |world: &mut World| {
+            let properties = &mut world.resource("/tags")["properties"];
+            properties["displayName"] = json!(name);
+            properties["parameters"]["effect"]["value"] = json!(effect);
+        }
+    };
+    expect(
+        "a policy known to break builds",
+        World::isolated(),
+        policy("Storage accounts should disable public network access", "Deny"),
+        &[("policy.assignments", Fail)],
+    );
+    expect(
+        "a policy that nobody knows",
+        World::isolated(),
+        policy("Corporate baseline", "Deny"),
+        &[("policy.assignments", Undecided)],
+    );
+    expect(
+        "no flow log",
+        World::isolated(),
+        |world| world.resource("/log")["properties"]["enabled"] = json!(false),
+        &[("diagnostics.flow-logs", Warn)],
+    );
+}
+
+#[test]
+fn a_template_that_does_not_fit_the_environment_is_noticed() {
+    expect(
+        "another subnet",
+        World::private_link(),
+        |world| {
+            let other = world::network("virtualNetworks", "vnet/subnets/snet-other");
+            world.template["properties"]["vmProfile"]["vnetConfig"]["subnetId"] = json!(other);
+        },
+        &[("template.subnet", Fail)],
+    );
+    expect(
+        "another generation",
+        World::isolated(),
+        |world| world.resource("/jumpbox")["properties"]["hyperVGeneration"] = json!("V1"),
+        &[("template.gallery-image", Fail)],
+    );
+    expect(
+        "a security type that cannot be made",
+        World::isolated(),
+        |world| {
+            world.resource("/jumpbox")["properties"]["features"] =
+                json!([{"name": "SecurityType", "value": "TrustedLaunch"}]);
+        },
+        &[("template.gallery-image", Fail)],
+    );
+}
+
+#[test]
+fn a_failure_shows_the_packet_the_rule_and_what_would_let_it_through() {
+    let mut world = World::private_link();
+    world.rule("AllowSshIn")["properties"]["destinationPortRange"] = json!("2222");
+    world.check(|report, subject| {
+        let found =
+            report.findings.iter().find(|finding| finding.requirement.id == "nsg.inbound.ssh-to-build-vm");
+        let outcome = &found.expect("asked").outcome;
+        let packet = outcome.evidence.packet.as_ref().expect("a packet");
+        assert_eq!(packet.to_port, 22);
+        let by = outcome.evidence.decided_by.as_ref().expect("a rule");
+        assert_eq!((by.rule.as_str(), by.priority), ("DenyInbound", Some(4000)));
+        let (at, contract) = outcome.repair.as_ref().and_then(|repair| repair.flow.clone()).expect("a flow");
+        let site = subject.network.as_ref().and_then(|network| network.site(at)).expect("a site");
+        let repair = site.past_routes().repair(std::slice::from_ref(&contract));
+        assert_eq!(repair.rules.len(), 1);
+        assert!(outcome.span.is_some());
+    });
+}

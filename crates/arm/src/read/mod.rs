@@ -69,8 +69,9 @@ pub(crate) struct Given {
 impl Given {
     /// The template that the document is.
     pub fn template(self, value: Value) -> Template {
-        let Self { scope, parameter_file, parameters, .. } = self;
-        Template { value, scope, parameter_file, parameters }
+        let Self { kind, scope, parameter_file, parameters } = self;
+        let is_deployable = kind == Some(SourceKind::ArmTemplate);
+        Template { value, is_deployable, scope, parameter_file, parameters }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use document::{Diagnostic, Kind, Value};
+use document::{Diagnostic, Kind, Severity, Value};
 
 use super::copy::{self, Turns};
 use super::depends;
@@ -34,6 +34,8 @@ const DIRECTIVES: [&str; 7] =
 pub struct Deployer<'e, 't> {
     evaluator: &'e Evaluator<'t>,
     document: usize,
+    /// How bad resources are that wait for each other.
+    circles: Severity,
     pub described: Vec<Described>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
@@ -75,8 +77,8 @@ pub struct Instance<'t> {
 }
 
 impl<'e, 't> Deployer<'e, 't> {
-    pub fn new(evaluator: &'e Evaluator<'t>, document: usize) -> Self {
-        Self { evaluator, document, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
+    pub fn new(evaluator: &'e Evaluator<'t>, document: usize, circles: Severity) -> Self {
+        Self { evaluator, document, circles, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
     }
 
     /// Evaluates every resource of a template, which goes to `place`. Returns its outputs.
@@ -100,7 +102,7 @@ impl<'e, 't> Deployer<'e, 't> {
                 .report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
         }
         self.check_names(&instances);
-        depends::check(self.evaluator, frame, &instances);
+        depends::check(self.evaluator, frame, &instances, self.circles);
         for instance in &instances {
             self.resource(instance, frame, place);
         }

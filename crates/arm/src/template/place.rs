@@ -36,7 +36,7 @@ pub struct Place {
     pub level: Level,
     pub subscription: String,
     pub group: String,
-    /// Region of the environment.
+    /// Region of the environment, by its name.
     pub location: Option<String>,
 }
 
@@ -50,7 +50,9 @@ impl Place {
     pub fn new(level: Level, scope: &Scope) -> Self {
         let name = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".to_owned());
         let (subscription, group) = (name(&scope.subscription), name(&scope.resource_group));
-        Self { level, subscription, group, location: scope.location.clone() }
+        // Azure tells a region by its name, whatever its display name is.
+        let location = scope.location.as_ref().map(|name| name.to_ascii_lowercase().replace(' ', ""));
+        Self { level, subscription, group, location }
     }
 
     /// The id of the resource group, subscription or tenant itself; empty for the tenant.

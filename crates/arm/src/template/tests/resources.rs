@@ -196,6 +196,8 @@ fn what_waits_for_itself_or_stands_twice_is_refused() {
     let found = errors(&inventory);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("cycle") && found[0].ends_with("waits for itself"), "{found:?}");
+    let export = r#"{"$schema": "deploymentTemplate.json#", "resources": [{"type": "A.B/c", "name": "a", "dependsOn": ["a"]}]}"#;
+    assert!(errors(&opened(&[("export.json", export)])).is_empty(), "Azure exports such templates");
     let twice = template(
         r#""resources": [{"type": "A.B/c", "apiVersion": "1", "name": "same", "copy": {"name": "l", "count": 2}}]"#,
     );
@@ -247,7 +249,7 @@ fn a_subscription_template_makes_groups_and_deploys_into_them() {
         {"type": "Microsoft.Resources/deployments", "apiVersion": "1", "name": "in-it", "resourceGroup": "rg-new", "dependsOn": ["rg-new"],
          "properties": {"expressionEvaluationOptions": {"scope": "inner"}, "template": {"$schema": "deploymentTemplate.json#", "resources": [
            {"type": "A.B/c", "apiVersion": "1", "name": "x", "location": "[resourceGroup().location]"}]}}}]}"#;
-    let environment = "subscription = \"s\"\nlocation = \"eastus2\"\n[[source]]\nkind = \"arm-template\"\nfile = \"main.json\"\n";
+    let environment = "subscription = \"s\"\nlocation = \"East US 2\"\n[[source]]\nkind = \"arm-template\"\nfile = \"main.json\"\n";
     let inventory = opened(&[("environment.toml", environment), ("main.json", main)]);
     assert_eq!(inventory.findings(), []);
     let made = inventory.of_type("A.B/c").next().expect("the resource");

@@ -86,7 +86,7 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
             break;
         }
     }
-    drop(evaluator);
+    collector.used = evaluator.world.into_inner().into_used();
     collector.sources = sources;
     collector.unread |= unread;
     for finding in found {

@@ -121,6 +121,7 @@ fn a_doubling_text_and_a_deep_value_end() {
 fn what_nothing_evaluates_is_checked_too() {
     let inventory = super::template(
         r#""resources": [{"type": "A.B/c", "apiVersion": "1", "name": "x", "condition": false, "properties": {"a": "[nosuch()]"}},
+        {"type": "A.B/rounds", "apiVersion": "1", "name": "r", "properties": {"c": "[reference('y').b]"}},
         {"type": "A.B/c", "apiVersion": "1", "name": "y", "metadata": {"text": "[no expression]"},
          "properties": {"b": "[if(true(), 1, split('a'))]"}}]"#,
     );

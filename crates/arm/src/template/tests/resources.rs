@@ -291,3 +291,21 @@ fn a_snapshot_reads_back_as_what_it_was_made_of() {
     };
     assert_eq!(rule(&again), rule(&inventory));
 }
+
+#[test]
+fn run_time_values_answer_for_resources_that_no_document_describes() {
+    let environment = "subscription = \"s\"\n[[source]]\nkind = \"arm-template\"\nfile = \"main.json\"\nresource_group = \"rg\"\n\
+        [source.runtime]\n\"/subscriptions/s/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/st\" = \
+        { listKeys = { keys = [ { value = \"secret\" } ] }, primaryEndpoints = { blob = \"https://st.blob.core.windows.net/\" } }\n";
+    let main = r#"{"$schema": "deploymentTemplate.json#", "resources": [{"type": "A.B/c", "apiVersion": "1", "name": "x", "properties": {
+        "key": "[listKeys(resourceId('Microsoft.Storage/storageAccounts', 'st'), '2023-01-01').keys[0].value]",
+        "blob": "[reference(resourceId('Microsoft.Storage/storageAccounts', 'st'), '2023-01-01').primaryEndpoints.blob]"}}]}"#;
+    let inventory = opened(&[("environment.toml", environment), ("main.json", main)]);
+    assert_eq!(inventory.findings(), []);
+    let made = inventory.of_type("A.B/c").next().expect("the resource");
+    assert_eq!(made.value.get("key").and_then(document::Value::as_str), Some("secret"));
+    assert_eq!(
+        made.value.get("blob").and_then(document::Value::as_str),
+        Some("https://st.blob.core.windows.net/")
+    );
+}

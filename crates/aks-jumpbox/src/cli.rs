@@ -26,6 +26,18 @@ pub struct Cli {
     pub(crate) command: Command,
 }
 
+/// How answers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Written {
+    /// For people
+    #[default]
+    Text,
+    /// As JSON for programs
+    Json,
+    /// As SARIF 2.1.0 for code scanning
+    Sarif,
+}
+
 /// What every command understands.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -33,7 +45,7 @@ pub struct Global {
     /// Configuration file [default: the nearest jumpbox.toml in this folder or above it]
     #[arg(long, global = true, value_name = "FILE", env = "AKS_JUMPBOX_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// How answers are written: for people, or as JSON for programs
+    /// How answers are written: for people, or as JSON for programs; `check` also writes SARIF
     #[arg(
         long,
         global = true,
@@ -42,8 +54,8 @@ pub struct Global {
         value_name = "FORMAT",
         hide_possible_values = true
     )]
-    #[arg(value_parser = clap::value_parser!(Format))]
-    format: Format,
+    #[arg(value_parser = clap::value_parser!(Written))]
+    format: Written,
     /// Colour: auto, always or never; `NO_COLOR` is honoured
     #[arg(
         long,
@@ -75,8 +87,10 @@ impl Global {
             (_, true) => Verbosity::Quiet,
             _ => Verbosity::Normal,
         };
+        let format = if self.format == Written::Text { Format::Text } else { Format::Json };
         Context {
-            output: Output::resolve(self.format, self.color, verbosity),
+            output: Output::resolve(format, self.color, verbosity),
+            sarif: self.format == Written::Sarif,
             config: self.config.clone(),
             cache_dir: self.cache_dir.clone(),
             yes: self.yes,

@@ -48,6 +48,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> {
+    if context.sarif && !matches!(command, Command::Check(_)) {
+        return Err(Problem::new(Category::Input, "this command does not write SARIF")
+            .hint("`check` does; here `--format json` is for programs")
+            .into());
+    }
     match command {
         Command::Init(args) => commands::init::run(&args, context),
         Command::Build(args) => commands::build::run(&args, context),

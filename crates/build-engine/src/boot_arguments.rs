@@ -42,7 +42,7 @@ pub fn read(context: &Context<'_>, stack: &Stack) -> Result<String> {
         gid: NOBODY,
     });
     let scratch = context.work.overlay("boot-arguments")?;
-    let overlay = context.overlay(&stack.lowers, &scratch);
+    let overlay = context.volatile_overlay(&stack.lowers, &scratch);
     let why = format!("it did not end within {} s", TIME.as_secs());
     let space = Some(SpaceGuard::new(&[&scratch], USUAL_DISK));
     let spec = Spec { overlay: Some(overlay), ..Spec::new(context.id_map.clone(), entry) };

@@ -352,7 +352,7 @@ impl Build<'_> {
         let target = Target { vhd, compared: !validators.is_empty() };
         let layers: Vec<_> =
             std::iter::once(scratch.join("upper")).chain(stack.lowers.iter().cloned()).collect();
-        let writing = Writing::begin(context, &prepared.plan, &target, &layers)?;
+        let writing = Writing::begin(context, &prepared.plan, &target, &layers, self.previous.is_some())?;
         let failure = match self.validated(context, machine, layers, validators) {
             Ok(failure) => failure,
             Err(error) => {
@@ -367,7 +367,10 @@ impl Build<'_> {
         // What the manifest says is about the image that goes, never about the one that comes.
         Manifest::withdraw(&self.request.output)?;
         reached(Checkpoint::ManifestWithdrawn);
+        let replaced = fs::File::open(path);
         fs::rename(&fresh, path).map_err(BuildError::io("place", path))?;
+        // Freeing its blocks takes as long as much of what is left to do.
+        std::thread::spawn(move || drop(replaced));
         reached(Checkpoint::ImagePlaced);
         Ok(Placed { disk, sbom: prepared.sbom, failure })
     }

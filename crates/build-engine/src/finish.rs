@@ -70,7 +70,7 @@ pub struct Target {
 pub fn prepare(context: &Context<'_>, order: &Order, lowers: &[PathBuf], scratch: &Path) -> Result<Prepared> {
     let input = serde_json::to_string(order).unwrap_or_default();
     reached(Checkpoint::FinishBegun);
-    let output = context.run_job(&PREPARE, &input, Some(context.overlay(lowers, scratch)), &[])?;
+    let output = context.run_job(&PREPARE, &input, Some(context.volatile_overlay(lowers, scratch)), &[])?;
     let (stages, result) = read_report(&output)?;
     context.timeline.stages_until_now(&stages);
     result
@@ -85,20 +85,29 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Begins to write the disk of `layers`, topmost first.
+    /// Begins to write the disk of `layers`, topmost first. With `again`, more disks of this base are to be expected,
+    /// and a file system of it is kept for them.
     ///
     /// # Errors
     /// When the job cannot be started.
-    pub fn begin(context: &Context<'_>, plan: &Plan, target: &Target, layers: &[PathBuf]) -> Result<Self> {
+    pub fn begin(
+        context: &Context<'_>,
+        plan: &Plan,
+        target: &Target,
+        layers: &[PathBuf],
+        again: bool,
+    ) -> Result<Self> {
         let start_seconds = context.timeline.now();
         let folder = target.vhd.parent().unwrap_or(Path::new("/"));
-        let overlay = context.overlay(layers, &context.work.overlay("disk")?);
+        let overlay = context.volatile_overlay(layers, &context.work.overlay("disk")?);
         let mut layers: Vec<_> = layers.iter().map(|layer| context.cache.root().join(layer)).collect();
         let base = layers.pop().unwrap_or_default();
-        let origin = Origin { base, layers, staging: context.work.folder("base-image")? };
+        let staging = again.then(|| context.work.folder("base-image")).transpose()?;
+        let origin = Origin { base, layers, staging };
         let input = serde_json::to_string(&(plan, target, &origin)).unwrap_or_default();
         let beside_base = origin.base.parent().unwrap_or(Path::new("/"));
-        let mut folders = vec![folder, beside_base, &origin.staging];
+        let mut folders = vec![folder, beside_base];
+        folders.extend(origin.staging.as_deref());
         folders.extend(origin.layers.iter().map(PathBuf::as_path));
         let running = context.start_job(&WRITE, input, Some(overlay), &folders)?;
         Ok(Self { running, start_seconds, origin })
@@ -136,7 +145,8 @@ impl Writing {
 
 /// Puts the file system of the base beside the base. One that another build has put there meanwhile stays.
 fn keep(origin: &Origin, name: &str) -> io::Result<()> {
-    match fs::rename(&origin.staging, origin.base.with_file_name(name)) {
+    let Some(staging) = &origin.staging else { return Ok(()) };
+    match fs::rename(staging, origin.base.with_file_name(name)) {
         Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
         _ => {
             reached(Checkpoint::BaseImageAdmitted);

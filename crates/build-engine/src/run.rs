@@ -244,6 +244,12 @@ impl Context<'_> {
             store: self.cache.root().to_path_buf(),
             lowers: lowers.to_vec(),
             scratch: scratch.to_path_buf(),
+            volatile: false,
         }
+    }
+
+    /// The same for what this build alone uses.
+    pub fn volatile_overlay(&self, lowers: &[PathBuf], scratch: &Path) -> Overlay {
+        Overlay { volatile: true, ..self.overlay(lowers, scratch) }
     }
 }

@@ -18,7 +18,7 @@ use crate::user;
 /// When the user cannot be added.
 pub fn with_user(context: &Context<'_>, mut layers: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let added = context.work.overlay("validation-user")?;
-    context.run_job(&user::JOB, "", Some(context.overlay(&layers, &added)), &[])?;
+    context.run_job(&user::JOB, "", Some(context.volatile_overlay(&layers, &added)), &[])?;
     layers.insert(0, added.join("upper"));
     Ok(layers)
 }

@@ -30,6 +30,7 @@ fn main() {
             store: folder.path().to_path_buf(),
             lowers: vec!["base".into()],
             scratch: folder.path().join("scratch"),
+            volatile: false,
         }),
         binds: vec![Bind { host: "/usr".into(), inside: "/usr".into(), read_only: true, scratch: None }],
         ..Spec::new(IdMap::choose(&[folder.path()]).unwrap().id_map, entry)

@@ -129,15 +129,17 @@ fn mount_overlay_of(overlay: &Overlay, places: &Places, target: &Path) -> Result
     let scratch = relative(&overlay.scratch);
     std::env::set_current_dir(places.of(&overlay.store)?)
         .map_err(|error| format!("failed to enter {}: {error}", overlay.store.display()))?;
-    mount_overlay(target, &lowers.join(":"), &format!("{scratch}/upper"), &format!("{scratch}/work"))
+    let (upper, work) = (format!("{scratch}/upper"), format!("{scratch}/work"));
+    mount_overlay(target, &lowers.join(":"), &upper, &work, overlay.volatile)
 }
 
 /// `userxattr` keeps the overlay's marks in `user.overlay.*`, the same for root and for an ordinary user, so that
 /// layers are interchangeable.
-fn mount_overlay(target: &Path, lowers: &str, upper: &str, work: &str) -> Result<()> {
+fn mount_overlay(target: &Path, lowers: &str, upper: &str, work: &str, volatile: bool) -> Result<()> {
     /// mount(2) takes one page of options and cuts the rest without a word.
     const LONGEST: usize = 4095;
-    let options = format!("lowerdir={lowers},upperdir={upper},workdir={work},userxattr");
+    let volatile = if volatile { ",volatile" } else { "" };
+    let options = format!("lowerdir={lowers},upperdir={upper},workdir={work},userxattr{volatile}");
     if options.len() > LONGEST {
         let layers = lowers.split(':').count();
         return Err(format!("{layers} layers are more than the kernel stacks: join some of the steps"));
@@ -188,7 +190,7 @@ impl Sources {
         let target = &bind.inside;
         make_target(target, self.host.metadata().is_ok_and(|meta| meta.is_dir()))?;
         if let Some((upper, work)) = &self.scratch {
-            return mount_overlay(target, &by_fd(&self.host), &by_fd(upper), &by_fd(work));
+            return mount_overlay(target, &by_fd(&self.host), &by_fd(upper), &by_fd(work), false);
         }
         let fail = |error| format!("failed to make {} visible inside: {error}", bind.host.display());
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;

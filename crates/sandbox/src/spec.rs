@@ -80,6 +80,9 @@ pub struct Overlay {
     pub lowers: Vec<PathBuf>,
     /// Folder below `store` with `upper` and `work` inside it.
     pub scratch: PathBuf,
+    /// Nobody needs what is written after a loss of power: the kernel then does not, when the sandbox ends, wait until
+    /// everything that anyone has written to that file system is on its device.
+    pub volatile: bool,
 }
 
 /// A host path made visible inside.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use uuid::Uuid;
 
 use super::compare::compare_at;
@@ -34,7 +35,7 @@ pub(super) struct BaseImage {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) inode: u32,
-    /// Blocks with content: of a file, or of a long link's target.
+    /// Blocks of a file's content.
     pub(super) blocks: Vec<Range<u64>>,
 }
 
@@ -82,7 +83,10 @@ impl BaseImage {
         let (nodes, details) = compare_at(&image, 0, base)?;
         let mut names = Vec::new();
         for node in &nodes {
-            let extents = details.extents.get(&node.inode).map(Vec::as_slice).unwrap_or_default();
+            // What links lead to counts as part of the file system for `e2fsck`.
+            let is_file = node.file_type() == FileType::RegularFile;
+            let extents = details.extents.get(&node.inode).filter(|_| is_file);
+            let extents = extents.map(Vec::as_slice).unwrap_or_default();
             let blocks = extents.iter().map(|extent| format!("{}+{}", extent.physical, extent.blocks));
             let blocks = blocks.collect::<Vec<_>>().join(",");
             names.extend(format!("{} {blocks} ", node.inode).into_bytes());

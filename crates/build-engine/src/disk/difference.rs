@@ -14,9 +14,9 @@ use super::compare::names;
 use super::ext4::{CAPABILITY, LOST_AND_FOUND};
 use crate::error::full_text;
 
-/// Where writing the file system anew is as fast.
-const MOST_NAMES: usize = 4000;
-const MOST_BYTES: u64 = 256 << 20;
+/// Beyond these, writing the file system as a whole is about as fast.
+const MOST_NAMES: usize = 3000;
+const MOST_BYTES: u64 = 128 << 20;
 
 /// Why a disk is not derived, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub(super) struct Whole(pub(super) String);
 
 impl<E: std::error::Error> From<E> for Whole {
     fn from(error: E) -> Self {
-        Self(full_text(&error))
+        // What failed; a program's own words after it are about a file that is gone by then.
+        Self(full_text(&error).lines().next().unwrap_or_default().to_owned())
     }
 }
 
@@ -35,8 +36,8 @@ pub struct Origin {
     pub base: PathBuf,
     /// Folders of all layers above it.
     pub layers: Vec<PathBuf>,
-    /// Empty folder for a file system of the base, where there is none yet beside it.
-    pub staging: PathBuf,
+    /// Empty folder to write a file system of the base to, where none is kept beside it.
+    pub staging: Option<PathBuf>,
 }
 
 /// What has to happen to the base.

@@ -29,6 +29,8 @@ const MAGIC: [u8; 2] = [0x53, 0xef];
 /// More than any machine's root file system has.
 const MOST_NODES: usize = 10_000_000;
 const CHUNK: usize = 1 << 20;
+/// So many inodes are asked about at once: starting the program takes next to nothing beside that.
+const AT_ONCE: usize = 5000;
 
 /// One buffer for each side of a comparison.
 pub(super) type Buffers = [Vec<u8>; 2];
@@ -137,11 +139,32 @@ impl Image {
         })
     }
 
+    /// Asks something about each of these, some at a time: what is printed is far larger than what is made of it.
+    fn ask_about<'a, T>(
+        &self,
+        nodes: impl Iterator<Item = &'a Node>,
+        request: impl Fn(u32) -> String,
+        understand: impl Fn(&str) -> Result<HashMap<u32, T>, String>,
+    ) -> Result<HashMap<u32, T>, DiskError> {
+        let inodes: Vec<_> = nodes.map(|node| node.inode).collect();
+        let mut out = HashMap::with_capacity(inodes.len());
+        for some in inodes.chunks(AT_ONCE) {
+            let printed = self.ask(some.iter().map(|inode| request(*inode)))?;
+            let understood = understand(&String::from_utf8_lossy(&printed));
+            out.extend(understood.map_err(|problem| DiskError::unsound(&self.vhd, problem))?);
+        }
+        out.shrink_to_fit();
+        Ok(out)
+    }
+
     /// The file capabilities of all regular files that have some.
     fn capabilities(&self, nodes: &[Node]) -> Result<HashMap<u32, Vec<u8>>, DiskError> {
         let files = nodes.iter().filter(|node| node.file_type() == FileType::RegularFile);
-        let printed = self.ask(files.map(|node| format!("ea_get -x <{}> {CAPABILITY}", node.inode)))?;
-        Ok(listing::attributes(&String::from_utf8_lossy(&printed), CAPABILITY))
+        self.ask_about(
+            files,
+            |inode| format!("ea_get -x <{inode}> {CAPABILITY}"),
+            |printed| Ok(listing::attributes(printed, CAPABILITY)),
+        )
     }
 
     /// Where the data of files and of long symbolic links are.
@@ -151,16 +174,17 @@ impl Image {
             FileType::Symlink => node.bytes >= INLINE,
             _ => false,
         });
-        let printed = self.ask(with_data.map(|node| format!("ex -l <{}>", node.inode)))?;
-        listing::extents(&String::from_utf8_lossy(&printed))
-            .map_err(|problem| DiskError::unsound(&self.vhd, problem))
+        self.ask_about(with_data, |inode| format!("ex -l <{inode}>"), listing::extents)
     }
 
     /// The targets of short symbolic links.
     fn inline(&self, nodes: &[Node]) -> Result<HashMap<u32, Vec<u8>>, DiskError> {
         let links = nodes.iter().filter(|node| node.file_type() == FileType::Symlink && node.bytes < INLINE);
-        let printed = self.ask(links.map(|node| format!("inode_dump -b <{}>", node.inode)))?;
-        Ok(listing::inline(&String::from_utf8_lossy(&printed)))
+        self.ask_about(
+            links,
+            |inode| format!("inode_dump -b <{inode}>"),
+            |printed| Ok(listing::inline(printed)),
+        )
     }
 
     /// The inodes of the top folder and of every node, as they are on the disk.

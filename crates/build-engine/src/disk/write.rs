@@ -72,7 +72,8 @@ pub struct Disk {
 /// With `compared`, only if [`compare`] finds in the root partition what is in `root`.
 ///
 /// With an `origin`, the root file system is made of the base's where that is kept and the difference is small and
-/// plain; such a disk is always compared. Where none is kept, one is written to the origin's staging folder.
+/// plain; such a disk is always compared. Where none is kept, one is written to the origin's staging folder
+/// meanwhile.
 ///
 /// The boot files must be in `root` already ([`install_boot_files`](super::install_boot_files) with the plan's
 /// identities). `progress` hears each stage as it begins. When this fails, nothing is left behind.
@@ -102,9 +103,10 @@ pub fn write(
             }
         };
     }
+    let Some(staging) = &origin.staging else { return writer.whole(root, None, compared, progress) };
     let plan = writer.plan.clone();
     thread::scope(|scope| {
-        let making = scope.spawn(|| BaseImage::make(&plan, &origin.base, &origin.staging));
+        let making = scope.spawn(|| BaseImage::make(&plan, &origin.base, staging));
         let why = "the base's is written beside it, for later ones".to_owned();
         let disk = writer.whole(root, Some(why), compared, progress);
         let made = joined(making).map(|()| name).map_err(|error| full_text(&error));

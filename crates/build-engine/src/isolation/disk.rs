@@ -54,7 +54,7 @@ pub(super) fn make(
     };
     let input = Input { files: files(), size_gib, public_key: public_key.to_owned() };
     let input = serde_json::to_string(&input).unwrap_or_default();
-    let overlay = context.overlay(lowers, &context.work.overlay("guest")?);
+    let overlay = context.volatile_overlay(lowers, &context.work.overlay("guest")?);
     context.run_job(&MAKE, &input, Some(overlay), &[&folder])?;
     Ok(files())
 }

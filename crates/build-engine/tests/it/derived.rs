@@ -33,11 +33,13 @@ impl Stack {
         tree.put("opt/old/deep/file", b"old");
         tree.put("opt/replaced", b"a file");
         tree.put("opt/kept", b"kept");
+        symlink("z".repeat(100), tree.root().join("opt/long link")).unwrap();
         disk::install_boot_files(&Rooted::open(&tree.root()).unwrap(), &tree.ids, "").unwrap();
         fs::create_dir_all(at("base")).unwrap();
         fs::create_dir(at("layer")).unwrap();
         output(Command::new("cp").arg("-a").args([tree.root(), at("base/root")]));
-        let origin = Origin { base: at("base/root"), layers: vec![at("layer")], staging: at("staging") };
+        let origin =
+            Origin { base: at("base/root"), layers: vec![at("layer")], staging: Some(at("staging")) };
         let stack = Self { tree, origin };
         let (disk, stages) = stack.write();
         assert!(
@@ -45,8 +47,12 @@ impl Stack {
             "there is no file system of the base yet: {stages:?}"
         );
         let name = disk.base_image.expect("tried").expect("made");
-        fs::rename(&stack.origin.staging, stack.origin.base.with_file_name(name)).unwrap();
+        fs::rename(stack.staging(), stack.origin.base.with_file_name(name)).unwrap();
         stack
+    }
+
+    fn staging(&self) -> &Path {
+        self.origin.staging.as_deref().unwrap()
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -78,7 +84,7 @@ impl Stack {
     }
 
     fn write(&self) -> (Disk, Vec<Stage>) {
-        let _ = fs::create_dir(&self.origin.staging);
+        let _ = fs::create_dir(self.staging());
         let plan = Plan::for_tree(&self.tree.spec(Some(1)), &self.tree.root()).unwrap();
         let (mut heard, output) = (Vec::new(), self.tree.folder.path().join("image.vhd"));
         let mut progress = |stage| heard.push(stage);

@@ -135,6 +135,7 @@ fn the_layer_shows_what_it_did(world: &World, id_map: &IdMap) -> TestResult {
             store: world.path(""),
             lowers: vec!["scratch/upper".into(), "base".into()],
             scratch: world.path("next"),
+            volatile: false,
         }),
         ..world.shell(script)
     };

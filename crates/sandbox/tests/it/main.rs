@@ -110,6 +110,7 @@ impl World {
                 store: self.folder.path().to_path_buf(),
                 lowers: vec!["base".into()],
                 scratch: self.path("scratch"),
+                volatile: false,
             }),
             binds: vec![Bind { host: "/usr".into(), inside: "/usr".into(), read_only: true, scratch: None }],
             ..Spec::new(id_map(), entry)

@@ -25,7 +25,7 @@ enum Kill {
     Build(Checkpoint, u64),
     /// The first build on a base.
     FirstBuild(Checkpoint),
-    /// The first build on a base that comes to a disk.
+    /// The first build that keeps the base's file system.
     FirstDisk(Checkpoint),
     /// `cache prune`.
     Prune(Checkpoint),
@@ -129,6 +129,8 @@ fn kill(world: &World, kill: Kill) {
             kill_build_at(world, checkpoint, 1);
         }
         Kill::FirstDisk(checkpoint) => {
+            // Only after an earlier build is it kept.
+            world.build("", 0);
             base_images(world).for_each(|image| fs::remove_dir_all(image).expect("removed"));
             kill_build_at(world, checkpoint, 1);
         }

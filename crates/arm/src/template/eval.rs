@@ -35,11 +35,14 @@ pub struct Evaluator<'t> {
     /// Places of complaints, so that a loop does not repeat them.
     told: RefCell<HashSet<(Span, &'static str)>>,
     /// Expressions by the place of their string.
-    parsed: RefCell<HashMap<Span, Result<Rc<Expression>, Rc<Diagnostic>>>>,
+    parsed: RefCell<HashMap<Span, Parsed>>,
     steps: Cell<usize>,
     memory: Cell<usize>,
     depth: Cell<usize>,
 }
+
+/// An expression, or what is wrong with it.
+type Parsed = Result<Rc<Expression>, Rc<Diagnostic>>;
 
 /// What an expression may refer to.
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use super::depends;
 use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
-use super::place::{Level, Place, id_within, text_or_symbol};
+use super::place::{Level, Place, text_or_symbol};
 use super::value::{Data, Field, MAX_SIZE, Val, sealed};
 use crate::ResourceId;
 use crate::inventory::{Draft, label};
@@ -278,8 +278,8 @@ impl<'e, 't> Deployer<'e, 't> {
     ) -> Option<ResourceId> {
         let scope = member(body, "scope").map(|scope| self.evaluator.value(scope, context));
         match scope.and_then(|scope| scope.symbol()) {
-            Some(scope) if scope.as_ref() == "/" => id_within("", resource_type, names),
-            Some(scope) if scope.starts_with('/') => id_within(&scope, resource_type, names),
+            Some(scope) if scope.as_ref() == "/" => ResourceId::named("", resource_type, names),
+            Some(scope) if scope.starts_with('/') => ResourceId::named(&scope, resource_type, names),
             Some(scope) => {
                 let parts: Vec<_> = scope.split('/').collect();
                 let (types, own) = parts.split_at(1.min(parts.len()));
@@ -288,7 +288,7 @@ impl<'e, 't> Deployer<'e, 't> {
                 let outer: Vec<_> = own.iter().skip(1).step_by(2).copied().collect();
                 let scope =
                     place.resource(&format!("{}/{}", types.concat(), kinds.join("/")), &outer.join("/"))?;
-                id_within(scope.as_str(), resource_type, names)
+                ResourceId::named(scope.as_str(), resource_type, names)
             }
             None => place.resource(resource_type, names),
         }

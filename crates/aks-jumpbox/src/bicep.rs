@@ -20,6 +20,12 @@ const COMPILERS: [(&str, &[&str]); 2] =
 pub fn read(file: &Path) -> Result<SourceText, Failure> {
     match file.extension() {
         Some(end) if end.eq_ignore_ascii_case("bicep") => compiled(file),
+        Some(end) if end.eq_ignore_ascii_case("bicepparam") => {
+            let message =
+                format!("{} is a parameter file in Bicep, which is not compiled here", file.display());
+            let hint = format!("`az bicep build-params --file {}` makes JSON of it", file.display());
+            Err(Problem::new(Category::Input, message).in_file(file).hint(hint).into())
+        }
         _ => input::read(file),
     }
 }

@@ -98,6 +98,22 @@ impl ResourceId {
         text.parse()
     }
 
+    /// The id of a resource within a scope by its full type and its names, outermost first. Names that are missing are
+    /// those of the outermost resources, and `*`; surplus ones are of scopes further out.
+    pub(crate) fn named(scope: &str, resource_type: &str, names: &str) -> Option<Self> {
+        let mut types = resource_type.trim_matches('/').split('/');
+        let mut id = format!("{}/providers/{}", scope.trim_end_matches('/'), types.next()?);
+        let types: Vec<_> = types.collect();
+        let names: Vec<_> = names.split('/').filter(|name| !name.trim().is_empty()).collect();
+        let surplus = names.len().saturating_sub(types.len());
+        let missing = types.len().saturating_sub(names.len());
+        for (index, kind) in types.iter().enumerate() {
+            let name = index.checked_sub(missing).and_then(|index| names.get(index + surplus)).copied();
+            id = format!("{id}/{kind}/{}", name.unwrap_or("*"));
+        }
+        Self::parse(&id).ok()
+    }
+
     /// The id as it was given.
     pub fn as_str(&self) -> &str {
         &self.text

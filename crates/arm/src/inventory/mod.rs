@@ -254,6 +254,8 @@ pub(crate) struct Collector {
     pub described: Vec<(ResourceId, Value)>,
     /// Whether a template will ask for that.
     pub keeps: bool,
+    /// Keys of the resources that templates refer to.
+    pub used: HashSet<String>,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -380,6 +382,9 @@ impl Collector {
         inventory.resources = self.resources;
         for (id, span, value) in self.runtime {
             let Some(key) = inventory.find(&id).map(|resource| resource.id.key()) else {
+                if self.used.contains(&id.key()) {
+                    continue;
+                }
                 let message =
                     format!("no document describes `{}`, so its run-time values are not used", label(&id));
                 self.reader.report(Diagnostic::warning("no-resource", span, message));

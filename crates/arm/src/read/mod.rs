@@ -22,23 +22,9 @@ impl Scope {
     /// The id of a resource by its full type and its names, outermost first; a name that is missing is `*`.
     pub fn id(&self, resource_type: &str, names: &str) -> Option<ResourceId> {
         let open = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".to_owned());
-        let mut types = resource_type.trim_matches('/').split('/');
-        let provider = types.next()?;
-        let types: Vec<_> = types.collect();
-        let names: Vec<_> = names.split('/').filter(|name| !name.trim().is_empty()).collect();
-        let mut id = format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/{provider}",
-            open(&self.subscription),
-            open(&self.resource_group)
-        );
-        // Names that are missing are those of the outermost resources; surplus ones are of scopes further out.
-        let surplus = names.len().saturating_sub(types.len());
-        let missing = types.len().saturating_sub(names.len());
-        for (index, kind) in types.iter().enumerate() {
-            let name = index.checked_sub(missing).and_then(|index| names.get(index + surplus)).copied();
-            id = format!("{id}/{kind}/{}", name.unwrap_or("*"));
-        }
-        ResourceId::parse(&id).ok()
+        let (subscription, group) = (open(&self.subscription), open(&self.resource_group));
+        let scope = format!("/subscriptions/{subscription}/resourceGroups/{group}");
+        ResourceId::named(&scope, resource_type, names)
     }
 }
 
@@ -69,8 +55,9 @@ pub(crate) struct Given {
 impl Given {
     /// The template that the document is.
     pub fn template(self, value: Value) -> Template {
-        let Self { scope, parameter_file, parameters, .. } = self;
-        Template { value, scope, parameter_file, parameters }
+        let Self { kind, scope, parameter_file, parameters } = self;
+        let is_deployable = kind == Some(SourceKind::ArmTemplate);
+        Template { value, is_deployable, scope, parameter_file, parameters }
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 
-use document::Value;
+use document::{Diagnostic, Severity, Value};
 
 use super::deploy::Instance;
 use super::eval::{Context, Evaluator};
-use super::fault::Fault;
 use super::frame::Frame;
 use crate::read::member;
 
-/// Reports a resource whose `dependsOn` leads back to it.
-pub fn check<'t>(evaluator: &Evaluator<'t>, frame: &Frame<'t>, instances: &[Instance<'t>]) {
+/// Reports a resource whose `dependsOn` leads back to it. Azure deploys no such template, but exports some.
+pub fn check<'t>(
+    evaluator: &Evaluator<'t>,
+    frame: &Frame<'t>,
+    instances: &[Instance<'t>],
+    severity: Severity,
+) {
     let places: HashMap<String, usize> =
         instances.iter().enumerate().map(|(index, instance)| (instance.id.key(), index)).collect();
     let edges: Vec<Vec<usize>> =
@@ -37,7 +41,8 @@ pub fn check<'t>(evaluator: &Evaluator<'t>, frame: &Frame<'t>, instances: &[Inst
     let instance = &instances[index];
     let message = format!("`{}` waits for itself", crate::inventory::label(&instance.id));
     let at = member(instance.body, "dependsOn").map_or(instance.body.span, |depends| depends.span);
-    evaluator.wrong(Fault::new("cycle", message).hinting("take one of the `dependsOn` out"), at);
+    let found = Diagnostic::error("cycle", at, message).hinting("take one of the `dependsOn` out");
+    evaluator.report(Diagnostic { severity, ..found });
 }
 
 /// The instances that one waits for.

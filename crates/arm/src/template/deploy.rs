@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use document::{Diagnostic, Kind, Value};
+use document::{Diagnostic, Kind, Severity, Value};
 
 use super::copy::{self, Turns};
 use super::depends;
 use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
-use super::place::{Level, Place, id_within, text_or_symbol};
+use super::place::{Level, Place, text_or_symbol};
 use super::value::{Data, Field, MAX_SIZE, Val, sealed};
 use crate::ResourceId;
 use crate::inventory::{Draft, label};
@@ -34,6 +34,8 @@ const DIRECTIVES: [&str; 7] =
 pub struct Deployer<'e, 't> {
     evaluator: &'e Evaluator<'t>,
     document: usize,
+    /// How bad resources are that wait for each other.
+    circles: Severity,
     pub described: Vec<Described>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
@@ -75,8 +77,8 @@ pub struct Instance<'t> {
 }
 
 impl<'e, 't> Deployer<'e, 't> {
-    pub fn new(evaluator: &'e Evaluator<'t>, document: usize) -> Self {
-        Self { evaluator, document, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
+    pub fn new(evaluator: &'e Evaluator<'t>, document: usize, circles: Severity) -> Self {
+        Self { evaluator, document, circles, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
     }
 
     /// Evaluates every resource of a template, which goes to `place`. Returns its outputs.
@@ -100,7 +102,7 @@ impl<'e, 't> Deployer<'e, 't> {
                 .report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
         }
         self.check_names(&instances);
-        depends::check(self.evaluator, frame, &instances);
+        depends::check(self.evaluator, frame, &instances, self.circles);
         for instance in &instances {
             self.resource(instance, frame, place);
         }
@@ -276,8 +278,8 @@ impl<'e, 't> Deployer<'e, 't> {
     ) -> Option<ResourceId> {
         let scope = member(body, "scope").map(|scope| self.evaluator.value(scope, context));
         match scope.and_then(|scope| scope.symbol()) {
-            Some(scope) if scope.as_ref() == "/" => id_within("", resource_type, names),
-            Some(scope) if scope.starts_with('/') => id_within(&scope, resource_type, names),
+            Some(scope) if scope.as_ref() == "/" => ResourceId::named("", resource_type, names),
+            Some(scope) if scope.starts_with('/') => ResourceId::named(&scope, resource_type, names),
             Some(scope) => {
                 let parts: Vec<_> = scope.split('/').collect();
                 let (types, own) = parts.split_at(1.min(parts.len()));
@@ -286,7 +288,7 @@ impl<'e, 't> Deployer<'e, 't> {
                 let outer: Vec<_> = own.iter().skip(1).step_by(2).copied().collect();
                 let scope =
                     place.resource(&format!("{}/{}", types.concat(), kinds.join("/")), &outer.join("/"))?;
-                id_within(scope.as_str(), resource_type, names)
+                ResourceId::named(scope.as_str(), resource_type, names)
             }
             None => place.resource(resource_type, names),
         }

@@ -35,11 +35,14 @@ pub struct Evaluator<'t> {
     /// Places of complaints, so that a loop does not repeat them.
     told: RefCell<HashSet<(Span, &'static str)>>,
     /// Expressions by the place of their string.
-    parsed: RefCell<HashMap<Span, Option<Rc<Expression>>>>,
+    parsed: RefCell<HashMap<Span, Parsed>>,
     steps: Cell<usize>,
     memory: Cell<usize>,
     depth: Cell<usize>,
 }
+
+/// An expression, or what is wrong with it.
+type Parsed = Result<Rc<Expression>, Rc<Diagnostic>>;
 
 /// What an expression may refer to.
 #[derive(Clone, Copy)]
@@ -175,17 +178,18 @@ impl<'t> Evaluator<'t> {
     }
 
     fn parsed(&self, text: &str, span: Span) -> Option<Rc<Expression>> {
-        if let Some(known) = self.parsed.borrow().get(&span) {
-            return known.clone();
-        }
-        let tree = parse(text).and_then(|tree| checked(&tree).map(|()| Rc::new(tree)));
-        let tree = tree.map_err(|fault| {
-            let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
-            self.report(fault.diagnostic(place));
+        let known = self.parsed.borrow().get(&span).cloned();
+        let parsed = known.unwrap_or_else(|| {
+            let tree = parse(text).and_then(|tree| checked(&tree).map(|()| Rc::new(tree)));
+            let parsed = tree.map_err(|fault| {
+                let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
+                Rc::new(fault.diagnostic(place))
+            });
+            self.parsed.borrow_mut().insert(span, parsed.clone());
+            parsed
         });
-        let tree = tree.ok();
-        self.parsed.borrow_mut().insert(span, tree.clone());
-        tree
+        // What is wrong is so in every round.
+        parsed.map_err(|found| self.report(found.as_ref().clone())).ok()
     }
 
     /// Reports what is wrong with expressions whatever their values are, those included that nothing evaluates.

@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use document::{Diagnostic, Value};
+use document::{Diagnostic, Severity, Value};
 
 use crate::inventory::Collector;
 use crate::read::{Scope, member, text};
@@ -46,6 +46,8 @@ const MAX_ROUNDS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Template {
     pub value: Value,
+    /// Whether it is said to be a template, rather than a description of what exists, such as an export.
+    pub is_deployable: bool,
     pub scope: Scope,
     /// The document of its parameter file.
     pub parameter_file: Option<Value>,
@@ -73,7 +75,8 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
         described.clear();
         unread = false;
         for (index, template) in templates.iter().enumerate() {
-            let mut deployer = Deployer::new(&evaluator, index);
+            let circles = if template.is_deployable { Severity::Error } else { Severity::Warning };
+            let mut deployer = Deployer::new(&evaluator, index, circles);
             document(&evaluator, &mut deployer, template, index);
             unread |= deployer.unread;
             described.append(&mut deployer.described);
@@ -83,7 +86,7 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
             break;
         }
     }
-    drop(evaluator);
+    collector.used = evaluator.world.into_inner().into_used();
     collector.sources = sources;
     collector.unread |= unread;
     for finding in found {

@@ -36,7 +36,7 @@ pub struct Place {
     pub level: Level,
     pub subscription: String,
     pub group: String,
-    /// Region of the environment.
+    /// Region of the environment, by its name.
     pub location: Option<String>,
 }
 
@@ -50,7 +50,9 @@ impl Place {
     pub fn new(level: Level, scope: &Scope) -> Self {
         let name = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".to_owned());
         let (subscription, group) = (name(&scope.subscription), name(&scope.resource_group));
-        Self { level, subscription, group, location: scope.location.clone() }
+        // Azure tells a region by its name, whatever its display name is.
+        let location = scope.location.as_ref().map(|name| name.to_ascii_lowercase().replace(' ', ""));
+        Self { level, subscription, group, location }
     }
 
     /// The id of the resource group, subscription or tenant itself; empty for the tenant.
@@ -72,24 +74,8 @@ impl Place {
         if resource_type.eq_ignore_ascii_case("Microsoft.Resources/subscriptions") {
             return ResourceId::parse(&format!("/subscriptions/{names}")).ok();
         }
-        id_within(&self.id(), resource_type, names)
+        ResourceId::named(&self.id(), resource_type, names)
     }
-}
-
-/// The id of a resource within a scope; names that are missing are those of the outermost resources, and `*`.
-pub fn id_within(scope: &str, resource_type: &str, names: &str) -> Option<ResourceId> {
-    let mut types = resource_type.trim_matches('/').split('/');
-    let mut id = format!("{}/providers/{}", scope.trim_end_matches('/'), types.next()?);
-    let types: Vec<_> = types.collect();
-    let names: Vec<_> = names.split('/').filter(|name| !name.trim().is_empty()).collect();
-    // Surplus names are of scopes further out.
-    let surplus = names.len().saturating_sub(types.len());
-    let missing = types.len().saturating_sub(names.len());
-    for (index, kind) in types.iter().enumerate() {
-        let name = index.checked_sub(missing).and_then(|index| names.get(index + surplus)).copied();
-        id = format!("{id}/{kind}/{}", name.unwrap_or("*"));
-    }
-    ResourceId::parse(&id).ok()
 }
 
 /// A text that may hold parts which are not known.

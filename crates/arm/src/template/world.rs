@@ -21,6 +21,8 @@ pub struct World {
     round: usize,
     changed: bool,
     asked: bool,
+    /// Keys of what templates refer to.
+    used: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -96,12 +98,19 @@ impl World {
     pub fn resource(&mut self, id: &ResourceId) -> Val {
         self.asked = true;
         let open: Rc<str> = run_time(id).into();
-        let found = self.key(id).and_then(|key| self.merged(&key)).or_else(|| self.child(id));
+        let key = self.key(id);
+        self.used.extend(key.clone());
+        let found = key.and_then(|key| self.merged(&key)).or_else(|| self.child(id));
         match found {
             Some(value) => value.within(Some(&open)),
             None if self.round < 2 => circular(id),
             None => Val::unknown(format!("`{}`, which no document describes", label(id))),
         }
+    }
+
+    /// Keys of what templates refer to.
+    pub fn into_used(self) -> HashSet<String> {
+        self.used
     }
 
     fn key(&self, id: &ResourceId) -> Option<String> {

@@ -19,7 +19,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function { name: "flatten", arity: (1, 1), does: "an array of the items of the arrays in an array", run: Run::Outer(flatten) },
     Function { name: "indexFromEnd", arity: (2, 2), does: "the item so many from the end, 1 the last", run: Run::Outer(|values| from_end(values, false)) },
     Function { name: "indexOf", arity: (2, 2), does: "the first place of an item, or of a string ignoring case; -1 for none", run: Run::Whole(|values| index_of(values, false)) },
-    Function { name: "intersection", arity: (2, MANY), does: "what arrays or objects share", run: Run::Whole(intersection) },
+    Function { name: "intersection", arity: (1, MANY), does: "what arrays or objects share", run: Run::Whole(intersection) },
     Function { name: "last", arity: (1, 1), does: "the last item or character", run: Run::Outer(last) },
     Function { name: "lastIndexOf", arity: (2, 2), does: "the last place of an item, or of a string ignoring case; -1 for none", run: Run::Whole(|values| index_of(values, true)) },
     Function { name: "length", arity: (1, 1), does: "the number of items, of characters, or of an object's members", run: Run::Outer(length) },
@@ -29,7 +29,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function { name: "skip", arity: (2, 2), does: "the items or characters after so many", run: Run::Outer(skip) },
     Function { name: "take", arity: (2, 2), does: "so many first items or characters", run: Run::Outer(take) },
     Function { name: "tryIndexFromEnd", arity: (2, 2), does: "the item so many from the end, or null", run: Run::Outer(|values| from_end(values, true)) },
-    Function { name: "union", arity: (2, MANY), does: "the items of arrays, each once; objects put together, the last value winning", run: Run::Any(union) },
+    Function { name: "union", arity: (1, MANY), does: "the items of arrays, each once; objects put together, the last value winning", run: Run::Any(union) },
 ];
 
 fn array(values: &[Val]) -> Made {

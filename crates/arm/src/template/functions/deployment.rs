@@ -110,7 +110,6 @@ fn environment(call: &Call<'_, '_, '_>) -> Made {
     let Some(location) = &call.context.frame.place.location else {
         return Ok(Val::unknown("the cloud: no location is given"));
     };
-    let location = location.to_ascii_lowercase().replace(' ', "");
     let cloud = match location.as_str() {
         location if location.starts_with("usgov") || location.starts_with("usdod") => &GOVERNMENT,
         location if location.starts_with("china") => &CHINA,

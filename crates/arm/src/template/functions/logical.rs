@@ -7,12 +7,12 @@ use crate::template::value::{Data, Val};
 
 #[rustfmt::skip]
 pub const FUNCTIONS: &[Function] = &[
-    Function { name: "and", arity: (2, MANY), does: "whether all arguments are true", run: Run::Call(|call| decided(call, false)) },
+    Function { name: "and", arity: (1, MANY), does: "whether all arguments are true", run: Run::Call(|call| decided(call, false)) },
     Function { name: "bool", arity: (1, 1), does: "a string or an integer as a boolean", run: Run::Whole(bool) },
     Function { name: "false", arity: (0, 0), does: "false", run: Run::Any(|_| boolean(false)) },
     Function { name: "if", arity: (3, 3), does: "the second argument when the first is true, else the third; the other one is not evaluated", run: Run::Call(choose) },
     Function { name: "not", arity: (1, 1), does: "the opposite", run: Run::Whole(not) },
-    Function { name: "or", arity: (2, MANY), does: "whether any argument is true", run: Run::Call(|call| decided(call, true)) },
+    Function { name: "or", arity: (1, MANY), does: "whether any argument is true", run: Run::Call(|call| decided(call, true)) },
     Function { name: "true", arity: (0, 0), does: "true", run: Run::Any(|_| boolean(true)) },
 ];
 

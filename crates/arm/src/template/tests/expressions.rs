@@ -121,6 +121,7 @@ fn a_doubling_text_and_a_deep_value_end() {
 fn what_nothing_evaluates_is_checked_too() {
     let inventory = super::template(
         r#""resources": [{"type": "A.B/c", "apiVersion": "1", "name": "x", "condition": false, "properties": {"a": "[nosuch()]"}},
+        {"type": "A.B/rounds", "apiVersion": "1", "name": "r", "properties": {"c": "[reference('y').b]"}},
         {"type": "A.B/c", "apiVersion": "1", "name": "y", "metadata": {"text": "[no expression]"},
          "properties": {"b": "[if(true(), 1, split('a'))]"}}]"#,
     );
@@ -138,4 +139,34 @@ fn parameters_of_one_name_in_two_templates_are_two() {
         {"type": "A.B/c", "apiVersion": "1", "name": "[parameters('name')]"}]}"#;
     let inventory = opened(&[("environment.toml", environment), ("a.json", template), ("b.json", template)]);
     assert_eq!(inventory.of_type("A.B/c").count(), 2);
+}
+
+#[test]
+fn endless_and_deep_templates_end_within_a_thread_of_a_test() {
+    let endless = super::template(
+        r#""functions": [{"namespace": "n", "members": {"f": {"parameters": [{"name": "x", "type": "int"}],
+          "output": {"type": "int", "value": "[n.f(add(parameters('x'), 1))]"}}}}], "variables": {"v": "[n.f(1)]"}, "resources": []"#,
+    );
+    assert!(super::errors(&endless)[0].contains("nested too deeply"), "{:?}", super::errors(&endless));
+    let circle = super::template(
+        r#""parameters": {"a": {"type": "string", "defaultValue": "[parameters('b')]"},
+          "b": {"type": "string", "defaultValue": "[concat(parameters('a'), 'x')]"}}, "resources": []"#,
+    );
+    assert!(
+        super::errors(&circle)[0].ends_with("the value of `a` depends on itself"),
+        "{:?}",
+        super::errors(&circle)
+    );
+    let nested = |levels: usize| {
+        let open = r#""resources": [{"type": "Microsoft.Resources/deployments", "name": "d", "properties": {
+          "expressionEvaluationOptions": {"scope": "inner"}, "template": {"#;
+        format!("{}\"resources\": []{}", open.repeat(levels), "}}}]".repeat(levels))
+    };
+    assert_eq!(super::errors(&super::template(&nested(24))), [""; 0]);
+    let deep =
+        format!("\"variables\": {{\"v\": {}1{}}}, \"resources\": []", "[".repeat(120), "]".repeat(120));
+    assert!(super::errors(&super::template(&deep))[0].contains("too-deep"));
+    let lambdas = format!("[{}1{}]", "map(createArray(1), lambda('x', ".repeat(30), "))".repeat(30));
+    let deep = value_beside(&lambdas, "");
+    assert!(deep.as_array().is_some(), "{deep:?}");
 }

@@ -196,6 +196,8 @@ fn what_waits_for_itself_or_stands_twice_is_refused() {
     let found = errors(&inventory);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("cycle") && found[0].ends_with("waits for itself"), "{found:?}");
+    let export = r#"{"$schema": "deploymentTemplate.json#", "resources": [{"type": "A.B/c", "name": "a", "dependsOn": ["a"]}]}"#;
+    assert!(errors(&opened(&[("export.json", export)])).is_empty(), "Azure exports such templates");
     let twice = template(
         r#""resources": [{"type": "A.B/c", "apiVersion": "1", "name": "same", "copy": {"name": "l", "count": 2}}]"#,
     );
@@ -247,7 +249,7 @@ fn a_subscription_template_makes_groups_and_deploys_into_them() {
         {"type": "Microsoft.Resources/deployments", "apiVersion": "1", "name": "in-it", "resourceGroup": "rg-new", "dependsOn": ["rg-new"],
          "properties": {"expressionEvaluationOptions": {"scope": "inner"}, "template": {"$schema": "deploymentTemplate.json#", "resources": [
            {"type": "A.B/c", "apiVersion": "1", "name": "x", "location": "[resourceGroup().location]"}]}}}]}"#;
-    let environment = "subscription = \"s\"\nlocation = \"eastus2\"\n[[source]]\nkind = \"arm-template\"\nfile = \"main.json\"\n";
+    let environment = "subscription = \"s\"\nlocation = \"East US 2\"\n[[source]]\nkind = \"arm-template\"\nfile = \"main.json\"\n";
     let inventory = opened(&[("environment.toml", environment), ("main.json", main)]);
     assert_eq!(inventory.findings(), []);
     let made = inventory.of_type("A.B/c").next().expect("the resource");
@@ -288,4 +290,22 @@ fn a_snapshot_reads_back_as_what_it_was_made_of() {
         rule.value.get("priority").and_then(document::Value::unknown_because).map(str::to_owned)
     };
     assert_eq!(rule(&again), rule(&inventory));
+}
+
+#[test]
+fn run_time_values_answer_for_resources_that_no_document_describes() {
+    let environment = "subscription = \"s\"\n[[source]]\nkind = \"arm-template\"\nfile = \"main.json\"\nresource_group = \"rg\"\n\
+        [source.runtime]\n\"/subscriptions/s/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/st\" = \
+        { listKeys = { keys = [ { value = \"secret\" } ] }, primaryEndpoints = { blob = \"https://st.blob.core.windows.net/\" } }\n";
+    let main = r#"{"$schema": "deploymentTemplate.json#", "resources": [{"type": "A.B/c", "apiVersion": "1", "name": "x", "properties": {
+        "key": "[listKeys(resourceId('Microsoft.Storage/storageAccounts', 'st'), '2023-01-01').keys[0].value]",
+        "blob": "[reference(resourceId('Microsoft.Storage/storageAccounts', 'st'), '2023-01-01').primaryEndpoints.blob]"}}]}"#;
+    let inventory = opened(&[("environment.toml", environment), ("main.json", main)]);
+    assert_eq!(inventory.findings(), []);
+    let made = inventory.of_type("A.B/c").next().expect("the resource");
+    assert_eq!(made.value.get("key").and_then(document::Value::as_str), Some("secret"));
+    assert_eq!(
+        made.value.get("blob").and_then(document::Value::as_str),
+        Some("https://st.blob.core.windows.net/")
+    );
 }

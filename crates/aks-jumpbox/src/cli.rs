@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, try_image,
+    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, snapshot,
+    try_image,
 };
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
@@ -25,6 +26,18 @@ pub struct Cli {
     pub(crate) command: Command,
 }
 
+/// How answers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Written {
+    /// For people
+    #[default]
+    Text,
+    /// As JSON for programs
+    Json,
+    /// As SARIF 2.1.0 for code scanning
+    Sarif,
+}
+
 /// What every command understands.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -32,7 +45,7 @@ pub struct Global {
     /// Configuration file [default: the nearest jumpbox.toml in this folder or above it]
     #[arg(long, global = true, value_name = "FILE", env = "AKS_JUMPBOX_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// How answers are written: for people, or as JSON for programs
+    /// How answers are written: for people, or as JSON for programs; `check` also writes SARIF
     #[arg(
         long,
         global = true,
@@ -41,8 +54,8 @@ pub struct Global {
         value_name = "FORMAT",
         hide_possible_values = true
     )]
-    #[arg(value_parser = clap::value_parser!(Format))]
-    format: Format,
+    #[arg(value_parser = clap::value_parser!(Written))]
+    format: Written,
     /// Colour: auto, always or never; `NO_COLOR` is honoured
     #[arg(
         long,
@@ -74,8 +87,10 @@ impl Global {
             (_, true) => Verbosity::Quiet,
             _ => Verbosity::Normal,
         };
+        let format = if self.format == Written::Text { Format::Text } else { Format::Json };
         Context {
-            output: Output::resolve(self.format, self.color, verbosity),
+            output: Output::resolve(format, self.color, verbosity),
+            sarif: self.format == Written::Sarif,
             config: self.config.clone(),
             cache_dir: self.cache_dir.clone(),
             yes: self.yes,
@@ -94,6 +109,7 @@ pub enum Command {
     Prove(prove::Arguments),
     Explain(explain::Arguments),
     Render(render::Arguments),
+    Snapshot(snapshot::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

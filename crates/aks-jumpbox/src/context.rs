@@ -18,6 +18,8 @@ use crate::settings;
 pub struct Context {
     /// Where and how to print.
     pub output: Output,
+    /// The answer is wanted as SARIF; errors are JSON then.
+    pub sarif: bool,
     /// The configuration file that was named.
     pub config: Option<PathBuf>,
     /// The cache folder that was named.

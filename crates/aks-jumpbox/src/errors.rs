@@ -150,6 +150,13 @@ impl Problem {
         self
     }
 
+    /// Adds what a program printed.
+    #[must_use]
+    pub fn printed(mut self, lines: Vec<String>) -> Self {
+        self.last_lines = lines;
+        self
+    }
+
     /// Adds the chain of causes, outermost first.
     #[must_use]
     pub fn caused_by(mut self, error: &dyn Error) -> Self {

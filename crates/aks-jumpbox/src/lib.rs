@@ -3,6 +3,7 @@
 //! [`run`] is the whole program. A command is `run(args, context) -> Result<ExitStatus, Failure>`: the status is
 //! its answer, a [`Failure`](errors::Failure) says why there is none.
 
+mod bicep;
 mod cli;
 mod commands;
 mod context;
@@ -47,6 +48,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> {
+    if context.sarif && !matches!(command, Command::Check(_)) {
+        return Err(Problem::new(Category::Input, "this command does not write SARIF")
+            .hint("`check` does; here `--format json` is for programs")
+            .into());
+    }
     match command {
         Command::Init(args) => commands::init::run(&args, context),
         Command::Build(args) => commands::build::run(&args, context),
@@ -55,6 +61,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Check(args) => commands::check::run(&args, context),
         Command::Prove(args) => commands::prove::run(&args, context),
         Command::Explain(args) => commands::explain::run(&args, context),
+        Command::Snapshot(args) => commands::snapshot::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args),

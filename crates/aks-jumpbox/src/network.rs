@@ -7,7 +7,7 @@ use document::Diagnostic;
 use network_policy::{Endpoint, NO_NETWORK, NetworkPolicy, Reading};
 
 use crate::errors::{Category, Failure, Problem};
-use crate::input;
+use crate::{bicep, input};
 
 /// The rules that a build meets.
 pub struct Network {
@@ -33,9 +33,9 @@ impl Documents {
     /// # Errors
     /// When a file cannot be read. What is wrong inside is among the inventory's findings.
     pub fn open(file: &Path) -> Result<Self, Failure> {
-        let mut environment = Environment::read(input::read(file)?);
+        let mut environment = Environment::read(bicep::read(file)?);
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
-        let inventory = environment.open(|path| input::read(&folder.join(path)))?;
+        let inventory = environment.open(|path| bicep::read(&folder.join(path)))?;
         Ok(Self { environment, inventory, folder })
     }
 
@@ -58,7 +58,8 @@ impl Documents {
         Ok(Some(reading))
     }
 
-    fn failure(&self, found: &[Diagnostic]) -> Failure {
+    /// The errors among findings.
+    pub fn failure(&self, found: &[Diagnostic]) -> Failure {
         let errors = found.iter().filter(|found| found.is_error());
         let problems = errors.filter_map(|found| {
             let (text, found) = self.inventory.sources().localize(found)?;

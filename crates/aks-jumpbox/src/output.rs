@@ -4,16 +4,15 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use clap::{ColorChoice, ValueEnum};
+use clap::ColorChoice;
 use serde::Serialize;
 
 use crate::errors::{Category, Failure, Problem};
 
 /// How answers are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people.
-    #[default]
     Text,
     /// For programs: exactly one JSON document, or JSON lines where a command streams.
     Json,

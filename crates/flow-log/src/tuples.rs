@@ -80,17 +80,8 @@ fn network_tuple(value: &Value, resource: &str, rule: &str) -> Step<Event> {
         "unspecified" if denied => format!("virtual network encryption ({encryption})"),
         _ => rule_name(rule).to_owned(),
     };
-    Ok(Event {
-        time: epoch(value, time)?,
-        direction: Some(way(value, direction)?),
-        protocol,
-        source: address(value, source)?,
-        destination: Peer::Address(address(value, destination)?),
-        port: port_number(value, port)?,
-        denied,
-        resource: resource.to_owned(),
-        rule,
-    })
+    let fields = Fields { time, source, destination, port, direction };
+    event(value, &fields, protocol, denied, (resource, rule))
 }
 
 /// `time,source,destination,source port,destination port,T|U,I|O,A|D`, and in version 2 `,B|C|E,statistics...`
@@ -116,16 +107,36 @@ fn group_tuple(value: &Value, resource: &str, rule: &str, states: bool) -> Step<
         "D" => true,
         _ => return Err(refuse(value, decision, "a decision: A or D")),
     };
+    let fields = Fields { time, source, destination, port, direction };
+    event(value, &fields, protocol, denied, (resource, rule_name(rule).to_owned()))
+}
+
+/// What both kinds of tuples write alike.
+struct Fields<'a> {
+    time: &'a str,
+    source: &'a str,
+    destination: &'a str,
+    port: &'a str,
+    direction: &'a str,
+}
+
+fn event(
+    value: &Value,
+    fields: &Fields<'_>,
+    protocol: Protocol,
+    denied: bool,
+    (resource, rule): (&str, String),
+) -> Step<Event> {
     Ok(Event {
-        time: epoch(value, time)?,
-        direction: Some(way(value, direction)?),
+        time: epoch(value, fields.time)?,
+        direction: Some(way(value, fields.direction)?),
         protocol,
-        source: address(value, source)?,
-        destination: Peer::Address(address(value, destination)?),
-        port: port_number(value, port)?,
+        source: address(value, fields.source)?,
+        destination: Peer::Address(address(value, fields.destination)?),
+        port: port_number(value, fields.port)?,
         denied,
         resource: resource.to_owned(),
-        rule: rule_name(rule).to_owned(),
+        rule,
     })
 }
 

@@ -56,13 +56,17 @@ fn main() {
         let cases: Vec<_> = flows.iter().map(|contract| case(&policies[0], contract, &known)).collect();
         report(&format!("a flow, {size} rules"), &ours, python.as_deref(), &cases);
     }
-    for size in SIZES {
-        let contract = Contract::parse("allow outbound tcp 10.0.0.0/8 -> 20.0.0.0/8:443").unwrap();
-        let policies: Vec<_> = (0..INSTANCES).map(|_| adversarial(&mut random, size)).collect();
-        let flows = std::slice::from_ref(&contract);
-        let ours: Vec<f64> = policies.iter().flat_map(|policy| prove(policy, flows)).collect();
-        let cases: Vec<_> = policies.iter().map(|policy| case(policy, &contract, &known)).collect();
-        report(&format!("entangled, {size} rules"), &ours, python.as_deref(), &cases);
+    for (kind, name) in Entangled::EVERY {
+        for size in SIZES {
+            let contract = kind.contract();
+            let policies: Vec<_> = (0..INSTANCES).map(|_| kind.policy(&mut random, size)).collect();
+            let flows = std::slice::from_ref(&contract);
+            let ours: Vec<f64> = policies.iter().flat_map(|policy| prove(policy, flows)).collect();
+            // What nobody knows is no question for the solver as it is asked here, nor are protocols.
+            let asked = matches!(kind, Entangled::Addresses).then_some(&policies);
+            let cases = asked.into_iter().flatten().map(|policy| case(policy, &contract, &known));
+            report(&format!("{name}, {size} rules"), &ours, python.as_deref(), &cases.collect::<Vec<_>>());
+        }
     }
     for size in SIZES {
         let ours: Vec<f64> = (0..INSTANCES).map(|_| decide(&mut random, size, &known)).collect();
@@ -179,16 +183,58 @@ fn mixed(random: &mut Random, size: u16, known: &Known) -> NetworkPolicy {
     policy(rules.collect(), known)
 }
 
-/// Rules that all matter to one contract, none of which hides another.
-fn adversarial(random: &mut Random, size: u16) -> NetworkPolicy {
-    let rules = (0..size).map(|index| {
-        let mut some = |base| -> Vec<Address> {
-            (0..4).map(|_| Address::Prefix(net(random, base, 8, 12, 24))).collect()
+/// What else rules differ in that all matter to one contract.
+#[derive(Clone, Copy)]
+enum Entangled {
+    /// Nothing but their addresses.
+    Addresses,
+    /// Protocols and ports.
+    Ports,
+    /// One in eight also names a tag nobody knows.
+    Unsure,
+}
+
+impl Entangled {
+    const EVERY: [(Self, &str); 3] = [
+        (Self::Addresses, "entangled"),
+        (Self::Ports, "entangled with ports"),
+        (Self::Unsure, "entangled with unknown tags"),
+    ];
+
+    fn contract(self) -> Contract {
+        let line = match self {
+            Self::Ports => "allow outbound * 10.0.0.0/8 -> 20.0.0.0/8:1-1024",
+            Self::Addresses | Self::Unsure => "allow outbound tcp 10.0.0.0/8 -> 20.0.0.0/8:443",
         };
-        let (source, destination) = (some(0x0a00_0000), some(0x1400_0000));
-        rule(index, false, random.below(2) == 0, source, destination, PortRange::single(443))
-    });
-    policy(rules.collect(), &Known(BTreeMap::new()))
+        Contract::parse(line).unwrap()
+    }
+
+    /// Rules none of which hides another.
+    fn policy(self, random: &mut Random, size: u16) -> NetworkPolicy {
+        let rules = (0..size).map(|index| {
+            let mut some = |base| -> Vec<Address> {
+                (0..4).map(|_| Address::Prefix(net(random, base, 8, 12, 24))).collect()
+            };
+            let (source, destination) = (some(0x0a00_0000), some(0x1400_0000));
+            let access = random.below(2) == 0;
+            let mut rule = rule(index, false, access, source, destination, PortRange::single(443));
+            match self {
+                Self::Addresses => {}
+                Self::Unsure if random.below(8) == 0 => {
+                    rule.destination.push(Address::parse("CorpNetPublic").unwrap());
+                }
+                Self::Unsure => {}
+                Self::Ports => {
+                    let protocols = [Protocol::Tcp, Protocol::Udp].map(RuleProtocol::Only);
+                    rule.protocol = [protocols[0], protocols[1], RuleProtocol::Any][random.below(3) as usize];
+                    let ports = ["443", "80", "22", "1-1023", "*"][random.below(5) as usize];
+                    rule.destination_ports = vec![PortRange::parse(ports).unwrap()];
+                }
+            }
+            rule
+        });
+        policy(rules.collect(), &Known(BTreeMap::new()))
+    }
 }
 
 fn policy(rules: Vec<SecurityRule>, known: &Known) -> NetworkPolicy {

@@ -94,36 +94,28 @@ fn describe(policy: &CompiledPolicy, stage: &Stage, term: &Term, query: &Query<'
 fn written(policy: &CompiledPolicy, stage: &Stage, rule: RuleId) -> Option<Written> {
     let description = &policy.policy;
     let index = rule as usize;
-    let nsg = |nsg: Option<&crate::NetworkSecurityGroup>| {
-        let rule = nsg?.rules().get(index)?;
-        Some(Written {
-            name: rule.name.clone(),
-            priority: Some(rule.priority),
-            protocol: rule.protocol.to_string(),
-            source: addresses(&rule.source),
-            source_ports: ports(&rule.source_ports),
-            destination: addresses(&rule.destination),
-            ports: ports(&rule.destination_ports),
-            requests: None,
-        })
-    };
+    // The two kinds of rules are two types with the same fields.
+    macro_rules! security_rule {
+        ($rule:expr) => {
+            Written {
+                name: $rule.name.clone(),
+                priority: Some($rule.priority),
+                protocol: $rule.protocol.to_string(),
+                source: addresses(&$rule.source),
+                source_ports: ports(&$rule.source_ports),
+                destination: addresses(&$rule.destination),
+                ports: ports(&$rule.destination_ports),
+                requests: None,
+            }
+        };
+    }
+    let nsg =
+        |nsg: Option<&crate::NetworkSecurityGroup>| nsg?.rules().get(index).map(|rule| security_rule!(rule));
     match stage {
         Stage::NicNsg => nsg(description.nic_nsg.as_ref()),
         Stage::SubnetNsg => nsg(description.subnet_nsg.as_ref()),
         Stage::FarSubnet(far) => nsg(description.far_subnets.get(*far).map(|subnet| &subnet.nsg)),
-        Stage::Admin => {
-            let rule = description.admin.get(index)?;
-            Some(Written {
-                name: rule.name.clone(),
-                priority: Some(rule.priority),
-                protocol: rule.protocol.to_string(),
-                source: addresses(&rule.source),
-                source_ports: ports(&rule.source_ports),
-                destination: addresses(&rule.destination),
-                ports: ports(&rule.destination_ports),
-                requests: None,
-            })
-        }
+        Stage::Admin => description.admin.get(index).map(|rule| security_rule!(rule)),
         Stage::Firewall => policy.firewall_rule_at(rule).map(firewall_rule),
         Stage::Platform | Stage::Route => None,
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use document::Span;
 use network_policy::{Contract, Decider, Packet};
 
-use crate::{Requirement, Severity, Topology};
+use crate::{Place, Requirement, Severity, Topology};
 
 /// Whether a requirement is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +52,14 @@ pub struct Repair {
     pub az: Option<String>,
     /// As a resource of an ARM template, JSON.
     pub arm: Option<String>,
-    /// As a flow that rules of a network security group must let through.
-    pub contract: Option<Contract>,
+    /// As a flow that rules of the network security group at a subnet must let through.
+    pub flow: Option<(Place, Contract)>,
 }
 
 impl Repair {
     /// A repair in words alone.
     pub fn in_words(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), az: None, arm: None, contract: None }
+        Self { summary: summary.into(), az: None, arm: None, flow: None }
     }
 
     /// The same with the command that does it.

@@ -122,7 +122,7 @@ impl FlowSpec {
             let detail = format!("only {tags} are allowed; Microsoft documents {contract}");
             return Ok(of_proof(Outcome::warn(detail), subject, site, proof));
         }
-        Ok(conclude(subject, site, &contract, proof))
+        Ok(conclude(subject, self.at, site, contract, proof))
     }
 
     fn contract(&self, subject: &Subject<'_>, to: Party) -> Result<Contract, Outcome> {
@@ -138,7 +138,13 @@ impl FlowSpec {
 }
 
 /// The outcome of a contract that groups must keep.
-pub(crate) fn conclude(subject: &Subject<'_>, site: &Site<'_>, contract: &Contract, proof: Proof) -> Outcome {
+pub(crate) fn conclude(
+    subject: &Subject<'_>,
+    at: Place,
+    site: &Site<'_>,
+    contract: Contract,
+    proof: Proof,
+) -> Outcome {
     let outcome = match proof.verdict {
         ProofVerdict::Proved => Outcome::pass(format!("{contract}: proved for every packet")),
         ProofVerdict::Depends => {
@@ -146,11 +152,9 @@ pub(crate) fn conclude(subject: &Subject<'_>, site: &Site<'_>, contract: &Contra
         }
         ProofVerdict::Refuted => {
             let lost = proof.lost.as_ref().map(|lost| format!(" for {}", lost.phrase)).unwrap_or_default();
-            let repair = Repair {
-                contract: Some(contract.clone()),
-                ..Repair::in_words(format!("let through: {contract}"))
-            };
-            Outcome::fail(format!("{contract}: denied{lost}")).repaired(repair)
+            let detail = format!("{contract}: denied{lost}");
+            let repair = Repair::in_words(format!("let through: {contract}"));
+            Outcome::fail(detail).repaired(Repair { flow: Some((at, contract)), ..repair })
         }
     };
     of_proof(outcome, subject, site, proof)

@@ -79,6 +79,16 @@ impl<'a> Network<'a> {
     }
 }
 
+impl<'a> Network<'a> {
+    /// A subnet of the build, where documents tell of its network.
+    pub fn site(&self, place: Place) -> Option<&Site<'a>> {
+        match place {
+            Place::Build => self.build.as_ref(),
+            Place::Container => self.container.as_ref(),
+        }
+    }
+}
+
 impl<'a> Site<'a> {
     /// What security rules can repair is repaired in.
     pub fn past_routes(&self) -> NetworkPolicy {
@@ -105,11 +115,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn site(&self, place: Place) -> Result<&Site<'a>, Outcome> {
         let missing = || Outcome::skipped(format!("no document describes {}", place.name()));
         let network = self.network.as_ref().ok_or_else(missing)?;
-        let site = match place {
-            Place::Build => &network.build,
-            Place::Container => &network.container,
-        };
-        site.as_ref().ok_or_else(missing)
+        network.site(place).ok_or_else(missing)
     }
 
     /// The resource of a subnet of the build, or why it cannot be asked.

@@ -12,6 +12,7 @@ mod proofs;
 mod prove;
 mod rootless;
 mod table;
+mod templates;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -120,6 +121,9 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     rows.extend(prove::measure(&bench, &wanted));
     rows.extend(gateway::measure(&wanted));
     rows.extend(proofs::measure(&wanted, options.peers));
+    let (more, found) = templates::measure(&wanted);
+    rows.extend(more);
+    figures.extend(found);
     println!("\n{}", table::render(&rows));
     if !figures.is_empty() {
         println!("{}", table::figures(&figures));

@@ -1,18 +1,18 @@
 //! `check`: every requirement of an image build, against what documents tell of its environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arm::Environment;
 use clap::ValueEnum;
-use preflight::{Network, Os, Status, Subject, Topology};
+use preflight::{Network, Os, Report, Status, Subject, Topology};
 
 use crate::context::Context;
-use crate::errors::Failure;
+use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
 use crate::input::Input;
 use crate::network::Documents;
 use crate::output::{self, Format};
-use crate::show::check;
+use crate::show::{check, sarif, whole_repair};
 
 /// Check every prerequisite of an image build, proven against an environment
 ///
@@ -24,7 +24,8 @@ use crate::show::check;
     aks-jumpbox check --environment environment.toml --template image.json\n  \
     aks-jumpbox check --environment exported.json --topology private-link\n  \
     aks-jumpbox check --environment environment.toml --deployer 00000000-0000-0000-0000-000000000000 --strict\n  \
-    aks-jumpbox check --environment environment.toml --format json\n  \
+    aks-jumpbox check --environment environment.toml --format sarif > check.sarif\n  \
+    aks-jumpbox check --environment environment.toml --repair repair.json\n  \
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
@@ -43,8 +44,11 @@ pub struct Arguments {
     /// What could not be checked because no document tells of it counts as undecided
     #[arg(long)]
     strict: bool,
+    /// Write all repairs into this file as one ARM template, to be reviewed and deployed
+    #[arg(long, value_name = "FILE")]
+    repair: Option<PathBuf>,
     /// List every requirement instead
-    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict"])]
+    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair"])]
     list: bool,
 }
 
@@ -101,7 +105,11 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     };
     let report = preflight::check(&subject);
     let verdict = report.verdict(args.strict);
+    if let Some(file) = &args.repair {
+        repair(file, &report, &subject, context)?;
+    }
     match context.output.format {
+        Format::Json if context.sarif => output::json(&sarif::log(&report, &subject))?,
         Format::Json => output::json(&check::Json::of(&report, &subject, verdict, warnings))?,
         Format::Text => {
             for warning in &warnings {
@@ -111,6 +119,18 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         }
     }
     Ok(status(verdict))
+}
+
+/// Writes the repairs, and tells what is not among them.
+fn repair(file: &Path, report: &Report, subject: &Subject<'_>, context: &Context) -> Result<(), Failure> {
+    let repair = whole_repair::of(report, subject);
+    let text = serde_json::to_string_pretty(&repair.template)
+        .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
+    std::fs::write(file, text + "\n").map_err(|error| Failure::io("write", file, &error))?;
+    for left in &repair.left_out {
+        context.output.note(&format!("not in {}: {left}", file.display()));
+    }
+    Ok(())
 }
 
 fn status(verdict: Status) -> ExitStatus {

@@ -11,4 +11,5 @@ pub mod man;
 pub mod prove;
 pub mod reference;
 pub mod render;
+pub mod snapshot;
 pub mod try_image;

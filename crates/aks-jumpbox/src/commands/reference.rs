@@ -26,6 +26,7 @@ pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     write(&args.folder.join("exit-codes.md"), &exit_codes())?;
     write(&args.folder.join("flow-logs.md"), &flow_logs())?;
     write(&args.folder.join("requirements.md"), &requirements())?;
+    write(&args.folder.join("templates.md"), &format!("{TEMPLATES}\n{}", arm::function_reference()))?;
     Ok(ExitStatus::Yes)
 }
 
@@ -64,6 +65,8 @@ fn requirements() -> String {
     }
     page
 }
+
+const TEMPLATES: &str = include_str!("templates.md");
 
 const FLOW_LOGS: &str = include_str!("flow-logs.md");
 

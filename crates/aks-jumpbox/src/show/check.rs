@@ -94,7 +94,7 @@ impl Row {
 }
 
 /// File, line and column of what decides.
-fn place(finding: &Finding, subject: &Subject<'_>) -> Option<(String, usize, usize)> {
+pub(super) fn place(finding: &Finding, subject: &Subject<'_>) -> Option<(String, usize, usize)> {
     let sources = subject.network.as_ref()?.inventory.sources();
     let (text, span) = sources.find(finding.outcome.span?)?;
     let at = text.position(span.start);
@@ -109,11 +109,10 @@ fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
         arm: own.arm.as_ref().and_then(|text| serde_json::from_str(text).ok()),
         az: own.az.clone(),
     };
-    let network = subject.network.as_ref();
-    let at_container = finding.requirement.id.contains(".container-");
-    let site = network
-        .and_then(|network| if at_container { network.container.as_ref() } else { network.build.as_ref() });
-    if let (Some(contract), Some(site)) = (&own.contract, site) {
+    let flow = own.flow.as_ref().zip(subject.network.as_ref());
+    if let Some(((at, contract), network)) = flow
+        && let Some(site) = network.site(*at)
+    {
         let found = site.past_routes().repair(std::slice::from_ref(contract));
         let arm = found
             .rules

@@ -77,3 +77,51 @@ fn the_catalogue_is_listed() {
         json.as_array().expect("a list").iter().filter_map(|entry| entry["id"].as_str()).collect();
     assert!(ids.contains(&"nsg.inbound.ssh-to-build-vm") && ids.len() > 40, "{ids:?}");
 }
+
+/// The example's group without some of its rules.
+fn broken() -> Place {
+    let place = place("Disabled");
+    let group: String = NSG
+        .lines()
+        .filter(|line| !line.contains("AllowSshInbound") && !line.contains("AllowProbeInbound"))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    place.write("nsg.json", &group);
+    place
+}
+
+#[test]
+fn code_scanning_gets_the_rule_at_its_line() {
+    let place = broken();
+    let answer = place.run("check --environment environment.toml --format sarif");
+    assert_eq!(answer.code, Some(1), "{answer}");
+    let log = answer.json();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let results = run["results"].as_array().expect("results");
+    let ssh =
+        results.iter().find(|result| result["ruleId"] == "nsg.inbound.ssh-to-build-vm").expect("a result");
+    assert_eq!(ssh["level"], "error");
+    let index = usize::try_from(ssh["ruleIndex"].as_u64().expect("an index")).expect("small");
+    assert_eq!(run["tool"]["driver"]["rules"][index]["id"], ssh["ruleId"]);
+    let place_of = &ssh["locations"][0]["physicalLocation"];
+    assert_eq!(place_of["artifactLocation"]["uri"], "nsg.json");
+    let line = usize::try_from(place_of["region"]["startLine"].as_u64().expect("a line")).expect("small");
+    assert!(place.read("nsg.json").lines().nth(line - 1).expect("it is there").contains("DenyAllInbound"));
+    let wrong = place.run("doctor --format sarif");
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+}
+
+#[test]
+fn all_repairs_are_one_template_after_which_the_check_passes() {
+    let place = broken();
+    let answer = place.run("check --environment environment.toml --repair repair.json");
+    assert_eq!(answer.code, Some(1), "{answer}");
+    let environment = place.read("environment.toml");
+    place.write(
+        "environment.toml",
+        &format!("{environment}[[source]]\nkind = \"arm-template\"\nfile = \"repair.json\"\n"),
+    );
+    let after = place.run("check --environment environment.toml");
+    assert_eq!(after.code, Some(0), "{after}\n{}", place.read("repair.json"));
+}

@@ -9,3 +9,4 @@ mod init;
 mod program;
 mod prove;
 mod reference;
+mod templates;

@@ -10,7 +10,7 @@ use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Va
 use crate::ResourceId;
 use merge::{Merge, Mode};
 pub use normal::{field, is_absent};
-pub(crate) use normal::{is_expression, normal};
+pub(crate) use normal::{is_expression, normal, reason};
 
 /// Lists of a resource whose items are resources of their own: type in lower case, field.
 const CHILDREN: [(&str, &str); 8] = [
@@ -23,6 +23,9 @@ const CHILDREN: [(&str, &str); 8] = [
     ("microsoft.network/azurefirewalls", "networkRuleCollections"),
     ("microsoft.network/azurefirewalls", "natRuleCollections"),
 ];
+
+/// The member of a resource in a snapshot that says why it may not exist.
+pub(crate) const DOUBT: &str = "doubt";
 
 /// The most resources of one name, in different scopes, among which the one is looked for that an id without scope
 /// means. Among more it would not be a single one.
@@ -173,6 +176,23 @@ impl Inventory {
             })
             .filter(move |(key, _)| !key[prefix.len()..].contains('/'))
             .map(|(_, resource)| resource)
+    }
+
+    /// Everything as one document of resources, which reads back as this inventory. What is not known is an
+    /// expression that says why.
+    pub fn snapshot(&self) -> Value {
+        let resources = self.resources.values().map(|resource| {
+            let text = |text: &str| Value::from(text);
+            let mut members = vec![("id".to_owned(), text(resource.id.as_str()))];
+            members.extend(resource.doubt.as_deref().map(|doubt| (DOUBT.to_owned(), text(doubt))));
+            let own = resource.value.as_object().into_iter().flatten();
+            let own = own.filter(|member| !member.key.eq_ignore_ascii_case("id"));
+            Value::object(
+                members.into_iter().chain(own.map(|member| (member.key.clone(), member.value.clone()))),
+            )
+        });
+        let effective = self.effective_groups.iter().chain(&self.effective_routes).cloned();
+        Value::object([("value", Value::array(resources.chain(effective)))])
     }
 
     /// What `az network nic list-effective-nsg` printed: one value for each group as it applies to the interface or

@@ -27,12 +27,16 @@ pub(crate) fn normal(value: Value) -> Value {
                 flattened(object).into_iter().map(|member| Member { value: normal(member.value), ..member });
             Kind::Object(Object::of(folded(members.collect())))
         }
-        Kind::String(text) if is_expression(&text) => {
-            Kind::Unknown(format!("the expression {}", document::quote(&text)))
-        }
+        Kind::String(text) if is_expression(&text) => Kind::Unknown(reason(&text)),
         other => other,
     };
     Value { span, kind }
+}
+
+/// Why an expression is not known; a snapshot says so itself.
+pub(crate) fn reason(text: &str) -> String {
+    let told = text.strip_prefix("[unknown: ").and_then(|text| text.strip_suffix(']'));
+    told.map_or_else(|| format!("the expression {}", document::quote(text)), str::to_owned)
 }
 
 /// Whether a text is an expression of the template language, `[...]`; `[[` is an escaped bracket.

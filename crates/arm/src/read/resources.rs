@@ -4,7 +4,7 @@ use document::{Kind, Value};
 
 use super::{Scope, member, text};
 use crate::ResourceId;
-use crate::inventory::{Collector, Draft, normal};
+use crate::inventory::{Collector, DOUBT, Draft, normal};
 
 /// Resources without id and type are told by a field that only they have.
 const SHAPES: [(&str, &str); 9] = [
@@ -47,7 +47,8 @@ fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut u
     }
     if let Some(id) = identity(&value, scope) {
         *found += 1;
-        collector.add(Draft { id, value, doubt: None });
+        let doubt = text(&value, DOUBT).map(str::to_owned);
+        collector.add(Draft { id, value, doubt });
         return;
     }
     let Kind::Object(object) = value.kind else { return };

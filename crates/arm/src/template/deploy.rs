@@ -10,7 +10,7 @@ use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
 use super::place::{Level, Place, id_within, text_or_symbol};
-use super::value::{Data, Field, Val, sealed};
+use super::value::{Data, Field, MAX_SIZE, Val, sealed};
 use crate::ResourceId;
 use crate::inventory::{Draft, label};
 use crate::read::{member, text};
@@ -18,20 +18,43 @@ use crate::read::{member, text};
 /// The largest resource, in bytes ("ARM template limits").
 const MAX_RESOURCE: usize = 1024 * 1024;
 
+/// The most resources of a template, its loops turned ("ARM template limits").
+const MAX_RESOURCES: usize = 800;
+
+/// Roughly the memory of a resource before it is evaluated, in bytes.
+const INSTANCE: usize = 8 * 1024;
+
 const DEPLOYMENT: &str = "Microsoft.Resources/deployments";
 
 /// Members of a resource that say how it is deployed rather than what it is.
-const DIRECTIVES: [&str; 5] = ["resources", "copy", "condition", "existing", "dependsOn"];
+const DIRECTIVES: [&str; 7] =
+    ["resources", "copy", "condition", "existing", "dependsOn", "metadata", "comments"];
 
 /// Evaluates the templates of one document.
 pub struct Deployer<'e, 't> {
     evaluator: &'e Evaluator<'t>,
     document: usize,
-    pub drafts: Vec<Draft>,
+    pub described: Vec<Described>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
     /// How many resources have a name that is not known.
     unnamed: usize,
+    /// Bytes of all resources.
+    size: usize,
+}
+
+/// A resource as a template describes it.
+pub struct Described {
+    id: ResourceId,
+    value: Val,
+    doubt: Option<String>,
+}
+
+impl Described {
+    /// The description as documents give it.
+    pub fn draft(self) -> Draft {
+        Draft { id: self.id, value: self.value.into_value(), doubt: self.doubt }
+    }
 }
 
 /// The resource around a child.
@@ -53,7 +76,7 @@ pub struct Instance<'t> {
 
 impl<'e, 't> Deployer<'e, 't> {
     pub fn new(evaluator: &'e Evaluator<'t>, document: usize) -> Self {
-        Self { evaluator, document, drafts: Vec::new(), unread: false, unnamed: 0 }
+        Self { evaluator, document, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
     }
 
     /// Evaluates every resource of a template, which goes to `place`. Returns its outputs.
@@ -70,6 +93,12 @@ impl<'e, 't> Deployer<'e, 't> {
             self.listed(resources, frame, place, (doubt, None), loops, &mut instances);
         }
         instances.retain(|instance: &Instance<'_>| !instance.is_absent);
+        if instances.len() > MAX_RESOURCES {
+            let message = format!("the template has {} resources", instances.len());
+            let warning = Diagnostic::warning("limit", template.span, message);
+            self.evaluator
+                .report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
+        }
         self.check_names(&instances);
         depends::check(self.evaluator, frame, &instances);
         for instance in &instances {
@@ -160,6 +189,10 @@ impl<'e, 't> Deployer<'e, 't> {
         (doubt, around): (Option<&str>, Option<&Around<'_>>),
         out: &mut Vec<Instance<'t>>,
     ) {
+        if let Err(fault) = self.evaluator.keep(INSTANCE) {
+            self.evaluator.wrong(fault, body.span);
+            return;
+        }
         let Some(own_type) = member(body, "type").map(|own| self.evaluator.value(own, context)) else {
             return;
         };
@@ -280,11 +313,15 @@ impl<'e, 't> Deployer<'e, 't> {
                 .expecting(format!("at most {MAX_RESOURCE}, Azure's limit"))),
         });
         let span = instance.body.span;
+        self.size += value.as_ref().map_or(0, Val::size);
+        let value = match self.size {
+            0..=MAX_SIZE => value,
+            _ => Err(Fault::new("too-large", "the resources of the template are too large together")
+                .expecting(format!("at most {MAX_SIZE} bytes, Azure's limit"))),
+        };
         let value = value.unwrap_or_else(|fault| self.evaluator.wrong(fault, span)).placed(span);
         self.evaluator.world.borrow_mut().tell(self.document, &instance.id, &value);
-        let draft =
-            Draft { id: instance.id.clone(), value: value.into_value(), doubt: instance.doubt.clone() };
-        self.drafts.push(draft);
+        self.described.push(Described { id: instance.id.clone(), value, doubt: instance.doubt.clone() });
     }
 
     /// Where a deployment inside this one goes.
@@ -342,7 +379,8 @@ impl<'e, 't> Deployer<'e, 't> {
         };
         let deployment =
             named_deployment(text_or_symbol(instance.id.name().to_owned(), "a deployment's name"));
-        let frame = Frame::new(self.evaluator, template, given, target.clone(), deployment);
+        let origin = format!("{} in {}", context.frame.origin, instance.id.name());
+        let frame = Frame::new(self.evaluator, template, given, target.clone(), (deployment, origin));
         frame.check(self.evaluator);
         self.template(template, &frame, target, doubt, &[])
     }

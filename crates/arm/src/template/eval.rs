@@ -21,8 +21,11 @@ use crate::inventory::is_expression;
 /// The deepest nesting of values, calls and variables of variables that is followed.
 const MAX_DEPTH: usize = 160;
 
-/// The most steps that all templates of an environment may take together. A step makes or reads about 256 bytes.
+/// The most steps that all templates of an environment may take together. A step reads about 256 bytes.
 const MAX_STEPS: usize = 20_000_000;
+
+/// The most memory that the values of one round may take, in bytes.
+const MAX_MEMORY: usize = 384 * 1024 * 1024;
 
 /// What evaluates, and what was noticed on the way.
 pub struct Evaluator<'t> {
@@ -34,6 +37,7 @@ pub struct Evaluator<'t> {
     /// Expressions by the place of their string.
     parsed: RefCell<HashMap<Span, Option<Rc<Expression>>>>,
     steps: Cell<usize>,
+    memory: Cell<usize>,
     depth: Cell<usize>,
 }
 
@@ -97,12 +101,14 @@ impl<'t> Evaluator<'t> {
             told: RefCell::default(),
             parsed: RefCell::default(),
             steps: Cell::new(0),
+            memory: Cell::new(0),
             depth: Cell::new(0),
         }
     }
 
-    /// What was noticed since the last call.
+    /// Ends a round: what was noticed in it.
     pub fn take_found(&self) -> Vec<Diagnostic> {
+        self.memory.set(0);
         self.told.take();
         self.found.take()
     }
@@ -120,9 +126,9 @@ impl<'t> Evaluator<'t> {
         made.unwrap_or_else(|fault| self.wrong(fault, json.span))
     }
 
-    /// Whether no step is left.
+    /// Whether no step or no memory is left.
     pub fn is_exhausted(&self) -> bool {
-        self.steps.get() > MAX_STEPS
+        self.steps.get() > MAX_STEPS || self.memory.get() > MAX_MEMORY
     }
 
     fn evaluated(&self, json: &'t Value, context: Context<'_, 't>) -> Result<Val, Fault> {
@@ -142,6 +148,7 @@ impl<'t> Evaluator<'t> {
             }
             _ => Val::literal(json)?,
         };
+        self.keep(made.weight())?;
         Ok(made.placed(json.span))
     }
 
@@ -171,13 +178,29 @@ impl<'t> Evaluator<'t> {
         if let Some(known) = self.parsed.borrow().get(&span) {
             return known.clone();
         }
-        let tree = parse(text).map(Rc::new).map_err(|fault| {
+        let tree = parse(text).and_then(|tree| checked(&tree).map(|()| Rc::new(tree)));
+        let tree = tree.map_err(|fault| {
             let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
             self.report(fault.diagnostic(place));
         });
         let tree = tree.ok();
         self.parsed.borrow_mut().insert(span, tree.clone());
         tree
+    }
+
+    /// Reports what is wrong with expressions whatever their values are, those included that nothing evaluates.
+    pub fn check(&self, json: &Value) {
+        match &json.kind {
+            Kind::String(text) if is_expression(text) => {
+                self.parsed(text, json.span);
+            }
+            Kind::Array(items) => items.iter().for_each(|item| self.check(item)),
+            Kind::Object(object) => {
+                let evaluated = |member: &&Member| !member.key.eq_ignore_ascii_case("metadata");
+                object.iter().filter(evaluated).for_each(|member| self.check(&member.value));
+            }
+            _ => {}
+        }
     }
 
     /// Reports an error of the value at `span`.
@@ -211,6 +234,16 @@ impl<'t> Evaluator<'t> {
         Ok(())
     }
 
+    /// Counts memory that is taken.
+    pub fn keep(&self, bytes: usize) -> Result<(), Fault> {
+        self.memory.set(self.memory.get().saturating_add(bytes));
+        if self.memory.get() > MAX_MEMORY {
+            return Err(Fault::new("too-large", "the values of the templates are too large together")
+                .expecting(format!("at most {MAX_MEMORY} bytes")));
+        }
+        Ok(())
+    }
+
     /// The value of a part of an expression.
     pub fn node(&self, expression: &Expression, context: Context<'_, 't>) -> Result<Val, Fault> {
         let value = self.deeper(|| {
@@ -218,12 +251,25 @@ impl<'t> Evaluator<'t> {
             match &expression.node {
                 Node::Text(text) => Ok(Val::text(text.as_str())),
                 Node::Integer(number) => Ok(Val::new(Data::Integer(*number))),
-                Node::Property { of, name } => property(&self.node(of, context)?, name),
-                Node::Index { of, index } => item(&self.node(of, context)?, &self.node(index, context)?),
+                Node::Property { of, name } => {
+                    let of = self.node(of, context)?;
+                    self.searched(&of)?;
+                    property(&of, name)
+                }
+                Node::Index { of, index } => {
+                    let (of, index) = (self.node(of, context)?, self.node(index, context)?);
+                    self.searched(&of)?;
+                    item(&of, &index)
+                }
                 Node::Call { name, arguments } => self.call(name, arguments, expression, context),
             }
         });
         value.map_err(|fault| fault.at(end_of(expression)))
+    }
+
+    /// Counts the search for a member of an object.
+    fn searched(&self, of: &Val) -> Result<(), Fault> {
+        self.spend(of.as_object().map_or(0, |fields| 16 * fields.members.len()))
     }
 
     fn call(
@@ -238,17 +284,37 @@ impl<'t> Evaluator<'t> {
         if name.contains('.') {
             return context.frame.call_own(&call).map_err(|fault| fault.at(named));
         }
-        let Some(function) = functions::find(name) else { return Err(unknown_function(name).at(named)) };
-        let (least, most) = function.arity;
-        if !(least..=most).contains(&arguments.len()) {
-            let fault = Fault::new(
-                "wrong-arity",
-                format!("`{}` is called with {}", function.name, counted(arguments.len())),
-            );
-            return Err(fault.expecting(expected_arity(function)).at(named));
-        }
+        let function = function(name, arguments.len())?;
         functions::run(function, &call).map_err(|fault| fault.at(named))
     }
+}
+
+/// The error of a tree that calls what there is not, or with arguments of the wrong number.
+fn checked(expression: &Expression) -> Result<(), Fault> {
+    match &expression.node {
+        Node::Text(_) | Node::Integer(_) => Ok(()),
+        Node::Property { of, .. } => checked(of),
+        Node::Index { of, index } => checked(of).and_then(|()| checked(index)),
+        Node::Call { name, arguments } => {
+            let named = expression.at.start..expression.at.start + name.len();
+            // A template's own functions are looked up when they are called.
+            if !name.contains('.') {
+                function(name, arguments.len()).map_err(|fault| fault.at(named))?;
+            }
+            arguments.iter().try_for_each(checked)
+        }
+    }
+}
+
+/// The function of a name that takes so many arguments.
+fn function(name: &str, given: usize) -> Result<&'static Function, Fault> {
+    let function = functions::find(name).ok_or_else(|| unknown_function(name))?;
+    let (least, most) = function.arity;
+    if (least..=most).contains(&given) {
+        return Ok(function);
+    }
+    let message = format!("`{}` is called with {}", function.name, counted(given));
+    Err(Fault::new("wrong-arity", message).expecting(expected_arity(function)))
 }
 
 /// What an expression that is wrong is worth.

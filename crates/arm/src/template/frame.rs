@@ -21,6 +21,8 @@ pub struct Frame<'t> {
     pub place: Place,
     /// The name of the deployment, and what else is known about it.
     pub deployment: Val,
+    /// What tells parameters without a value from those of other templates.
+    pub origin: String,
     parameters: HashMap<String, Slot<'t>>,
     variables: HashMap<String, Slot<'t>>,
     functions: Rc<HashMap<String, &'t Value>>,
@@ -73,7 +75,7 @@ impl<'t> Frame<'t> {
         template: &'t Value,
         mut given: HashMap<String, Given>,
         place: Place,
-        deployment: Val,
+        (deployment, origin): (Val, String),
     ) -> Self {
         let mut parameters = HashMap::new();
         for parameter in members(template, "parameters") {
@@ -83,7 +85,7 @@ impl<'t> Frame<'t> {
                 (Some(given), _) => From::Given { value: given.value, declared: Some(declared) },
                 (None, Some(json)) => From::Text { json, declared: Some(declared) },
                 (None, None) => {
-                    let value = parameters::missing(&parameter.key, declared);
+                    let value = parameters::missing(&parameter.key, &origin, declared);
                     From::Given { value: value.placed(parameter.key_span), declared: None }
                 }
             };
@@ -108,6 +110,7 @@ impl<'t> Frame<'t> {
         Self {
             place,
             deployment,
+            origin,
             parameters,
             variables: variables(template),
             functions: Rc::new(functions),
@@ -165,6 +168,7 @@ impl<'t> Frame<'t> {
         let frame = Frame {
             place: self.place.clone(),
             deployment: self.deployment.clone(),
+            origin: self.origin.clone(),
             parameters: parameters.collect(),
             variables: HashMap::new(),
             functions: Rc::clone(&self.functions),

@@ -67,16 +67,16 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     }
     let sources = std::mem::take(&mut collector.sources);
     let evaluator = Evaluator::new(&sources, world);
-    let (mut drafts, mut unread, mut found) = (Vec::new(), false, Vec::new());
+    let (mut described, mut unread, mut found) = (Vec::new(), false, Vec::new());
     for _ in 0..MAX_ROUNDS {
         evaluator.world.borrow_mut().start_round();
-        drafts.clear();
+        described.clear();
         unread = false;
         for (index, template) in templates.iter().enumerate() {
             let mut deployer = Deployer::new(&evaluator, index);
-            document(&evaluator, &mut deployer, template);
+            document(&evaluator, &mut deployer, template, index);
             unread |= deployer.unread;
-            drafts.append(&mut deployer.drafts);
+            described.append(&mut deployer.described);
         }
         found = evaluator.take_found();
         if !evaluator.world.borrow_mut().end_round() {
@@ -89,13 +89,18 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     for finding in found {
         collector.reader.report(finding);
     }
-    for draft in drafts {
-        collector.add(draft);
+    for one in described {
+        collector.add(one.draft());
     }
 }
 
 /// Evaluates the template of a document.
-fn document<'t>(evaluator: &Evaluator<'t>, deployer: &mut Deployer<'_, 't>, template: &'t Template) {
+fn document<'t>(
+    evaluator: &Evaluator<'t>,
+    deployer: &mut Deployer<'_, 't>,
+    template: &'t Template,
+    index: usize,
+) {
     let value = &template.value;
     let bytes = value.span.end - value.span.start;
     if bytes > MAX_BYTES {
@@ -120,7 +125,9 @@ fn document<'t>(evaluator: &Evaluator<'t>, deployer: &mut Deployer<'_, 't>, temp
     }
     let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
     let deployment = deploy::unnamed_deployment();
-    let frame = Frame::new(evaluator, value, given, place.clone(), deployment);
+    evaluator.check(value);
+    let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
+    let frame = Frame::new(evaluator, value, given, place.clone(), (deployment, origin));
     frame.check(evaluator);
     deployer.template(value, &frame, &place, None, &[]);
 }

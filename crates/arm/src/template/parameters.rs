@@ -14,13 +14,13 @@ pub fn resolved<'t>(template: &'t Value, declared: &'t Value) -> &'t Value {
     found.unwrap_or(declared)
 }
 
-/// What a parameter is that has neither a value nor a default.
-pub fn missing(name: &str, declared: &Value) -> Val {
+/// What a parameter of the template `origin` is that has neither a value nor a default.
+pub fn missing(name: &str, origin: &str, declared: &Value) -> Val {
     if member(declared, "nullable").is_some_and(|nullable| nullable.kind == document::Kind::Bool(true)) {
         return Val::new(Data::Null);
     }
     // The name may hold what would split an id.
-    let symbol = format!("{{parameters('{}')}}", name.to_ascii_lowercase().replace('/', ""));
+    let symbol = format!("{{parameters('{}'){origin}}}", name.to_ascii_lowercase().replace('/', ""));
     let reason = format!("the parameter {}, which has no value", quote(name));
     let is_text = text(declared, "type").is_none_or(|kind| kind.to_ascii_lowercase().ends_with("string"));
     Val::unknown_as(reason, is_text.then_some(symbol))

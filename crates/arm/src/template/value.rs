@@ -243,6 +243,17 @@ impl Val {
         }
     }
 
+    /// Roughly the memory of the value without what is in its items, which exist already.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match &self.data {
+                Data::Text(text) => text.len(),
+                Data::Array(list) => list.items.len() * size_of::<Self>(),
+                Data::Object(fields) => fields.members.len() * size_of::<Field>(),
+                _ => 0,
+            }
+    }
+
     fn depth(&self) -> usize {
         match &self.data {
             Data::Array(list) => list.measure.depth,

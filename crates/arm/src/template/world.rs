@@ -1,13 +1,13 @@
 //! What is known of every resource while templates are evaluated: what `reference` finds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use document::Value;
 
 use super::value::{Data, Field, Val, sealed};
 use crate::ResourceId;
-use crate::inventory::{is_expression, label, may_be_same, run_time};
+use crate::inventory::{is_expression, label, may_be_same, reason, run_time};
 
 /// The most resources of one name among which the one is looked for that an id with unknown parts means.
 const MAX_ALIKE: usize = 1000;
@@ -170,16 +170,15 @@ fn flattened(value: &Val) -> Val {
                     _ => members.push(Field { value: flattened(&field.value), ..field.clone() }),
                 }
             }
+            let own: HashSet<_> = members.iter().map(|member| member.key.to_ascii_lowercase()).collect();
             for field in inner.and_then(Val::as_object).into_iter().flat_map(|fields| &fields.members) {
-                if !members.iter().any(|own| own.key.eq_ignore_ascii_case(&field.key)) {
+                if !own.contains(&field.key.to_ascii_lowercase()) {
                     members.push(Field { value: flattened(&field.value), ..field.clone() });
                 }
             }
             Val::object(members).map(|value| value.data)
         }
-        Data::Text(text) if is_expression(text) => {
-            Ok(Val::unknown(format!("the expression {}", document::quote(text))).data)
-        }
+        Data::Text(text) if is_expression(text) => Ok(Val::unknown(reason(text)).data),
         other => Ok(other.clone()),
     };
     let data = data.unwrap_or_else(|_| Val::unknown("a value that is too large").data);
@@ -193,8 +192,10 @@ fn overlaid(one: Val, other: Val, what: &str) -> Val {
         (Data::Unknown(_), _) => return other,
         (Data::Object(own), Data::Object(more)) => {
             let mut members = own.members.clone();
+            let places = members.iter().enumerate().map(|(at, own)| (own.key.to_ascii_lowercase(), at));
+            let places: HashMap<_, _> = places.collect();
             for field in &more.members {
-                match members.iter_mut().find(|member| member.key.eq_ignore_ascii_case(&field.key)) {
+                match places.get(&field.key.to_ascii_lowercase()).map(|at| &mut members[*at]) {
                     Some(member) => {
                         let own = std::mem::replace(&mut member.value, Val::new(Data::Null));
                         member.value = overlaid(own, field.value.clone(), what);

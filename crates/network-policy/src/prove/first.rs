@@ -7,10 +7,11 @@
 use super::bdd::{ALL, Bdd, Bits, NONE, Set};
 
 /// A rule: how early it is asked, and its addresses.
-pub(super) struct Rule {
+#[derive(Clone, Copy)]
+pub(super) struct Rule<'a> {
     pub rank: u32,
-    pub source: Vec<(u128, u128)>,
-    pub destination: Vec<(u128, u128)>,
+    pub source: &'a [(u128, u128)],
+    pub destination: &'a [(u128, u128)],
 }
 
 /// A node of [`Sources`], or a leaf: [`LEAF`] and a rank.
@@ -37,7 +38,7 @@ struct Block {
 }
 
 /// What is left of a rule in a block of destinations.
-type Left<'a> = (&'a Rule, &'a [(u128, u128)]);
+type Left<'a> = (&'a Rule<'a>, &'a [(u128, u128)]);
 
 /// Trees that say which rule is first.
 pub(super) struct Sources<'a> {
@@ -55,11 +56,11 @@ pub(super) fn first_match(
     bdd: &mut Bdd,
     destination: Bits,
     source: Bits,
-    rules: &[Rule],
+    rules: &[Rule<'_>],
     wanted: &[bool],
 ) -> Set {
     let mut sources = Sources { bdd, bits: source, wanted, nodes: Vec::new(), written: Vec::new() };
-    let left = rules.iter().map(|rule| (rule, &rule.destination[..])).collect();
+    let left = rules.iter().map(|rule| (rule, rule.destination)).collect();
     sources.destinations(destination, Block::all(destination), left, NOBODY)
 }
 
@@ -93,7 +94,7 @@ impl Sources<'_> {
         left.retain(|(rule, ranges)| {
             let settled = block.is_within(ranges);
             if settled {
-                tree = self.lay(tree, Block::all(self.bits), &rule.source, rule.rank | LEAF);
+                tree = self.lay(tree, Block::all(self.bits), rule.source, rule.rank | LEAF);
             }
             !settled
         });
@@ -195,12 +196,13 @@ mod tests {
                 let matched = bdd.field(DESTINATION, destination, matched);
                 expected = bdd.choose(matched, if *wanted { ALL } else { NONE }, expected);
             }
-            let rules = given.iter().zip(0..).map(|((source, destination, _), rank)| Rule {
-                rank,
-                source: SOURCE.numbers(source),
-                destination: DESTINATION.numbers(destination),
-            });
-            let rules: Vec<_> = rules.collect();
+            let numbers: Vec<_> = given
+                .iter()
+                .map(|(source, destination, _)| (SOURCE.numbers(source), DESTINATION.numbers(destination)))
+                .collect();
+            let rules = numbers.iter().zip(0..);
+            let rules: Vec<_> =
+                rules.map(|((source, destination), rank)| Rule { rank, source, destination }).collect();
             let wanted: Vec<_> = given.iter().map(|rule| rule.2).collect();
             prop_assert_eq!(first_match(&mut bdd, DESTINATION, SOURCE, &rules, &wanted), expected);
         }

@@ -5,6 +5,7 @@
 //! be too many, decision diagrams answer instead.
 
 mod bdd;
+mod classes;
 mod cube;
 mod first;
 mod region;

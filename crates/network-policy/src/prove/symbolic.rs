@@ -4,6 +4,8 @@
 //! that may be stopped. A packet that cannot pass is denied, one that cannot be stopped is allowed, and one that is both
 //! is open.
 
+use std::collections::HashMap;
+
 use crate::compiled::CompiledPolicy;
 use crate::contract::Contract;
 use crate::matching::Access;
@@ -12,6 +14,7 @@ use crate::ranges::{Point, Ranges};
 use crate::space;
 
 use super::bdd::{ALL, Bdd, Bits, NONE, Set};
+use super::classes::{Class, classes};
 use super::cube::{Cube, Region, Slice};
 use super::first::{Rule, first_match};
 use super::walk::{self, Budget, End};
@@ -98,9 +101,18 @@ impl Diagrams {
     fn possible(&mut self, slices: &[Slice], otherwise: Effect) -> Possible {
         // Where nothing is in doubt, what happens otherwise is what no other effect decides.
         let derived = slices.iter().all(|slice| slice.exact).then_some(otherwise);
-        if derived.is_some() && slices.iter().all(|slice| self.differs_in_addresses_only(&slice.hi)) {
-            return self.first_match(slices, otherwise);
+        let mut possible = match classes(&self.cube, slices) {
+            Some(classes) => self.by_class(slices, &classes, otherwise, derived.is_some()),
+            None => self.by_stretch(slices, otherwise, derived),
+        };
+        if derived.is_some() {
+            let decided = possible.into_iter().fold(NONE, |all, set| self.bdd.or(all, set));
+            possible[otherwise as usize] = self.bdd.choose(decided, NONE, self.region);
         }
+        possible
+    }
+
+    fn by_stretch(&mut self, slices: &[Slice], otherwise: Effect, derived: Option<Effect>) -> Possible {
         let (mut possible, mut left) = ([NONE; Effect::COUNT], self.region);
         for stretch in slices.chunks(STRETCH) {
             let (later, left_later) = self.stretch(stretch, derived);
@@ -113,43 +125,57 @@ impl Diagrams {
                 break;
             }
         }
-        if derived.is_some() {
-            let decided = possible.into_iter().fold(NONE, |all, set| self.bdd.or(all, set));
-            possible[otherwise as usize] = self.bdd.choose(decided, NONE, self.region);
-        } else {
+        if derived.is_none() {
             possible[otherwise as usize] = self.bdd.or(possible[otherwise as usize], left);
         }
         possible
     }
 
-    fn differs_in_addresses_only(&self, cube: &Cube) -> bool {
-        let all = &self.cube;
-        cube.protocol == all.protocol
-            && cube.ports == all.ports
-            && cube.source_ports == all.source_ports
-            && cube.speech == all.speech
-    }
-
-    /// The packets that rules of each effect decide, where nothing is in doubt and rules differ in their addresses only.
-    fn first_match(&mut self, slices: &[Slice], otherwise: Effect) -> Possible {
+    /// The same, class by class: within one, rules differ in their addresses only. Classes that the same rules match are
+    /// one question.
+    fn by_class(
+        &mut self,
+        slices: &[Slice],
+        classes: &[Class],
+        otherwise: Effect,
+        derived: bool,
+    ) -> Possible {
         let [_, _, destination, source, ..] = self.fields;
-        let rules = slices.iter().zip(0..).map(|(slice, rank)| Rule {
-            rank,
-            source: source.numbers(&slice.hi.source),
-            destination: destination.numbers(&slice.hi.destination),
-        });
-        let rules: Vec<_> = rules.collect();
-        let (mut decided, mut others) = ([NONE; Effect::COUNT], NONE);
-        for effect in Effect::EVERY.into_iter().filter(|effect| *effect != otherwise) {
-            let wanted: Vec<_> = slices.iter().map(|slice| slice.effect == effect).collect();
-            if wanted.contains(&true) {
-                let set = first_match(&mut self.bdd, destination, source, &rules, &wanted);
-                decided[effect as usize] = set;
-                others = self.bdd.or(others, set);
+        let numbers = |cube: &Cube| Numbers {
+            source: source.numbers(&cube.source),
+            destination: destination.numbers(&cube.destination),
+        };
+        let may: Vec<_> = slices.iter().map(|slice| numbers(&slice.hi)).collect();
+        let certain = slices.iter().map(|slice| slice.lo.as_ref().filter(|_| !slice.exact).map(numbers));
+        let certain: Vec<_> = certain.collect();
+        let (mut possible, mut known) = ([NONE; Effect::COUNT], HashMap::new());
+        for class in classes {
+            let sets = *known.entry((&class.may, &class.certain)).or_insert_with(|| {
+                Effect::EVERY.map(|effect| {
+                    if derived && effect == otherwise {
+                        return NONE;
+                    }
+                    let mut order = Order::default();
+                    for (&index, &sure) in class.may.iter().zip(&class.certain) {
+                        let wanted = slices[index].effect == effect;
+                        // What a rule may match it decides, unless an earlier one certainly matches.
+                        if wanted || slices[index].exact {
+                            order.push(&may[index], wanted);
+                        }
+                        if let Some(certain) = certain[index].as_ref().filter(|_| sure) {
+                            order.push(certain, false);
+                        }
+                    }
+                    order.first_match(&mut self.bdd, destination, source, effect == otherwise)
+                })
+            });
+            let here = self.cube(&class.cube);
+            for (possible, set) in possible.iter_mut().zip(sets) {
+                let set = self.bdd.and(here, set);
+                *possible = self.bdd.or(*possible, set);
             }
         }
-        decided[otherwise as usize] = self.bdd.not(others);
-        decided
+        possible
     }
 
     /// The packets that a stretch of rules may decide, and those that may be left to later rules. Halves are joined, so
@@ -274,6 +300,38 @@ impl Diagrams {
 
 fn narrow<T: Point, E>(number: u128, convert: fn(u128) -> Result<T, E>) -> Ranges<T> {
     Ranges::single(convert(number).unwrap_or(T::MAX))
+}
+
+/// The addresses of a rule.
+struct Numbers {
+    source: Vec<(u128, u128)>,
+    destination: Vec<(u128, u128)>,
+}
+
+/// Rules in the order they are asked, and which of them are wanted to be first.
+#[derive(Default)]
+struct Order<'a> {
+    rules: Vec<Rule<'a>>,
+    wanted: Vec<bool>,
+}
+
+impl<'a> Order<'a> {
+    fn push(&mut self, numbers: &'a Numbers, wanted: bool) {
+        let rank = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
+        self.rules.push(Rule { rank, source: &numbers.source, destination: &numbers.destination });
+        self.wanted.push(wanted);
+    }
+
+    /// The packets whose first rule is wanted; with `last`, also those that none matches.
+    fn first_match(self, bdd: &mut Bdd, destination: Bits, source: Bits, last: bool) -> Set {
+        if !last && !self.wanted.contains(&true) {
+            return NONE;
+        }
+        // What no rule matches is told by what it is not.
+        let wanted: Vec<_> = self.wanted.iter().map(|wanted| *wanted != last).collect();
+        let set = first_match(bdd, destination, source, &self.rules, &wanted);
+        if last { bdd.not(set) } else { set }
+    }
 }
 
 /// What comes out of a region.

@@ -206,7 +206,7 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
         let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         return Ok(Outcome::pass(format!("outbound TCP {ports} is proved for every packet")));
     };
-    let outcome = conclude(subject, site, &contract, proof);
+    let outcome = conclude(subject, Place::Build, site, contract, proof);
     let detail = format!("{}; ports in question: {}", outcome.detail, denied.join(", "));
     Ok(Outcome { detail, ..outcome })
 }

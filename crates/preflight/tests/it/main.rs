@@ -332,8 +332,8 @@ fn a_failure_shows_the_packet_the_rule_and_what_would_let_it_through() {
         assert_eq!(packet.to_port, 22);
         let by = outcome.evidence.decided_by.as_ref().expect("a rule");
         assert_eq!((by.rule.as_str(), by.priority), ("DenyInbound", Some(4000)));
-        let contract = outcome.repair.as_ref().and_then(|repair| repair.contract.clone()).expect("a flow");
-        let site = subject.network.as_ref().and_then(|network| network.build.as_ref()).expect("a site");
+        let (at, contract) = outcome.repair.as_ref().and_then(|repair| repair.flow.clone()).expect("a flow");
+        let site = subject.network.as_ref().and_then(|network| network.site(at)).expect("a site");
         let repair = site.past_routes().repair(std::slice::from_ref(&contract));
         assert_eq!(repair.rules.len(), 1);
         assert!(outcome.span.is_some());

@@ -6,38 +6,86 @@
 mod plan;
 mod shapes;
 
+use std::collections::HashMap;
+
 use document::{Diagnostic, Kind, Member, Object, SourceText, Span, Value, parse_json};
 
 use super::{Scope, text};
 use crate::ResourceId;
 use crate::inventory::{Collector, Draft};
 use plan::{Plan, Planned};
-use shapes::{Field, How, SHAPES, Shape, Target, UNREAD};
+use shapes::{Field, How, SHAPES, Shape, Target};
 
 /// Reads every resource of a plan.
 pub(super) fn read(collector: &mut Collector, value: &Value, scope: &Scope) {
     let plan = Plan::new(value);
-    let ids: Vec<_> = plan.resources.iter().map(|planned| named_id(planned, scope)).collect();
-    for (index, planned) in plan.resources.iter().enumerate() {
-        if UNREAD.contains(&planned.kind) {
-            let message = format!("`{}` is not read, and changes what others mean", planned.kind);
-            let error = Diagnostic::error("unsupported", planned.values.span, message)
-                .hinting("give the deployed resources instead, as `az` prints them");
-            collector.reader.report(error);
-        }
-        let id = ids[index].clone().or_else(|| referred_id(planned, &plan, &ids));
-        if let Some(shape) = shape(planned.kind) {
-            let value = mapped(planned, shape, &plan, &ids);
-            match id {
-                Some(id) => collector.add(Draft { id, value, doubt: None }),
-                None => unplaced(collector, planned),
+    let ids = ids(&plan, scope);
+    let (mut drafts, mut items): (Vec<Draft>, Vec<Draft>) = (Vec::new(), Vec::new());
+    for (planned, id) in plan.resources.iter().zip(&ids) {
+        let shape = shape(planned.kind);
+        let value = shape.map(|shape| mapped(planned, shape, &plan, &ids)).or_else(|| azapi(planned));
+        let Some(value) = value else { continue };
+        let is_item = shape.is_some_and(|shape| matches!(shape.target, Target::Item(_)));
+        match id {
+            Some(id) => {
+                let list = if is_item { &mut items } else { &mut drafts };
+                list.push(Draft { id: id.clone(), value, doubt: None });
             }
-        } else if let Some(value) = azapi(planned) {
-            match id {
-                Some(id) => collector.add(Draft { id, value, doubt: None }),
-                None => unplaced(collector, planned),
+            None => unplaced(collector, planned),
+        }
+    }
+    itemise(&mut drafts, items);
+    for draft in drafts {
+        collector.add(draft);
+    }
+}
+
+/// The id of every resource, as far as it follows: by its own fields, else by the resource that the configuration refers
+/// to, whose id may follow in the same way.
+fn ids(plan: &Plan<'_>, scope: &Scope) -> Vec<Option<ResourceId>> {
+    let mut ids: Vec<_> = plan.resources.iter().map(|planned| named_id(planned, scope)).collect();
+    let mut open: Vec<usize> = (0..ids.len()).filter(|index| ids[*index].is_none()).collect();
+    loop {
+        let found: Vec<_> = open
+            .iter()
+            .filter_map(|&index| Some((index, referred_id(&plan.resources[index], plan, &ids)?)))
+            .collect();
+        if found.is_empty() {
+            return ids;
+        }
+        for (index, id) in found {
+            ids[index] = Some(id);
+        }
+        open.retain(|index| ids[*index].is_none());
+    }
+}
+
+/// Puts items into the lists of the resources they belong to. Of one that the plan does not make, more may be there.
+fn itemise(drafts: &mut Vec<Draft>, items: Vec<Draft>) {
+    let mut places: HashMap<String, usize> =
+        drafts.iter().enumerate().map(|(place, draft)| (draft.id.key(), place)).collect();
+    for Draft { id, value, doubt } in items {
+        let Kind::Object(members) = value.kind else { continue };
+        let place = *places.entry(id.key()).or_insert_with(|| {
+            let rest = members.iter().map(|member| {
+                let why = format!("`{}`, of which the plan only adds items", member.key);
+                let rest = Value::unknown(member.value.span, why);
+                Member { value: Value { span: rest.span, kind: Kind::Array(vec![rest]) }, ..member.clone() }
+            });
+            let value = Value { span: value.span, kind: Kind::Object(Object::of(rest.collect())) };
+            drafts.push(Draft { id, value, doubt });
+            drafts.len() - 1
+        });
+        let Kind::Object(own) = &mut drafts[place].value.kind else { continue };
+        let mut own_members: Vec<Member> = std::mem::take(own).into_iter().collect();
+        for member in members {
+            let item = Value { span: member.value.span, kind: Kind::Array(vec![member.value]) };
+            match own_members.iter_mut().find(|own| own.key == member.key) {
+                Some(own) => joined(&mut own.value, item),
+                None => own_members.push(Member { value: item, ..member }),
             }
         }
+        *own = Object::of(own_members);
     }
 }
 
@@ -62,7 +110,7 @@ fn named_id(planned: &Planned<'_>, scope: &Scope) -> Option<ResourceId> {
     let shape = shape(planned.kind)?;
     let own = |field| text(planned.values, field).and_then(|id| ResourceId::parse(id).ok());
     match shape.target {
-        Target::Of(field) => own(field),
+        Target::Of(field) | Target::Item(field) => own(field),
         Target::In(field) => Some(own(field)?.child(shape.arm, text(planned.values, "name")?)),
         Target::Named(fields) => {
             // An inline child's id is not that of its own resource type.
@@ -86,7 +134,7 @@ fn referred_id(planned: &Planned<'_>, plan: &Plan<'_>, ids: &[Option<ResourceId>
     }
     let shape = shape(planned.kind)?;
     match shape.target {
-        Target::Of(field) => by_field(field),
+        Target::Of(field) | Target::Item(field) => by_field(field),
         Target::In(field) => Some(by_field(field)?.child(shape.arm, text(planned.values, "name")?)),
         Target::Named(_) => None,
     }
@@ -121,8 +169,12 @@ fn fields(values: &Value, unknown: Option<&Value>, shape: &[Field], path: &str) 
         let value = if open.is_some_and(|open| open.kind == Kind::Bool(true)) {
             later(span, &path)
         } else {
-            let Some(member) = given.filter(|member| !crate::is_absent(&member.value)) else { continue };
-            converted(&member.value, open, how, &path)
+            match (given.filter(|member| !crate::is_absent(&member.value)), how) {
+                (Some(member), How::Told(how)) => converted(&member.value, open, how, &path),
+                (Some(member), how) => converted(&member.value, open, how, &path),
+                (None, How::Told(_)) => Value::unknown(span, format!("`{path}`, which the plan leaves out")),
+                (None, _) => continue,
+            }
         };
         match out.iter_mut().find(|other| other.key == *arm) {
             Some(other) => joined(&mut other.value, value),

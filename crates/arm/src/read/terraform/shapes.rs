@@ -22,6 +22,8 @@ pub(super) enum Target {
     In(&'static str),
     /// The one whose id this field holds: associations.
     Of(&'static str),
+    /// An item of a list of the one whose id this field holds.
+    Item(&'static str),
 }
 
 /// A field: Terraform's name, Azure's name, and how one becomes the other.
@@ -30,6 +32,8 @@ pub(super) struct Field(pub &'static str, pub &'static str, pub How);
 pub(super) enum How {
     /// As it is.
     Plain,
+    /// The same; what is left out is not known, because what Azure makes of that is not documented.
+    Told(&'static How),
     /// A value becomes an object with this member.
     Object(&'static str),
     /// Each value of a list becomes an object with this member.
@@ -42,7 +46,7 @@ pub(super) enum How {
     Blocks(&'static [Field], &'static [(&'static str, &'static str)]),
 }
 
-use How::{Block, Blocks, Enabled, Object, Objects, Plain};
+use How::{Block, Blocks, Enabled, Object, Objects, Plain, Told};
 
 const RULE: &[Field] = &[
     Field("name", "name", Plain),
@@ -88,10 +92,19 @@ const ROUTE: &[Field] = &[
 
 const APPLICATION_PROTOCOL: &[Field] = &[Field("type", "protocolType", Plain), Field("port", "port", Plain)];
 
-const APPLICATION_RULE: &[Field] = &[
-    Field("name", "name", Plain),
-    Field("source_addresses", "sourceAddresses", Plain),
-    Field("source_ip_groups", "sourceIpGroups", Plain),
+/// A rule of a firewall: what all kinds have, and what this one has.
+macro_rules! rule {
+    ($($field:expr),* $(,)?) => {
+        &[
+            Field("name", "name", Plain),
+            Field("source_addresses", "sourceAddresses", Plain),
+            Field("source_ip_groups", "sourceIpGroups", Plain),
+            $($field),*
+        ]
+    };
+}
+
+const APPLICATION_RULE: &[Field] = rule![
     Field("destination_addresses", "destinationAddresses", Plain),
     Field("protocols", "protocols", Blocks(APPLICATION_PROTOCOL, &[])),
     Field("protocol", "protocols", Blocks(APPLICATION_PROTOCOL, &[])),
@@ -104,10 +117,7 @@ const APPLICATION_RULE: &[Field] = &[
     Field("terminate_tls", "terminateTLS", Plain),
 ];
 
-const NETWORK_RULE: &[Field] = &[
-    Field("name", "name", Plain),
-    Field("source_addresses", "sourceAddresses", Plain),
-    Field("source_ip_groups", "sourceIpGroups", Plain),
+const NETWORK_RULE: &[Field] = rule![
     Field("destination_addresses", "destinationAddresses", Plain),
     Field("destination_ip_groups", "destinationIpGroups", Plain),
     Field("destination_fqdns", "destinationFqdns", Plain),
@@ -115,10 +125,7 @@ const NETWORK_RULE: &[Field] = &[
     Field("protocols", "ipProtocols", Plain),
 ];
 
-const NAT_RULE: &[Field] = &[
-    Field("name", "name", Plain),
-    Field("source_addresses", "sourceAddresses", Plain),
-    Field("source_ip_groups", "sourceIpGroups", Plain),
+const NAT_RULE: &[Field] = rule![
     Field("destination_address", "destinationAddresses", Plain),
     Field("destination_addresses", "destinationAddresses", Plain),
     Field("destination_ports", "destinationPorts", Plain),
@@ -126,6 +133,26 @@ const NAT_RULE: &[Field] = &[
     Field("translated_address", "translatedAddress", Plain),
     Field("translated_fqdn", "translatedFqdn", Plain),
     Field("translated_port", "translatedPort", Plain),
+];
+
+const ADMIN_ADDRESS: &How = &Blocks(
+    &[
+        Field("address_prefix", "addressPrefix", Plain),
+        Field("address_prefix_type", "addressPrefixType", Plain),
+    ],
+    &[],
+);
+
+const ADMIN_RULE: &[Field] = &[
+    Field("name", "name", Plain),
+    Field("priority", "priority", Plain),
+    Field("direction", "direction", Plain),
+    Field("action", "access", Plain),
+    Field("protocol", "protocol", Plain),
+    Field("source_port_ranges", "sourcePortRanges", Told(&Plain)),
+    Field("destination_port_ranges", "destinationPortRanges", Told(&Plain)),
+    Field("source", "sources", Told(ADMIN_ADDRESS)),
+    Field("destination", "destinations", Told(ADMIN_ADDRESS)),
 ];
 
 /// A collection of rules of one kind.
@@ -313,7 +340,49 @@ pub(super) const SHAPES: &[Shape] = &[
         target: Target::Named(&["name"]),
         fields: &[Field("name", "name", Plain)],
     },
+    Shape {
+        terraform: "azurerm_ip_group_cidr",
+        arm: "Microsoft.Network/ipGroups",
+        target: Target::Item("ip_group_id"),
+        fields: &[Field("cidr", "ipAddresses", Plain)],
+    },
+    Shape {
+        terraform: "azurerm_network_manager",
+        arm: "Microsoft.Network/networkManagers",
+        target: Target::Named(&["name"]),
+        fields: &[Field("name", "name", Plain)],
+    },
+    Shape {
+        terraform: "azurerm_network_manager_network_group",
+        arm: "networkGroups",
+        target: Target::In("network_manager_id"),
+        fields: &[Field("name", "name", Plain)],
+    },
+    Shape {
+        terraform: "azurerm_network_manager_static_member",
+        arm: "staticMembers",
+        target: Target::In("network_group_id"),
+        fields: &[Field("name", "name", Plain), Field("target_virtual_network_id", "resourceId", Plain)],
+    },
+    Shape {
+        terraform: "azurerm_network_manager_security_admin_configuration",
+        arm: "securityAdminConfigurations",
+        target: Target::In("network_manager_id"),
+        fields: &[Field("name", "name", Plain)],
+    },
+    Shape {
+        terraform: "azurerm_network_manager_admin_rule_collection",
+        arm: "ruleCollections",
+        target: Target::In("security_admin_configuration_id"),
+        fields: &[
+            Field("name", "name", Plain),
+            Field("network_group_ids", "appliesToGroups", Objects("networkGroupId")),
+        ],
+    },
+    Shape {
+        terraform: "azurerm_network_manager_admin_rule",
+        arm: "rules",
+        target: Target::In("admin_rule_collection_id"),
+        fields: ADMIN_RULE,
+    },
 ];
-
-/// Resources that would change the meaning of one that is read, and are not read themselves.
-pub(super) const UNREAD: [&str; 2] = ["azurerm_ip_group_cidr", "azurerm_network_manager_admin_rule"];

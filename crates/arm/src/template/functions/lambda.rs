@@ -35,6 +35,8 @@ impl Lambda<'_> {
     fn call(&self, call: &Call<'_, '_, '_>, values: &[Val]) -> Made {
         let mut lambdas = call.context.lambdas.to_vec();
         lambdas.extend(self.names.iter().cloned().zip(values.iter().cloned()));
+        // What it makes is kept in what the function around it makes.
+        call.evaluator.keep(size_of::<Val>())?;
         call.evaluator.node(self.body, Context { lambdas: &lambdas, ..call.context })
     }
 }

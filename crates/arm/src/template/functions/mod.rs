@@ -115,7 +115,8 @@ pub fn run(function: &Function, call: &Call<'_, '_, '_>) -> Made {
         Some(unknown) => Val::because(&unknown, symbol(function.name, &values)),
         None => run(&values)?,
     };
-    call.evaluator.spend(made.size())?;
+    call.evaluator.spend(made.weight())?;
+    call.evaluator.keep(made.weight())?;
     Ok(made)
 }
 

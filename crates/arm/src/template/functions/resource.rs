@@ -188,7 +188,11 @@ fn references(call: &Call<'_, '_, '_>) -> Made {
     let name = text(&name).map_err(|fault| call.wrong(0, fault))?;
     let ids = call.context.frame.symbolic.borrow().get(&name.to_ascii_lowercase()).cloned();
     match ids {
-        Some(ids) => Val::array(ids.iter().map(|id| told(call, id, is_full)).collect()),
+        Some(ids) => {
+            call.evaluator.spend(256 * ids.len())?;
+            call.evaluator.keep(256 * ids.len())?;
+            Val::array(ids.iter().map(|id| told(call, id, is_full)).collect())
+        }
         None => Err(call
             .wrong(0, Fault::new("unknown-name", format!("no loop has the symbolic name {}", quote(name))))),
     }

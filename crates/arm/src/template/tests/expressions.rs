@@ -107,7 +107,7 @@ fn a_doubling_text_and_a_deep_value_end() {
         "[reduce(range(0, 9999), createArray(), lambda('a', 'n', createArray(lambdaVariables('a'))))]";
     assert!(error(nested).contains("too-deep"), "{}", error(nested));
     let loops = "[length(map(range(0, 10000), lambda('a', map(range(0, 10000), lambda('b', map(range(0, 10000), lambda('c', 1)))))))]";
-    assert!(error(loops).contains("too many steps"), "{}", error(loops));
+    assert!(error(loops).contains("too large together"), "{}", error(loops));
     let link = |i| format!("\"v{i}\": \"[concat(variables('v{}'), 'x')]\"", i + 1);
     let chain = (0..300).map(link).collect::<Vec<_>>().join(", ");
     let chain = format!(
@@ -115,4 +115,27 @@ fn a_doubling_text_and_a_deep_value_end() {
     );
     let inventory = opened(&[("a.json", &chain)]);
     assert!(super::errors(&inventory)[0].contains("nested too deeply"), "{:?}", super::errors(&inventory));
+}
+
+#[test]
+fn what_nothing_evaluates_is_checked_too() {
+    let inventory = super::template(
+        r#""resources": [{"type": "A.B/c", "apiVersion": "1", "name": "x", "condition": false, "properties": {"a": "[nosuch()]"}},
+        {"type": "A.B/c", "apiVersion": "1", "name": "y", "metadata": {"text": "[no expression]"},
+         "properties": {"b": "[if(true(), 1, split('a'))]"}}]"#,
+    );
+    let found = super::errors(&inventory);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].ends_with("there is no function `nosuch`"), "{found:?}");
+    assert!(found[1].ends_with("`split` is called with 1 argument"), "{found:?}");
+}
+
+#[test]
+fn parameters_of_one_name_in_two_templates_are_two() {
+    let environment = "subscription = \"s\"\n[[source]]\nkind = \"arm-template\"\nfile = \"a.json\"\nresource_group = \"rg\"\n\
+        [[source]]\nkind = \"arm-template\"\nfile = \"b.json\"\nresource_group = \"rg\"\n";
+    let template = r#"{"$schema": "deploymentTemplate.json#", "parameters": {"name": {"type": "string"}}, "resources": [
+        {"type": "A.B/c", "apiVersion": "1", "name": "[parameters('name')]"}]}"#;
+    let inventory = opened(&[("environment.toml", environment), ("a.json", template), ("b.json", template)]);
+    assert_eq!(inventory.of_type("A.B/c").count(), 2);
 }

@@ -260,3 +260,32 @@ fn a_template_beyond_azures_limit_is_refused() {
     let large = format!(r#""variables": {{"x": "{}"}}, "resources": []"#, "x".repeat(4 * 1024 * 1024));
     assert_eq!(errors(&template(&large)).len(), 1);
 }
+
+#[test]
+fn a_snapshot_reads_back_as_what_it_was_made_of() {
+    let inventory = template(
+        r#""parameters": {"open": {"type": "bool"}, "name": {"type": "string"}}, "resources": [
+        {"type": "Microsoft.Network/networkSecurityGroups", "apiVersion": "1", "name": "[parameters('name')]",
+         "properties": {"securityRules": [{"name": "r", "properties": {"priority": "[if(parameters('open'), 1, 2)]"}}]}},
+        {"type": "A.B/c", "apiVersion": "1", "name": "maybe", "condition": "[parameters('open')]"}]"#,
+    );
+    let again = opened(&[("snapshot.json", &inventory.snapshot().to_json_pretty())]);
+    assert_eq!(again.findings(), []);
+    let shown = |inventory: &crate::Inventory| {
+        let each =
+            inventory.resources().map(|own| (own.id.to_string(), own.doubt.clone(), compact(&own.value)));
+        each.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&again).len(), 3);
+    for (one, other) in shown(&inventory).into_iter().zip(shown(&again)) {
+        assert_eq!((one.0, one.1), (other.0, other.1));
+    }
+    let rule = |inventory: &crate::Inventory| {
+        let rule = inventory
+            .of_type("Microsoft.Network/networkSecurityGroups/securityRules")
+            .next()
+            .expect("a rule");
+        rule.value.get("priority").and_then(document::Value::unknown_because).map(str::to_owned)
+    };
+    assert_eq!(rule(&again), rule(&inventory));
+}

@@ -14,6 +14,7 @@ mod firewall;
 mod hostile;
 mod service_tags;
 mod shapes;
+mod terraform;
 
 /// A reading with what it was read from.
 struct World {

@@ -1,0 +1,55 @@
+//! `snapshot`: an environment as one file of resolved resources.
+
+use std::path::PathBuf;
+
+use crate::context::Context;
+use crate::errors::{Category, Failure, Problem};
+use crate::exit::ExitStatus;
+use crate::network::Documents;
+use crate::output::{self, Format};
+
+/// Save what an environment's documents evaluate to, as one file of resources
+///
+/// Templates are evaluated, and documents that describe one resource are put together. What is not known is written
+/// as an expression that says why. An environment file names such a file as a source of the kind `snapshot`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 written, 2 a file is wrong.\n\nExamples:\n  \
+    aks-jumpbox snapshot --environment environment.toml\n  \
+    aks-jumpbox snapshot --environment environment.toml --format json | jq '.value[].id'")]
+pub struct Arguments {
+    /// An environment file (TOML), or any single document it can name, as Azure's JSON
+    #[arg(long, value_name = "FILE")]
+    environment: PathBuf,
+    /// File to write [default: snapshot.json; with --format json, standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Writes it.
+pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+    let documents = Documents::open(&args.environment)?;
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        documents.inventory.findings().iter().cloned().partition(document::Diagnostic::is_error);
+    documents.lines(&warnings).iter().for_each(|warning| context.output.warn(warning));
+    if !errors.is_empty() {
+        return Err(documents.failure(&errors));
+    }
+    let text = documents.inventory.snapshot().to_json_pretty();
+    let file = match (&args.output, context.output.format) {
+        (None, Format::Json) => {
+            output::print(&text)?;
+            return Ok(ExitStatus::Yes);
+        }
+        (file, _) => file.clone().unwrap_or_else(|| PathBuf::from("snapshot.json")),
+    };
+    if args.output.is_none() && file.exists() {
+        let message = format!("{} is there already", file.display());
+        return Err(Problem::new(Category::Input, message)
+            .hint("name another file with --output FILE")
+            .into());
+    }
+    std::fs::write(&file, text).map_err(|error| Failure::io("write", &file, &error))?;
+    let count = documents.inventory.resources().count();
+    context.output.note(&format!("{count} resources in {}", file.display()));
+    Ok(ExitStatus::Yes)
+}

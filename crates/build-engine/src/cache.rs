@@ -3,7 +3,7 @@
 //! ```text
 //! <cache>/lock             held shared by builds, alone by `cache prune`
 //!         base-<suite>.lock  held by the build that makes a base
-//!         bases/<id>/      root/, lists/ (apt's package lists) and base.json
+//!         bases/<id>/      root/, lists/ (apt's package lists) and base.json; ext4-<key>/ (a file system of root/)
 //!         layers/<name>/   diff/ and layer.json; an overlay's upper folder, renamed, never changed again
 //!         packages/<base>/ .deb files whose digests stand in a signed index
 //!         work/<id>/       scratch of one build; its `lock` is free once that build is gone

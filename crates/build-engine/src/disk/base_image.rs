@@ -21,6 +21,8 @@ const LEFT_FREE: u64 = 1 << 30;
 const PREFIX: &str = "ext4-";
 const IMAGE: &str = "root.ext4";
 const NAMES: &str = "names";
+/// Of a line of that file, up to a NUL.
+const NAME_FORMAT: &[u8] = b"INODE FIRST+BLOCKS,... PATH";
 /// Every disk gets an identity of its own.
 const IDENTITY: Uuid = Uuid::from_u128(1);
 
@@ -43,7 +45,7 @@ pub(super) struct Place {
 /// plan's size.
 pub(super) fn folder_name(plan: &Plan) -> Result<String, DiskError> {
     let version = tools::run(Tool::Mke2fs.command()?.arg("-V"))?.stderr;
-    let mut key = KeyBuilder::new("base image").part("mke2fs", &version);
+    let mut key = KeyBuilder::new("base image").part("mke2fs", &version).part("names", NAME_FORMAT);
     for argument in plan.arguments(IDENTITY, 0, Path::new("tree"), Path::new("file")) {
         key = key.part("argument", argument.as_bytes());
     }
@@ -100,7 +102,7 @@ impl BaseImage {
     }
 }
 
-/// `INODE FIRST+BLOCKS,... PATH`
+/// See [`NAME_FORMAT`].
 fn read_name(line: &[u8]) -> Option<(PathBuf, Place)> {
     let mut words = line.splitn(3, |byte| *byte == b' ');
     let inode = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;

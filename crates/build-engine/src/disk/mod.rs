@@ -2,7 +2,8 @@
 //!
 //! The disk looks like Azure's Debian images: a GUID partition table, the root as partition 1 (ext4), the EFI system
 //! partition as 15. No loop device is used and nothing is mounted: the root file system is written by `mke2fs -d`
-//! straight into its place in a sparse file, the EFI system partition by mtools, the rest by this module.
+//! straight into its place in a sparse file, or made there of the base's own (`derive`), the EFI system partition is
+//! written by mtools, the rest by this module.
 //!
 //! The order is: [`DiskIds::random`], [`install_boot_files`] into the last layer, [`Plan::for_tree`], then [`write`];
 //! a caller whose root is mounted in another namespace takes `write` apart into [`efi_files`], [`Writer::start`],

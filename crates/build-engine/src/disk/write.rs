@@ -95,6 +95,10 @@ pub fn write(
     let Some(origin) = origin else { return writer.whole(root, None, compared, progress) };
     let name = base_image::folder_name(&writer.plan)?;
     if let Some(image) = BaseImage::open(&origin.base.with_file_name(&name)) {
+        // What is begun and given up has to be removed again, which not every file system can.
+        if let Err(error) = writer.partition().empty() {
+            return writer.whole(root, Some(Whole::from(error).0), compared, progress);
+        }
         return match writer.derived(root, origin, &image, compared, progress) {
             Ok(digest) => writer.publish(digest),
             Err(Whole(why)) => {

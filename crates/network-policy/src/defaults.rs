@@ -117,7 +117,7 @@ impl NetworkPolicy {
                 "nsg-imagebuilder".to_owned(),
                 outbound_rules(allow),
             )),
-            firewall: Some(firewall(allow).into()),
+            firewall: Some(FirewallPolicy::of_allow_list(allow, &Address::Any).into()),
             context: Context {
                 virtual_network: vec![IpNet::V4(VIRTUAL_NETWORK)],
                 build_subnet: Some(IpNet::V4(BUILD_SUBNET)),
@@ -174,58 +174,61 @@ fn outbound_rules(allow: &[Endpoint]) -> Vec<SecurityRule> {
     rules
 }
 
-/// One application rule per protocol and port, and one network rule per plain port.
-fn firewall(allow: &[Endpoint]) -> FirewallPolicy {
-    let mut by_service: BTreeMap<(&str, u16), Vec<FqdnPattern>> = BTreeMap::new();
-    for endpoint in allow {
-        let service = match endpoint.application {
-            Some(Application::Http) => "http",
-            Some(Application::Https) => "https",
-            Some(Application::Mssql) => "mssql",
-            None => "tcp",
+impl FirewallPolicy {
+    /// A policy that permits exactly an allow list: one application rule per protocol and port, and one network rule per
+    /// plain port.
+    pub fn of_allow_list(allow: &[Endpoint], source: &Address) -> Self {
+        let mut by_service: BTreeMap<(&str, u16), Vec<FqdnPattern>> = BTreeMap::new();
+        for endpoint in allow {
+            let service = match endpoint.application {
+                Some(Application::Http) => "http",
+                Some(Application::Https) => "https",
+                Some(Application::Mssql) => "mssql",
+                None => "tcp",
+            };
+            by_service.entry((service, endpoint.port)).or_default().push(endpoint.name.clone());
+        }
+        let (mut application, mut network) = (Vec::new(), Vec::new());
+        for ((service, port), names) in by_service {
+            let name = format!("allow-{service}-{port}");
+            let source = vec![source.clone()];
+            let speaks = match service {
+                "http" => Application::Http,
+                "https" => Application::Https,
+                "mssql" => Application::Mssql,
+                _ => {
+                    network.push(FirewallRule::Network(NetworkRule {
+                        name,
+                        protocols: vec![RuleProtocol::Only(Protocol::Tcp)],
+                        source,
+                        destination: Vec::new(),
+                        destination_names: names,
+                        destination_ports: vec![PortRange::single(port)],
+                    }));
+                    continue;
+                }
+            };
+            application.push(FirewallRule::Application(ApplicationRule {
+                name,
+                protocols: vec![(speaks, port)],
+                source,
+                destination: Vec::new(),
+                targets: names.into_iter().map(Target::Fqdn).collect(),
+            }));
+        }
+        let collection = |name: &str, priority, rules| RuleCollection {
+            name: name.to_owned(),
+            priority,
+            action: Access::Allow,
+            rules,
         };
-        by_service.entry((service, endpoint.port)).or_default().push(endpoint.name.clone());
+        let mut collections = vec![collection("image-endpoints", 200, application)];
+        if !network.is_empty() {
+            collections.push(collection("image-plain-endpoints", 100, network));
+        }
+        let group = RuleCollectionGroup { name: "imagebuilder".to_owned(), priority: 300, collections };
+        Self::new("fwp-imagebuilder", vec![group])
     }
-    let (mut application, mut network) = (Vec::new(), Vec::new());
-    for ((service, port), names) in by_service {
-        let name = format!("allow-{service}-{port}");
-        let source = vec![Address::Any];
-        let speaks = match service {
-            "http" => Application::Http,
-            "https" => Application::Https,
-            "mssql" => Application::Mssql,
-            _ => {
-                network.push(FirewallRule::Network(NetworkRule {
-                    name,
-                    protocols: vec![RuleProtocol::Only(Protocol::Tcp)],
-                    source,
-                    destination: Vec::new(),
-                    destination_names: names,
-                    destination_ports: vec![PortRange::single(port)],
-                }));
-                continue;
-            }
-        };
-        application.push(FirewallRule::Application(ApplicationRule {
-            name,
-            protocols: vec![(speaks, port)],
-            source,
-            destination: Vec::new(),
-            targets: names.into_iter().map(Target::Fqdn).collect(),
-        }));
-    }
-    let collection = |name: &str, priority, rules| RuleCollection {
-        name: name.to_owned(),
-        priority,
-        action: Access::Allow,
-        rules,
-    };
-    let mut collections = vec![collection("image-endpoints", 200, application)];
-    if !network.is_empty() {
-        collections.push(collection("image-plain-endpoints", 100, network));
-    }
-    let group = RuleCollectionGroup { name: "imagebuilder".to_owned(), priority: 300, collections };
-    FirewallPolicy::new("fwp-imagebuilder", vec![group])
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ impl NetworkSecurityGroup {
         format!("{:#}", self.resource())
     }
 
-    fn resource(&self) -> Value {
+    /// The same as a value.
+    pub fn resource(&self) -> Value {
         json!({
             "type": "Microsoft.Network/networkSecurityGroups",
             "name": last_segment(self.name()),
@@ -57,7 +58,8 @@ impl FirewallPolicy {
         format!("{:#}", self.resources())
     }
 
-    fn resources(&self) -> Value {
+    /// The same as a value.
+    pub fn resources(&self) -> Value {
         let name = last_segment(self.name());
         let policy = json!({ "type": "Microsoft.Network/firewallPolicies", "name": name });
         let groups = self.groups().iter().map(|group| {

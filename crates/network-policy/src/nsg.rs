@@ -97,8 +97,8 @@ impl NetworkSecurityGroup {
         Ok(Self::of_valid(name.into(), custom))
     }
 
-    /// A group of rules that are valid by construction.
-    pub(crate) fn of_valid(name: String, mut rules: Vec<SecurityRule>) -> Self {
+    /// A group of rules that are valid by construction; [`new`](Self::new) is for all others.
+    pub fn of_valid(name: String, mut rules: Vec<SecurityRule>) -> Self {
         rules.extend(default_rules());
         Self::of_effective(name, rules)
     }
@@ -126,7 +126,7 @@ impl NetworkSecurityGroup {
     }
 
     /// The rules that someone wrote, by priority.
-    pub(crate) fn custom_rules(&self) -> impl Iterator<Item = &SecurityRule> {
+    pub fn custom_rules(&self) -> impl Iterator<Item = &SecurityRule> {
         self.rules.iter().filter(|rule| rule.priority <= LAST_PRIORITY)
     }
 

@@ -5,12 +5,14 @@
 //! [`Status::Undecided`], and never a pass.
 
 mod finding;
+mod plan;
 mod requirement;
 mod requirements;
 mod subject;
 mod topology;
 
 pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
+pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::requirements;
 pub use subject::{Network, Site, Subject};
@@ -18,9 +20,7 @@ pub use topology::{Os, Topology};
 
 /// Checks every requirement that applies.
 pub fn check(subject: &Subject<'_>) -> Report {
-    let applies = |requirement: &&Requirement| {
-        requirement.topologies.contains(&subject.topology) && requirement.systems.contains(&subject.os)
-    };
-    let findings = requirements().filter(applies).map(|requirement| requirement.ask(subject));
+    let applying = requirements().filter(|requirement| requirement.applies(subject.topology, subject.os));
+    let findings = applying.map(|requirement| requirement.ask(subject));
     Report { topology: subject.topology, findings: findings.collect() }
 }

@@ -3,6 +3,7 @@
 use network_policy::{Contract, Direction, Proof, ProofVerdict};
 
 use crate::finding::{Asked, Evidence, Finding, Outcome, Repair};
+use crate::requirements::firewall::reach;
 use crate::{Os, Site, Subject, Topology};
 
 /// Something that a build needs.
@@ -40,6 +41,8 @@ pub enum Severity {
 pub enum Check {
     /// A flow that admin rules and network security groups must let through.
     Flow(FlowSpec),
+    /// Endpoints (`host:port`, the host may be a pattern) that a firewall must let a subnet reach.
+    Reach(Place, &'static [&'static str]),
     /// Anything else.
     Ask(fn(&Subject<'_>) -> Result<Outcome, Outcome>),
 }
@@ -80,6 +83,11 @@ pub enum Party {
 }
 
 impl Requirement {
+    /// Whether it is one of builds of this shape and system.
+    pub fn applies(&self, topology: Topology, os: Os) -> bool {
+        self.topologies.contains(&topology) && self.systems.contains(&os)
+    }
+
     /// What comes before the first dot of the id.
     pub fn area(&self) -> &'static str {
         self.id.split('.').next().unwrap_or_default()
@@ -89,6 +97,7 @@ impl Requirement {
     pub(crate) fn ask(&'static self, subject: &Subject<'_>) -> Finding {
         let outcome = match &self.check {
             Check::Flow(flow) => flow.ask(subject),
+            Check::Reach(place, endpoints) => reach(subject, *place, endpoints),
             Check::Ask(ask) => ask(subject),
         };
         Finding { requirement: self, outcome: outcome.unwrap_or_else(|why| why) }
@@ -101,6 +110,14 @@ impl Place {
         match self {
             Self::Build => "the build subnet",
             Self::Container => "the container instance subnet",
+        }
+    }
+
+    /// Name of a resource that is its own, such as `nsg-imagebuilder`.
+    pub fn resource_name(self, kind: &str) -> String {
+        match self {
+            Self::Build => format!("{kind}-imagebuilder"),
+            Self::Container => format!("{kind}-imagebuilder-containers"),
         }
     }
 }

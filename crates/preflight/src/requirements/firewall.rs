@@ -19,21 +19,21 @@ const PLAIN: Requirement = Requirement {
     severity: Severity::Required,
     source: GUIDANCE,
     assumption: None,
-    check: Check::Ask(storage),
+    check: Check::Reach(Place::Build, &[STORAGE]),
 };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {
         id: "firewall.storage",
         title: "the firewall lets the build subnet reach blob storage by any account name",
-        check: Check::Ask(storage),
+        check: Check::Reach(Place::Build, &[STORAGE]),
         ..PLAIN
     },
     Requirement {
         id: "firewall.management",
         title: "the firewall lets the build subnet reach Azure's control plane",
         topologies: PRIVATE_LINK,
-        check: Check::Ask(management),
+        check: Check::Reach(Place::Build, &[MANAGEMENT]),
         ..PLAIN
     },
     Requirement {
@@ -50,29 +50,19 @@ pub(super) const ALL: &[Requirement] = &[
             "the container instance needs management.azure.com, login.microsoftonline.com, blob storage, its Azure \
              Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com: Microsoft publishes no list",
         ),
-        check: Check::Ask(container_endpoints),
+        check: Check::Reach(
+            Place::Container,
+            &[
+                STORAGE,
+                MANAGEMENT,
+                "login.microsoftonline.com:443",
+                "mcr.microsoft.com:443",
+                "*.data.mcr.microsoft.com:443",
+            ],
+        ),
         ..PLAIN
     },
 ];
-
-fn storage(subject: &Subject<'_>) -> Asked {
-    reach(subject, Place::Build, &[STORAGE])
-}
-
-fn management(subject: &Subject<'_>) -> Asked {
-    reach(subject, Place::Build, &[MANAGEMENT])
-}
-
-fn container_endpoints(subject: &Subject<'_>) -> Asked {
-    let all = [
-        STORAGE,
-        MANAGEMENT,
-        "login.microsoftonline.com:443",
-        "mcr.microsoft.com:443",
-        "*.data.mcr.microsoft.com:443",
-    ];
-    reach(subject, Place::Container, &all)
-}
 
 fn image_endpoints(subject: &Subject<'_>) -> Asked {
     if subject.endpoints.is_empty() {
@@ -81,7 +71,8 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
     all(subject, Place::Build, &subject.endpoints)
 }
 
-fn reach(subject: &Subject<'_>, place: Place, endpoints: &[&str]) -> Asked {
+/// Whether all endpoints of a requirement can be reached.
+pub(crate) fn reach(subject: &Subject<'_>, place: Place, endpoints: &[&str]) -> Asked {
     let endpoints: Vec<_> = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok()).collect();
     all(subject, place, &endpoints)
 }

@@ -2,7 +2,7 @@
 
 mod deployer;
 mod diagnostics;
-mod firewall;
+pub(crate) mod firewall;
 mod grant;
 mod identity;
 mod nsg;
@@ -10,7 +10,7 @@ mod policy;
 mod provider;
 mod region;
 mod route;
-mod subnet;
+pub(crate) mod subnet;
 mod template;
 
 use crate::{Os, Requirement, Topology};

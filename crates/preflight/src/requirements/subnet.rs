@@ -2,6 +2,7 @@
 
 use arm::{Inventory, Resource, ResourceId, field};
 use document::{Kind, Value};
+use ipnet::Ipv4Net;
 
 use super::{
     ANY_SYSTEM, BROUGHT, CONTAINERS, GUIDANCE, ISOLATED, ISOLATION, NETWORKING, PRIVATE_LINK,
@@ -14,7 +15,7 @@ use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject, Topol
 /// Addresses of every subnet that Azure keeps for itself.
 const RESERVED: u64 = 5;
 /// Delegation of a subnet for container instances.
-const CONTAINER_GROUPS: &str = "Microsoft.ContainerInstance/containerGroups";
+pub(crate) const CONTAINER_GROUPS: &str = "Microsoft.ContainerInstance/containerGroups";
 
 const PLAIN: Requirement = Requirement {
     id: "",
@@ -94,15 +95,24 @@ pub(super) const ALL: &[Requirement] = &[
 ];
 
 /// Addresses of the build subnet that a build takes: with private link the load balancer's front end, the private link
-/// service, the proxy VM and the build VM.
-fn needed(subject: &Subject<'_>) -> u64 {
-    match subject.topology {
-        Topology::PrivateLink => 4,
-        Topology::Managed | Topology::Isolated => {
-            let validates = subject.template.is_some_and(|template| template.validate.is_some());
-            if validates { 2 } else { 1 }
-        }
+/// service, the proxy VM and the build VM; else the build VM, and another one where validators run.
+pub(crate) fn addresses_taken(topology: Topology, validates: bool) -> u64 {
+    match (topology, validates) {
+        (Topology::PrivateLink, _) => 4,
+        (Topology::Managed | Topology::Isolated, true) => 2,
+        (Topology::Managed | Topology::Isolated, false) => 1,
     }
+}
+
+/// The same for a subject.
+fn needed(subject: &Subject<'_>) -> u64 {
+    let validates = subject.template.is_some_and(|template| template.validate.is_some());
+    addresses_taken(subject.topology, validates)
+}
+
+/// Addresses of an IPv4 prefix that Azure does not keep for itself.
+pub(crate) fn usable_of(prefix: Ipv4Net) -> u64 {
+    (1_u64 << (32 - prefix.prefix_len())).saturating_sub(RESERVED)
 }
 
 /// Usable addresses of the IPv4 prefixes of a subnet.
@@ -116,7 +126,7 @@ fn usable(subnet: &Resource) -> Result<u64, Outcome> {
             );
         };
         if let ipnet::IpNet::V4(prefix) = prefix {
-            total += (1_u64 << (32 - prefix.prefix_len())).saturating_sub(RESERVED);
+            total += usable_of(prefix);
         }
     }
     if prefixes.is_empty() {

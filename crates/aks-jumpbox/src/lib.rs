@@ -14,6 +14,7 @@ mod input;
 mod network;
 mod output;
 mod progress;
+mod resources;
 mod rules;
 mod settings;
 mod show;

@@ -57,4 +57,5 @@ pub use proof::{Decider, FieldMatch, LayerDecision, Lost, NearMiss, Packet, Proo
 pub use read::{NO_NETWORK, Reading, read, read_service_tags};
 pub use repair::{Beyond, NewRule, Obstacle, Renumbered, Repair};
 pub use route::{NextHop, Outbound, Route, RouteDestination, RouteSource, RouteTable, ServiceEndpoint};
+pub use snippet::{list as terraform_list, literal as terraform_literal};
 pub use tag::{ServiceTag, Tags};

@@ -55,12 +55,28 @@ impl NewRule {
             ("name".to_owned(), literal(&rule.name)),
             ("resource_group_name".to_owned(), literal(group)),
             ("network_security_group_name".to_owned(), literal(nsg)),
-            ("priority".to_owned(), rule.priority.to_string()),
-            ("direction".to_owned(), literal(direction(rule.direction))),
-            ("access".to_owned(), literal(access(rule.access))),
-            ("protocol".to_owned(), literal(&rule.protocol.to_string())),
         ];
-        for (side, addresses, ports) in sides(rule) {
+        fields.extend(rule.terraform_arguments());
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut text = format!("resource \"azurerm_network_security_rule\" \"{label}\" {{\n");
+        for (name, value) in fields {
+            let _ = writeln!(text, "  {name:width$} = {value}");
+        }
+        text.push('}');
+        text
+    }
+}
+
+impl SecurityRule {
+    /// Names and values of its Terraform arguments, all but the name's.
+    pub fn terraform_arguments(&self) -> Vec<(String, String)> {
+        let mut fields = vec![
+            ("priority".to_owned(), self.priority.to_string()),
+            ("direction".to_owned(), literal(direction(self.direction))),
+            ("access".to_owned(), literal(access(self.access))),
+            ("protocol".to_owned(), literal(&self.protocol.to_string())),
+        ];
+        for (side, addresses, ports) in sides(self) {
             let (groups, prefixes) = split(addresses);
             fields.extend(one_or_many(&format!("{side}_address_prefix"), "es", &prefixes));
             if !groups.is_empty() {
@@ -69,13 +85,7 @@ impl NewRule {
             let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
             fields.extend(one_or_many(&format!("{side}_port_range"), "s", &ports));
         }
-        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let mut text = format!("resource \"azurerm_network_security_rule\" \"{label}\" {{\n");
-        for (name, value) in fields {
-            let _ = writeln!(text, "  {name:width$} = {value}");
-        }
-        text.push('}');
-        text
+        fields
     }
 }
 
@@ -144,11 +154,12 @@ fn quoted(word: &str) -> String {
 }
 
 /// As Terraform takes it for a text, in which nothing is a template.
-fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     Value::from(text).to_string().replace("${", "$${").replace("%{", "%%{")
 }
 
-fn list(values: &[String]) -> String {
+/// A Terraform list of texts.
+pub fn list(values: &[String]) -> String {
     format!("[{}]", values.iter().map(|value| literal(value)).collect::<Vec<_>>().join(", "))
 }
 

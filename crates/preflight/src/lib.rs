@@ -15,6 +15,7 @@ pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::requirements;
+pub use requirements::subnet::CONTAINER_GROUPS;
 pub use subject::{Network, Site, Subject};
 pub use topology::{Os, Topology};
 

@@ -15,7 +15,7 @@ use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject, Topol
 /// Addresses of every subnet that Azure keeps for itself.
 const RESERVED: u64 = 5;
 /// Delegation of a subnet for container instances.
-pub(crate) const CONTAINER_GROUPS: &str = "Microsoft.ContainerInstance/containerGroups";
+pub const CONTAINER_GROUPS: &str = "Microsoft.ContainerInstance/containerGroups";
 
 const PLAIN: Requirement = Requirement {
     id: "",

@@ -9,4 +9,5 @@ mod init;
 mod program;
 mod prove;
 mod reference;
+mod render;
 mod templates;

@@ -8,12 +8,15 @@ mod identity;
 mod nsg;
 mod policy;
 mod provider;
+mod published;
 mod region;
 mod route;
 mod subnet;
 mod template;
 
 use crate::{Os, Requirement, Topology};
+
+pub use published::published;
 
 const ANY_SYSTEM: &[Os] = &[Os::Linux, Os::Windows];
 const LINUX: &[Os] = &[Os::Linux];

@@ -29,9 +29,9 @@ use crate::show::{check, sarif, whole_repair};
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
-    /// An environment file (TOML), or any single document it can name, as Azure's JSON
+    /// An environment file (TOML), or any single document it can name, as Azure's JSON; may be given several times
     #[arg(long, value_name = "FILE")]
-    environment: Option<PathBuf>,
+    environment: Vec<PathBuf>,
     /// The image template [default: only the environment is checked, for the image that jumpbox.toml describes]
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -82,7 +82,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         return list(context);
     }
     let input = Input::load(args.template.as_deref(), context)?;
-    let documents = args.environment.as_deref().map(Documents::open).transpose()?;
+    let documents = Documents::open_several(&args.environment)?;
     let mut warnings = input.warnings.clone();
     let template = args.template.is_some().then_some(&input.template);
     let topology = match (args.topology, template, &documents) {

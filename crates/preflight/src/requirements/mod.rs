@@ -14,7 +14,7 @@ mod route;
 mod subnet;
 mod template;
 
-use crate::{Os, Requirement, Topology};
+use crate::{Check, Os, Outcome, Requirement, Severity, Topology};
 
 pub use published::published;
 
@@ -25,6 +25,18 @@ const ANY_SHAPE: &[Topology] = &[Topology::Managed, Topology::PrivateLink, Topol
 const BROUGHT: &[Topology] = &[Topology::PrivateLink, Topology::Isolated];
 const PRIVATE_LINK: &[Topology] = &[Topology::PrivateLink];
 const ISOLATED: &[Topology] = &[Topology::Isolated];
+
+/// What most requirements share; each has an id, a title and a check of its own.
+const BASE: Requirement = Requirement {
+    id: "",
+    title: "",
+    topologies: ANY_SHAPE,
+    systems: ANY_SYSTEM,
+    severity: Severity::Required,
+    source: GUIDANCE,
+    assumption: None,
+    check: Check::Ask(|_| Err(Outcome::skipped("nothing is asked"))),
+};
 
 /// Pages that requirements come from.
 const GUIDANCE: &str = "AKS jump box image guidance";

@@ -4,23 +4,14 @@
 
 use network_policy::Direction;
 
-use super::{ANY_SYSTEM, GUIDANCE, PRIVATE_LINK, diagnostics, firewall, subnet};
+use super::{BASE, PRIVATE_LINK, diagnostics, firewall, subnet};
 use crate::finding::Asked;
 use crate::subject::known;
-use crate::{Check, FlowSpec, Outcome, Party, Place, Requirement, Severity, Subject};
+use crate::{Check, FlowSpec, Outcome, Party, Place, Requirement, Subject};
 
 const NETWORK: Party = Party::Tag("VirtualNetwork");
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: PRIVATE_LINK,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: GUIDANCE,
-    assumption: None,
-    check: Check::Ask(prefix),
-};
+const PLAIN: Requirement = Requirement { topologies: PRIVATE_LINK, ..BASE };
 
 const fn flow(direction: Direction, from: Party, to: Party, port: u16) -> Check {
     Check::Flow(FlowSpec { at: Place::Build, direction, from, to, port, narrower: &[] })

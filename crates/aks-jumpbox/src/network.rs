@@ -33,8 +33,35 @@ impl Documents {
     /// # Errors
     /// When a file cannot be read. What is wrong inside is among the inventory's findings.
     pub fn open(file: &Path) -> Result<Self, Failure> {
+        Self::open_all(file, &[])
+    }
+
+    /// Reads several files together: one environment file at most, and single documents.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or two are environment files.
+    pub fn open_several(files: &[PathBuf]) -> Result<Option<Self>, Failure> {
+        let is_environment =
+            |file: &&PathBuf| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+        let (environments, documents): (Vec<_>, Vec<_>) = files.iter().partition(is_environment);
+        if let [_, second, ..] = environments.as_slice() {
+            return Err(Problem::new(Category::Input, "one environment file is enough")
+                .in_file(second)
+                .hint("name its documents in the other one, or give them as single documents")
+                .into());
+        }
+        let mut all = environments.into_iter().chain(documents);
+        let Some(first) = all.next() else { return Ok(None) };
+        Self::open_all(first, &all.collect::<Vec<_>>()).map(Some)
+    }
+
+    fn open_all(file: &Path, more: &[&PathBuf]) -> Result<Self, Failure> {
         let mut environment = Environment::read(bicep::read(file)?);
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
+        for file in more {
+            let path = std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))?;
+            environment.add(&path.to_string_lossy());
+        }
         let inventory = environment.open(|path| bicep::read(&folder.join(path)))?;
         Ok(Self { environment, inventory, folder })
     }

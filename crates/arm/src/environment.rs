@@ -92,6 +92,18 @@ impl Environment {
         environment
     }
 
+    /// Adds a single document by its path, as if the environment file named it; what it is is found out.
+    pub fn add(&mut self, path: &str) {
+        self.documents.push(Source {
+            kind: SourceKind::Resources,
+            file: Named { text: path.to_owned(), span: Span::default() },
+            parameters_file: None,
+            resource_group: None,
+            parameters: Vec::new(),
+            runtime: Vec::new(),
+        });
+    }
+
     /// Reads the documents with `fetch`, which brings the text of a path as written, and puts them together. The
     /// texts move into the inventory: a second call finds nothing.
     ///

@@ -53,8 +53,8 @@ fn main() {
         let policies: Vec<_> = (0..INSTANCES).map(|_| mixed(&mut random, size, &known)).collect();
         let flows: Vec<_> = FLOWS.iter().map(|line| Contract::parse(line).unwrap()).collect();
         let ours: Vec<f64> = policies.iter().flat_map(|policy| prove(policy, &flows)).collect();
-        // With 1,000 rules about real tags the solver takes minutes a flow.
-        let asked = flows.iter().filter(|_| size < 1000 || kind != REAL);
+        // With 1,000 rules about real tags the solver takes minutes a flow: one is enough to see that.
+        let asked = flows.iter().take(if size < 1000 || kind != REAL { flows.len() } else { 1 });
         let cases: Vec<_> = asked.map(|contract| case(&policies[0], contract, &known)).collect();
         report(&format!("a flow, {size} rules"), &ours, python.as_deref(), &cases);
     }
@@ -116,11 +116,19 @@ fn report(name: &str, ours: &[f64], python: Option<&Path>, cases: &[Value]) {
     println!("{name}\t{}\t{}", text(ours), text(&theirs));
 }
 
+/// The solver is stopped then; `cargo xtask bench` knows it, too.
+const LIMIT_SECONDS: u32 = 60;
+
 fn solve(python: &Path, cases: &[Value]) -> Vec<f64> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verdicts.py");
     let mut command = Command::new(python);
     let mut child = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(json!({ "cases": cases }).to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(json!({ "cases": cases, "limit_seconds": LIMIT_SECONDS }).to_string().as_bytes())
+        .unwrap();
     let answer = child.wait_with_output().unwrap();
     let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
     answer["seconds"].as_array().unwrap().iter().filter_map(Value::as_f64).collect()

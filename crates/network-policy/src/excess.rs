@@ -35,10 +35,12 @@ pub struct Excess {
 impl NetworkPolicy {
     /// What the rules allow beyond the contracts to allow, the largest first; both directions.
     ///
-    /// What Azure exempts from rules is not counted, nor what a firewall allows only to those who name their host. Of a
-    /// tag in a contract, the prefixes that are known count as asked for.
+    /// What Azure exempts from rules is not counted. Where a firewall looks at names, a packet counts once for each kind of
+    /// request that its rules tell apart; a contract about addresses asks for all of them. Of a tag in a contract, the
+    /// prefixes that are known count as asked for.
     pub fn excess(&self, contracts: &[Contract]) -> Vec<Excess> {
         let compiled = self.compile();
+        let compiled = compiled.knowing(&contracts.iter().collect::<Vec<_>>());
         let mut excess: Vec<_> = [Direction::Outbound, Direction::Inbound]
             .into_iter()
             .flat_map(|direction| of_direction(&compiled, direction, contracts))
@@ -53,6 +55,12 @@ fn of_direction(compiled: &CompiledPolicy, direction: Direction, contracts: &[Co
         .iter()
         .filter(|contract| contract.access == Access::Allow && contract.direction == direction)
         .collect();
+    // What is denied is denied whatever it asks for, and so is described all that may be asked for.
+    let described = |contract: &Contract| match contract.name {
+        None => Contract { access: Access::Deny, ..contract.clone() },
+        Some(_) => contract.clone(),
+    };
+    let described: Vec<_> = asked.iter().map(|contract| described(contract)).collect();
     let needed: BTreeSet<_> = asked
         .iter()
         .flat_map(|contract| compiled.certify(contract).boxes)
@@ -65,7 +73,7 @@ fn of_direction(compiled: &CompiledPolicy, direction: Direction, contracts: &[Co
     };
     let total = size(&prove::beside(compiled, &everything, &[]));
     let mut groups: BTreeMap<_, Vec<(CertifiedBox, u128)>> = BTreeMap::new();
-    for (part, packets) in prove::beside(compiled, &everything, &asked) {
+    for (part, packets) in prove::beside(compiled, &everything, &described) {
         if part.verdict != Verdict::Denied && !part.exempt {
             let key = (last_say(&part), part.verdict == Verdict::Allowed);
             groups.entry(key).or_default().push((part, packets));
@@ -104,7 +112,7 @@ fn last_say(part: &CertifiedBox) -> Option<Decider> {
 fn everything(direction: Direction) -> Contract {
     let any = ContractEnd { address: Address::Any, ports: PortRange::ALL };
     Contract {
-        access: Access::Allow,
+        access: Access::Deny,
         direction,
         protocol: RuleProtocol::Any,
         from: any.clone(),

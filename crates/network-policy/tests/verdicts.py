@@ -2,14 +2,15 @@
 
 Reads {"cases": [{"layers": [[RULE]], "contract": RULE, "exempt": [RULE]}]} from standard input; a RULE is a product of
 sets, each a list of [first, last] that the packet certainly is in ("must") or may be in ("may"), with its "allow".
-Writes {"verdicts": ["proved" | "refuted" | "depends"], "seconds": [number]}: building and solving, case by case.
+Writes {"verdicts": ["proved" | "refuted" | "depends" | "unknown"], "seconds": [number]}: building and solving, case by
+case. With "limit_seconds" a case that takes longer is given up, and unknown.
 """
 
 import json
 import sys
 import time
 
-from z3 import And, BitVec, BitVecVal, Bool, BoolVal, Not, Or, Solver, UGE, ULE, sat
+from z3 import And, BitVec, BitVecVal, Bool, BoolVal, Not, Or, Solver, UGE, ULE, sat, unknown
 
 FIELDS = {
     "protocol": BitVec("protocol", 8),
@@ -65,8 +66,10 @@ def outcomes(sets, rules):
     return allow, deny
 
 
-def verdict(case):
+def verdict(case, limit):
     solver = Solver()
+    if limit:
+        solver.set("timeout", int(limit * 1000))
     sets = Sets(solver)
     solver.add(product(sets, case["contract"]["must"]))
     for rule in case["exempt"]:
@@ -74,16 +77,21 @@ def verdict(case):
     layers = [outcomes(sets, rules) for rules in case["layers"]]
     allow, deny = And([layer[0] for layer in layers]), Or([layer[1] for layer in layers])
     kept, broken = (allow, deny) if case["contract"]["allow"] else (deny, allow)
-    if solver.check(Not(kept)) == sat:
+    certain = solver.check(Not(kept))
+    if certain == sat:
         return "refuted"
-    return "depends" if solver.check(broken) == sat else "proved"
+    perhaps = unknown if certain == unknown else solver.check(broken)
+    if perhaps == unknown:
+        return "unknown"
+    return "depends" if perhaps == sat else "proved"
 
 
 def main():
     verdicts, seconds = [], []
-    for case in json.load(sys.stdin)["cases"]:
+    asked = json.load(sys.stdin)
+    for case in asked["cases"]:
         began = time.perf_counter()
-        verdicts.append(verdict(case))
+        verdicts.append(verdict(case, asked.get("limit_seconds")))
         seconds.append(time.perf_counter() - began)
     json.dump({"verdicts": verdicts, "seconds": seconds}, sys.stdout)
 

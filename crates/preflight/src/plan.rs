@@ -187,8 +187,8 @@ fn allot(
         Topology::Isolated => &[(Place::Build, build), (Place::Container, container)],
     };
     let unused = [(Place::Build, build), (Place::Container, container)];
-    let unused = unused.into_iter().filter(|(place, _)| !brought.iter().any(|(own, _)| own == place));
-    if let Some(prefix) = unused.filter_map(|(_, prefix)| prefix).next() {
+    let mut unused = unused.into_iter().filter(|(place, _)| !brought.iter().any(|(own, _)| own == place));
+    if let Some(prefix) = unused.find_map(|(_, prefix)| prefix) {
         return Err(PlanError::NotBrought { topology, prefix });
     }
     // What was given is kept clear of what was not.
@@ -337,4 +337,40 @@ fn rule_name(id: &str, direction: Direction) -> String {
         Direction::Outbound => "Outbound",
     };
     format!("Allow{}{direction}", capitalised.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plan leaves out what cannot be read, so nothing registered may be unreadable.
+    #[test]
+    fn every_registered_flow_and_endpoint_can_be_read() {
+        for requirement in requirements() {
+            match &requirement.check {
+                Check::Reach(_, endpoints) => {
+                    assert!(endpoints.iter().all(|text| Endpoint::parse(text).is_ok()), "{}", requirement.id);
+                }
+                Check::Flow(flow) => {
+                    let prefix = |_| Some(Ipv4Net::default());
+                    assert!(flow_rule(requirement, flow, &prefix).is_some(), "{}", requirement.id);
+                }
+                Check::Ask(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn subnets_that_were_not_given_keep_clear_of_those_that_were() {
+        let parse = |text: &str| text.parse::<Ipv4Net>().expect("a prefix");
+        let given = Prefixes {
+            network: parse("10.0.0.0/24"),
+            build: None,
+            container: Some(parse("10.0.0.0/27")),
+            firewall: None,
+        };
+        let plan = Plan::new(Topology::Isolated, Os::Linux, false, &[], &given).expect("a plan");
+        let prefixes: Vec<_> = plan.subnets.iter().map(|subnet| subnet.prefix).collect();
+        assert_eq!(prefixes, [parse("10.0.0.32/28"), parse("10.0.0.0/27")]);
+    }
 }

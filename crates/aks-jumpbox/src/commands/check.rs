@@ -29,18 +29,21 @@ use crate::show::{check, sarif, whole_repair};
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
-    /// An environment file (TOML), or any single document it can name, as Azure's JSON
+    /// An environment file (TOML), or any single document it can name, as Azure's JSON; may be given several times
     #[arg(long, value_name = "FILE")]
-    environment: Option<PathBuf>,
+    environment: Vec<PathBuf>,
     /// The image template [default: only the environment is checked, for the image that jumpbox.toml describes]
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
     /// The shape of the build's network [default: the template's, else by the subnets that the environment names]
-    #[arg(long, value_name = "SHAPE", value_enum)]
+    #[arg(long, value_name = "SHAPE", value_enum, conflicts_with = "as_published")]
     topology: Option<Shape>,
     /// Object id of whoever deploys the template, whose permissions are checked, too
     #[arg(long, value_name = "OBJECT_ID")]
     deployer: Option<String>,
+    /// Check the tables of the original guidance instead, taken literally
+    #[arg(long)]
+    as_published: bool,
     /// What could not be checked because no document tells of it counts as undecided
     #[arg(long)]
     strict: bool,
@@ -48,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     repair: Option<PathBuf>,
     /// List every requirement instead
-    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair"])]
+    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "as_published"])]
     list: bool,
 }
 
@@ -79,10 +82,12 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         return list(context);
     }
     let input = Input::load(args.template.as_deref(), context)?;
-    let documents = args.environment.as_deref().map(Documents::open).transpose()?;
+    let documents = Documents::open_several(&args.environment)?;
     let mut warnings = input.warnings.clone();
     let template = args.template.is_some().then_some(&input.template);
     let topology = match (args.topology, template, &documents) {
+        // The guidance knows no other.
+        _ if args.as_published => Topology::PrivateLink,
         (Some(shape), ..) => shape.into(),
         (None, Some(template), _) => Topology::of(template),
         (None, None, Some(documents)) if documents.environment.container_subnet.is_some() => {
@@ -103,7 +108,8 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         endpoints: crate::network::allow_list(&input.endpoints())?,
         deployer: args.deployer.clone(),
     };
-    let report = preflight::check(&subject);
+    let report =
+        if args.as_published { preflight::check_as_published(&subject) } else { preflight::check(&subject) };
     let verdict = report.verdict(args.strict);
     if let Some(file) = &args.repair {
         repair(file, &report, &subject, context)?;

@@ -39,7 +39,7 @@ pub fn resources(plan: &Plan, part: Part) -> Vec<Value> {
         all.push(resource(
             "Microsoft.Network/virtualNetworks",
             NETWORK,
-            json!({
+            &json!({
                 "addressSpace": { "addressPrefixes": [plan.network.to_string()] },
                 "subnets": subnets,
             }),
@@ -51,7 +51,7 @@ pub fn resources(plan: &Plan, part: Part) -> Vec<Value> {
     all.into_iter().map(after_what_it_needs).collect()
 }
 
-fn resource(kind: &str, name: &str, properties: Value) -> Value {
+fn resource(kind: &str, name: &str, properties: &Value) -> Value {
     of_region(json!({ "type": kind, "name": name, "properties": properties }))
 }
 
@@ -98,7 +98,7 @@ fn route_table(egress: Egress) -> Option<Value> {
     Some(resource(
         ROUTE_TABLES,
         ROUTES,
-        json!({
+        &json!({
             "disableBgpRoutePropagation": true,
             "routes": [{
                 "name": "all-to-firewall",
@@ -177,7 +177,7 @@ fn after_what_it_needs(mut resource: Value) -> Value {
 fn ids_in(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) if text.starts_with("[resourceId(") && !found.contains(text) => {
-            found.push(text.clone())
+            found.push(text.clone());
         }
         Value::Array(items) => items.iter().for_each(|item| ids_in(item, found)),
         Value::Object(fields) => fields.values().for_each(|field| ids_in(field, found)),

@@ -187,7 +187,7 @@ fn associated(plan: &SubnetPlan, kind: &str, of: &str) -> Block {
 /// The policy and its groups. A firewall that resolves names for network rules must be its clients' DNS proxy.
 fn firewall(policy: &FirewallPolicy) -> Vec<Block> {
     let collections = || policy.groups().iter().flat_map(|group| &group.collections);
-    let network = collections().any(|of| is_network(of));
+    let network = collections().any(is_network);
     let proxy = network.then(|| Block::new("dns", &[("proxy_enabled", "true".to_owned())]));
     let mut blocks = vec![Block::named("firewall_policy", ONLY, policy.name(), &[]).holding(proxy)];
     for group in policy.groups() {

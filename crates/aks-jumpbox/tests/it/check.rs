@@ -71,6 +71,26 @@ fn without_documents_nothing_is_met_and_nothing_fails() {
 }
 
 #[test]
+fn several_documents_are_one_environment() {
+    let place = place("Disabled");
+    place.write(
+        "roles.json",
+        r#"[{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+            "properties": {"principalId": "p"}},
+           {"id": "/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/a", "principalId": "p",
+            "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+            "scope": "/subscriptions/s"}]"#,
+    );
+    let answer = place.run("check --environment roles.json --environment environment.toml --format json");
+    let json = answer.json();
+    let all = json["findings"].as_array().expect("findings");
+    let network = all.iter().find(|finding| finding["id"] == "access.identity.network").expect("asked");
+    assert_eq!(network["status"], "pass", "{answer}");
+    let twice = place.run("check --environment environment.toml --environment environment.toml");
+    assert_eq!(twice.code, Some(2), "{twice}");
+}
+
+#[test]
 fn the_catalogue_is_listed() {
     let json = Place::new().run("check --list --format json").json();
     let ids: Vec<_> =

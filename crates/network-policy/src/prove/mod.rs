@@ -97,12 +97,15 @@ pub(crate) fn certify(policy: &CompiledPolicy, contract: &Contract) -> Certifica
 pub(crate) fn beside(
     policy: &CompiledPolicy,
     contract: &Contract,
-    others: &[&Contract],
+    others: &[Contract],
 ) -> Vec<(CertifiedBox, u128)> {
     let regions = |contract| region::regions(&policy.policy, &policy.normal, contract);
     let mut left: Vec<Cube> = regions(contract).into_iter().map(|region| region.cube).collect();
-    for other in others.iter().flat_map(|other| regions(other)) {
-        left = left.iter().flat_map(|cube| remainder(cube, &other.meant)).collect();
+    for other in others.iter().flat_map(regions) {
+        // Who asks for a name asks for it wherever it is.
+        let taken =
+            if other.named { Cube { destination: Ranges::all(), ..other.meant } } else { other.meant };
+        left = left.iter().flat_map(|cube| remainder(cube, &taken)).collect();
     }
     let layers = policy.normal.layers(contract.direction);
     let pieces = left.into_iter().flat_map(|cube| {

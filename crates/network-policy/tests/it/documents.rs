@@ -246,6 +246,38 @@ fn firewall(collections: Vec<(u16, Access, FirewallRule)>) -> NetworkPolicy {
     NetworkPolicy { firewall: Some(firewall.into()), context: subnet1().context, ..NetworkPolicy::default() }
 }
 
+/// The report of least privilege: what is allowed to named hosts alone is there by its rule, until a contract asks for it.
+#[test]
+fn names_that_nobody_asked_for_are_excess() {
+    let hosts = |name: &str, pattern: &str| {
+        FirewallRule::Application(ApplicationRule {
+            name: name.to_owned(),
+            protocols: vec![(Application::Https, 443)],
+            source: vec![Address::Any],
+            destination: Vec::new(),
+            targets: vec![Target::Fqdn(FqdnPattern::parse(pattern).unwrap())],
+        })
+    };
+    let policy = firewall(vec![
+        (100, Access::Allow, hosts("storage", "*.blob.core.windows.net")),
+        (200, Access::Allow, hosts("tools", "dl.k8s.io")),
+    ]);
+    let rules = |contracts: &[&str]| {
+        let contracts: Vec<_> = contracts.iter().map(|line| Contract::parse(line).unwrap()).collect();
+        let excess = policy.excess(&contracts);
+        let outbound = excess.into_iter().filter(|one| one.direction == Direction::Outbound);
+        let mut names: Vec<_> = outbound.filter_map(|one| Some(one.decided_by?.rule)).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(rules(&[]), ["storage", "tools"]);
+    assert_eq!(rules(&["allow outbound tcp * -> *.blob.core.windows.net:443"]), ["tools"]);
+    let both =
+        ["allow outbound tcp * -> *.blob.core.windows.net:443", "allow outbound tcp * -> dl.k8s.io:443"];
+    assert_eq!(rules(&both), [""; 0]);
+    assert_eq!(rules(&["allow outbound tcp * -> *:443"]), [""; 0]);
+}
+
 /// "Azure Firewall rule processing logic", example 1: a network rule allows google.com before an application rule that
 /// denies it is asked.
 #[test]

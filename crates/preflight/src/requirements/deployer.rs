@@ -3,7 +3,7 @@
 use access::{Action, Told};
 
 use super::grant::{ASSIGN, at_each, identity, told};
-use super::{ANY_SHAPE, ANY_SYSTEM, BROUGHT, PERMISSIONS};
+use super::{BASE, BROUGHT, PERMISSIONS};
 use crate::finding::Asked;
 use crate::subject::Network;
 use crate::{Check, Outcome, Place, Requirement, Severity, Subject};
@@ -17,16 +17,7 @@ const DEPLOY: [Action; 5] = [
 ];
 const ASSIGN_ROLES: Action = Action::Control("Microsoft.Authorization/roleAssignments/write");
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: ANY_SHAPE,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: PERMISSIONS,
-    assumption: None,
-    check: Check::Ask(deployer),
-};
+const PLAIN: Requirement = Requirement { source: PERMISSIONS, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

@@ -3,7 +3,7 @@
 use arm::{Resource, field};
 use document::Value;
 
-use super::{ANY_SYSTEM, BROUGHT, FLOW_LOGS};
+use super::{BASE, BROUGHT, FLOW_LOGS};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject};
 
@@ -11,11 +11,10 @@ pub(super) const ALL: &[Requirement] = &[Requirement {
     id: "diagnostics.flow-logs",
     title: "flow logs show what the build subnet's rules refuse",
     topologies: BROUGHT,
-    systems: ANY_SYSTEM,
     severity: Severity::Advised,
     source: FLOW_LOGS,
-    assumption: None,
     check: Check::Ask(flow_logs),
+    ..BASE
 }];
 
 fn flow_logs(subject: &Subject<'_>) -> Asked {

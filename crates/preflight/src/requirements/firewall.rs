@@ -2,25 +2,16 @@
 
 use network_policy::{Contract, Endpoint, ProofVerdict};
 
-use super::{ANY_SYSTEM, BROUGHT, GUIDANCE, ISOLATED, PRIVATE_LINK};
+use super::{BASE, BROUGHT, ISOLATED, PRIVATE_LINK};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+use crate::{Check, Outcome, Party, Place, Repair, Requirement, Subject};
 
 /// Endpoints of the service itself.
 const STORAGE: &str = "*.blob.core.windows.net:443";
 const MANAGEMENT: &str = "management.azure.com:443";
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: BROUGHT,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: GUIDANCE,
-    assumption: None,
-    check: Check::Reach(Place::Build, &[STORAGE]),
-};
+const PLAIN: Requirement = Requirement { topologies: BROUGHT, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

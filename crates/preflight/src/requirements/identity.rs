@@ -5,9 +5,9 @@ use arm::ResourceId;
 use image_template::{Customizer, Distribute, ImageTemplate, Script, Source};
 
 use super::grant::{ASSIGN, at_each, identity, principal, told};
-use super::{ANY_SHAPE, ANY_SYSTEM, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
+use super::{BASE, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
 use crate::finding::Asked;
-use crate::{Check, Outcome, Place, Requirement, Severity, Subject};
+use crate::{Check, Outcome, Place, Requirement, Subject};
 
 const READ_NETWORK: Action = Action::Control("Microsoft.Network/virtualNetworks/read");
 const JOIN: Action = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
@@ -31,16 +31,7 @@ const STAGING: [Action; 4] = [
     Action::Control("Microsoft.ContainerInstance/containerGroups/write"),
     Action::Control("Microsoft.Network/networkInterfaces/write"),
 ];
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: ANY_SHAPE,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: PERMISSIONS,
-    assumption: None,
-    check: Check::Ask(network),
-};
+const PLAIN: Requirement = Requirement { source: PERMISSIONS, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

@@ -8,12 +8,15 @@ mod identity;
 mod nsg;
 mod policy;
 mod provider;
+mod published;
 mod region;
 mod route;
 pub(crate) mod subnet;
 mod template;
 
-use crate::{Os, Requirement, Topology};
+use crate::{Check, Os, Outcome, Requirement, Severity, Topology};
+
+pub use published::published;
 
 const ANY_SYSTEM: &[Os] = &[Os::Linux, Os::Windows];
 const LINUX: &[Os] = &[Os::Linux];
@@ -22,6 +25,18 @@ const ANY_SHAPE: &[Topology] = &[Topology::Managed, Topology::PrivateLink, Topol
 const BROUGHT: &[Topology] = &[Topology::PrivateLink, Topology::Isolated];
 const PRIVATE_LINK: &[Topology] = &[Topology::PrivateLink];
 const ISOLATED: &[Topology] = &[Topology::Isolated];
+
+/// What most requirements share; each has an id, a title and a check of its own.
+const BASE: Requirement = Requirement {
+    id: "",
+    title: "",
+    topologies: ANY_SHAPE,
+    systems: ANY_SYSTEM,
+    severity: Severity::Required,
+    source: GUIDANCE,
+    assumption: None,
+    check: Check::Ask(|_| Err(Outcome::skipped("nothing is asked"))),
+};
 
 /// Pages that requirements come from.
 const GUIDANCE: &str = "AKS jump box image guidance";

@@ -2,7 +2,7 @@
 
 use network_policy::{Contract, Direction, Proof, ProofVerdict};
 
-use super::{ANY_SYSTEM, BROUGHT, GUIDANCE, ISOLATED, LINUX, NETWORKING, PRIVATE_LINK, WINDOWS};
+use super::{ANY_SYSTEM, BASE, BROUGHT, GUIDANCE, ISOLATED, LINUX, NETWORKING, PRIVATE_LINK, WINDOWS};
 use crate::finding::Asked;
 use crate::requirement::conclude;
 use crate::{Check, FlowSpec, Outcome, Party, Place, Requirement, Severity, Subject};
@@ -22,16 +22,8 @@ const fn out_of(at: Place, to: Party, port: u16, narrower: &'static [&'static st
     Check::Flow(FlowSpec { at, direction: Direction::Outbound, from, to, port, narrower })
 }
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: PRIVATE_LINK,
-    systems: LINUX,
-    severity: Severity::Required,
-    source: NETWORKING,
-    assumption: None,
-    check: Check::Ask(custom_dns),
-};
+const PLAIN: Requirement =
+    Requirement { topologies: PRIVATE_LINK, systems: LINUX, source: NETWORKING, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

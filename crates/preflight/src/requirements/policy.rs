@@ -3,19 +3,17 @@
 use arm::{Resource, ResourceId, field};
 use document::{Kind, Value};
 
-use super::{ANY_SHAPE, ANY_SYSTEM, ISOLATION};
+use super::{BASE, ISOLATION};
 use crate::finding::Asked;
-use crate::{Check, Outcome, Repair, Requirement, Severity, Subject};
+use crate::{Check, Outcome, Repair, Requirement, Subject};
 
 pub(super) const ALL: &[Requirement] = &[Requirement {
     id: "policy.assignments",
     title: "no policy denies what a build makes",
-    topologies: ANY_SHAPE,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
     source: ISOLATION,
     assumption: Some("what a policy does is told by its name: policy rules are not evaluated"),
     check: Check::Ask(assignments),
+    ..BASE
 }];
 
 /// Words of a policy's name, all of which it has, and why it breaks a build.

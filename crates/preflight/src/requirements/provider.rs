@@ -3,7 +3,7 @@
 use arm::{Inventory, field};
 use document::Value;
 
-use super::{ANY_SHAPE, ANY_SYSTEM, OVERVIEW, TEMPLATE};
+use super::{BASE, OVERVIEW, TEMPLATE};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Repair, Requirement, Severity, Subject};
 
@@ -22,24 +22,20 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         id: "provider.registered",
         title: "the subscription has registered the resource providers of a build",
-        topologies: ANY_SHAPE,
-        systems: ANY_SYSTEM,
-        severity: Severity::Required,
         source: OVERVIEW,
         assumption: Some(
             "Microsoft.ManagedIdentity must be registered, too, which the service's page leaves out",
         ),
         check: Check::Ask(registered),
+        ..BASE
     },
     Requirement {
         id: "provider.triggers-feature",
         title: "triggers of image templates are registered as a feature",
-        topologies: ANY_SHAPE,
-        systems: ANY_SYSTEM,
         severity: Severity::Advised,
         source: TEMPLATE,
-        assumption: None,
         check: Check::Ask(triggers),
+        ..BASE
     },
 ];
 

@@ -3,21 +3,12 @@
 use arm::Resource;
 use image_template::{is_listed_region, region_slug};
 
-use super::{ANY_SHAPE, ANY_SYSTEM, BROUGHT, NETWORKING, OVERVIEW};
+use super::{BASE, BROUGHT, NETWORKING, OVERVIEW};
 use crate::finding::Asked;
 use crate::subject::text;
 use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject};
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: ANY_SHAPE,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: OVERVIEW,
-    assumption: None,
-    check: Check::Ask(listed),
-};
+const PLAIN: Requirement = Requirement { source: OVERVIEW, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

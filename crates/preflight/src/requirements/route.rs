@@ -2,21 +2,12 @@
 
 use network_policy::{Contract, Outbound, ProofVerdict};
 
-use super::{ANY_SYSTEM, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND};
+use super::{BASE, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
 use crate::{Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: BROUGHT,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: OUTBOUND,
-    assumption: None,
-    check: Check::Ask(build_egress),
-};
+const PLAIN: Requirement = Requirement { topologies: BROUGHT, source: OUTBOUND, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

@@ -5,8 +5,8 @@ use document::{Kind, Value};
 use ipnet::Ipv4Net;
 
 use super::{
-    ANY_SYSTEM, BROUGHT, CONTAINERS, GUIDANCE, ISOLATED, ISOLATION, NETWORKING, PRIVATE_LINK,
-    PRIVATE_LINK_POLICY, SUBNETS,
+    BASE, BROUGHT, CONTAINERS, GUIDANCE, ISOLATED, ISOLATION, NETWORKING, PRIVATE_LINK, PRIVATE_LINK_POLICY,
+    SUBNETS,
 };
 use crate::finding::Asked;
 use crate::subject::{known, text};
@@ -17,16 +17,7 @@ const RESERVED: u64 = 5;
 /// Delegation of a subnet for container instances.
 pub const CONTAINER_GROUPS: &str = "Microsoft.ContainerInstance/containerGroups";
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: BROUGHT,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: NETWORKING,
-    assumption: None,
-    check: Check::Ask(size),
-};
+const PLAIN: Requirement = Requirement { topologies: BROUGHT, source: NETWORKING, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

@@ -4,20 +4,11 @@ use arm::{Resource, ResourceId, field};
 use document::Value;
 use image_template::{Distribute, Source, Text};
 
-use super::{ANY_SHAPE, ANY_SYSTEM, BROUGHT, ISOLATED, NETWORKING, PRIVATE_LINK, TEMPLATE};
+use super::{BASE, BROUGHT, ISOLATED, NETWORKING, PRIVATE_LINK, TEMPLATE};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject};
 
-const PLAIN: Requirement = Requirement {
-    id: "",
-    title: "",
-    topologies: ANY_SHAPE,
-    systems: ANY_SYSTEM,
-    severity: Severity::Required,
-    source: TEMPLATE,
-    assumption: None,
-    check: Check::Ask(subnet),
-};
+const PLAIN: Requirement = Requirement { source: TEMPLATE, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {

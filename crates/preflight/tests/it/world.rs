@@ -261,6 +261,11 @@ impl World {
 
     /// Checks it.
     pub fn check(&self, look: impl FnOnce(&Report, &Subject<'_>)) {
+        self.ask(preflight::check, look);
+    }
+
+    /// Asks it by one of the catalogues.
+    pub fn ask(&self, check: impl FnOnce(&Subject<'_>) -> Report, look: impl FnOnce(&Report, &Subject<'_>)) {
         let text = serde_json::to_string(&self.resources).expect("JSON");
         let mut environment = Environment::read(SourceText::new("world.json", text));
         environment.subscription =
@@ -287,6 +292,6 @@ impl World {
             endpoints: vec![Endpoint::parse("packages.microsoft.com:443").expect("an endpoint")],
             deployer: Some(DEPLOYER.to_owned()),
         };
-        look(&preflight::check(&subject), &subject);
+        look(&check(&subject), &subject);
     }
 }

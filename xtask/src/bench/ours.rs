@@ -3,6 +3,8 @@
 use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Bench, Row, checked, write};
 use crate::Stop;
@@ -79,9 +81,12 @@ pub fn jq_step(run: usize) -> String {
     format!("sudo apt-get update\nsudo apt-get install --yes jq\n{}", write_step("built-by", run))
 }
 
-/// A line that writes a small file.
+/// A line that writes a small file. What it writes was never written before: layers of an earlier measurement are in the
+/// cache, too.
 fn write_step(name: &str, content: usize) -> String {
-    format!("echo {content} | sudo tee /etc/{name} > /dev/null")
+    static BEGAN: LazyLock<u128> =
+        LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()));
+    format!("echo {content}-{} | sudo tee /etc/{name} > /dev/null", *BEGAN)
 }
 
 /// Writes a template with these inline scripts, one customizer each.

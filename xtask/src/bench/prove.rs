@@ -57,7 +57,6 @@ fn seconds(bench: &Bench, example: &Path, more: usize) -> Result<Vec<f64>, Strin
     // The example's permissions, 100 to 120, move behind the others, so that each of those counts.
     let nsg = nsg.replace("\"priority\": 1", "\"priority\": 31");
     let rules = "\"securityRules\": [";
-    let nsg = nsg.replacen(rules, &format!("{rules}{}", filler(more)), 1);
     write(&file, &nsg.replacen(rules, &format!("{rules}{}", filler(more)), 1))
         .map_err(|stop| stop.message)?;
     let mut prove = command(

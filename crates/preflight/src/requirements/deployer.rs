@@ -2,7 +2,7 @@
 
 use access::{Action, Told};
 
-use super::grant::{ASSIGN, at_each, identity, told};
+use super::grant::{ASSIGN, Who, at_each, identity, told};
 use super::{BASE, BROUGHT, PERMISSIONS};
 use crate::finding::Asked;
 use crate::subject::Network;
@@ -51,7 +51,7 @@ fn of_deployer(
     let deployer =
         deployer.ok_or_else(|| Outcome::skipped("no deployer was named (`--deployer OBJECT_ID`)"))?;
     let network = told(subject)?;
-    at_each(network, "the deployer", &Told::Known(deployer.to_owned()), actions, &[scope(network)?])
+    at_each(network, Who::Deployer, &Told::Known(deployer.to_owned()), actions, &[scope(network)?])
 }
 
 fn deployer(subject: &Subject<'_>) -> Asked {

@@ -12,9 +12,35 @@ const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
 pub(super) const ASSIGN: Action =
     Action::Control("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action");
 
+/// Who needs something.
+#[derive(Clone, Copy)]
+pub(super) enum Who {
+    /// The template's identity.
+    Identity,
+    /// Whoever deploys the template: a person or a pipeline.
+    Deployer,
+}
+
+impl Who {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "the identity",
+            Self::Deployer => "the deployer",
+        }
+    }
+
+    /// What `az` is told of its kind, where that is known; it asks the directory otherwise.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Identity => " --assignee-principal-type ServicePrincipal",
+            Self::Deployer => "",
+        }
+    }
+}
+
 /// Somebody who needs something, and where.
 struct Need<'a> {
-    who: &'static str,
+    who: Who,
     principal: &'a Told<String>,
     actions: &'a [Action],
     scope: Scope,
@@ -82,7 +108,7 @@ impl Need<'_> {
         by.dedup();
         open.dedup();
         if !denied.is_empty() {
-            return Outcome::fail(format!("{} is denied {}", self.who, denied.join(", ")));
+            return Outcome::fail(format!("{} is denied {}", self.who.name(), denied.join(", ")));
         }
         if missing.is_empty() {
             if let (false, Told::Unknown(because)) = (open.is_empty(), self.principal) {
@@ -96,13 +122,17 @@ impl Need<'_> {
             return Outcome { span, ..outcome };
         }
         let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
-        let outcome =
-            Outcome::fail(format!("no role grants {} {} at {}", self.who, names.join(", "), self.scope));
+        let outcome = Outcome::fail(format!(
+            "no role grants {} {} at {}",
+            self.who.name(),
+            names.join(", "),
+            self.scope
+        ));
         if let Some(role) = network.access.least_role(self.actions, &self.scope) {
             let az = format!(
-                "az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal \
-                     --role {} --scope {}",
+                "az role assignment create --assignee-object-id {}{} --role {} --scope {}",
                 self.principal_id(),
+                self.who.kind(),
                 role.id,
                 self.scope
             );
@@ -117,7 +147,7 @@ impl Need<'_> {
 /// Asks at each of some scopes; the worst answer counts.
 pub(super) fn at_each(
     network: &Network<'_>,
-    who: &'static str,
+    who: Who,
     principal: &Told<String>,
     actions: &[Action],
     scopes: &[String],

@@ -4,7 +4,7 @@ use access::Action;
 use arm::ResourceId;
 use image_template::{Customizer, Distribute, ImageTemplate, Script, Source};
 
-use super::grant::{ASSIGN, at_each, identity, principal, told};
+use super::grant::{ASSIGN, Who, at_each, identity, principal, told};
 use super::{BASE, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Place, Requirement, Subject};
@@ -107,7 +107,7 @@ fn of_identity(
     if scopes.is_empty() {
         return Ok(Outcome::pass(none));
     }
-    at_each(network, "the identity", &principal(identity(subject)?), actions, &scopes)
+    at_each(network, Who::Identity, &principal(identity(subject)?), actions, &scopes)
 }
 
 fn subnet_access(subject: &Subject<'_>, place: Place) -> Asked {
@@ -115,7 +115,7 @@ fn subnet_access(subject: &Subject<'_>, place: Place) -> Asked {
     let subnet = subject.subnet(place)?;
     let principal = principal(identity(subject)?);
     let actions = [READ_NETWORK, JOIN];
-    at_each(network, "the identity", &principal, &actions, &[subnet.id.to_string()])
+    at_each(network, Who::Identity, &principal, &actions, &[subnet.id.to_string()])
 }
 
 fn network(subject: &Subject<'_>) -> Asked {
@@ -225,7 +225,7 @@ fn scripts(subject: &Subject<'_>) -> Asked {
         })?;
         scopes.push(own.id.to_string());
     }
-    at_each(network, "the identity", &principal(identity(subject)?), &[READ_BLOB], &scopes)
+    at_each(network, Who::Identity, &principal(identity(subject)?), &[READ_BLOB], &scopes)
 }
 
 fn vm_identities(subject: &Subject<'_>) -> Asked {

@@ -343,6 +343,27 @@ fn a_template_that_does_not_fit_the_environment_is_noticed() {
 }
 
 #[test]
+fn who_lacks_a_role_gets_the_command_that_assigns_it() {
+    let mut world = World::private_link();
+    world.resources.retain(|own| own["type"] != "Microsoft.Authorization/roleAssignments");
+    world.resources.push(world::assignment(
+        "nobody",
+        "9",
+        "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        "/subscriptions/s",
+    ));
+    world.check(|report, _| {
+        let az = |id: &str| {
+            let found = report.findings.iter().find(|finding| finding.requirement.id == id).expect("asked");
+            found.outcome.repair.as_ref().and_then(|repair| repair.az.clone()).expect("a command")
+        };
+        assert!(az("access.identity.network").contains("--assignee-principal-type ServicePrincipal"));
+        // Whoever deploys may be a person.
+        assert!(!az("access.deployer.template").contains("ServicePrincipal"));
+    });
+}
+
+#[test]
 fn a_failure_shows_the_packet_the_rule_and_what_would_let_it_through() {
     let mut world = World::private_link();
     world.rule("AllowSshIn")["properties"]["destinationPortRange"] = json!("2222");

@@ -42,7 +42,7 @@ fn security_group(name: &str, rules: &[Value]) -> Value {
     json!({"id": network("networkSecurityGroups", name), "properties": {"securityRules": rules}})
 }
 
-fn assignment(name: &str, principal: &str, role: &str, scope: &str) -> Value {
+pub fn assignment(name: &str, principal: &str, role: &str, scope: &str) -> Value {
     json!({"id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), "name": name,
         "type": "Microsoft.Authorization/roleAssignments", "scope": scope, "principalId": principal,
         "roleDefinitionId": format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{role}")})

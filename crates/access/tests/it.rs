@@ -4,10 +4,10 @@ use access::{Access, Action, Answer, Scope, Told};
 use arm::Environment;
 use document::SourceText;
 
-const JOIN: Action = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
-const READ_BLOB: Action =
+const JOIN: Action<'static> = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
+const READ_BLOB: Action<'static> =
     Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read");
-const IMAGE: Action = Action::Control("Microsoft.Compute/images/write");
+const IMAGE: Action<'static> = Action::Control("Microsoft.Compute/images/write");
 const NETWORK: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet";
 const BUILDER: &str = "11111111-1111-1111-1111-111111111111";
 const NETWORK_CONTRIBUTOR: &str = "4d97b98b-1d4f-4787-a291-c67834d212e7";
@@ -49,7 +49,7 @@ fn known(id: &str) -> Told<String> {
     Told::Known(id.to_owned())
 }
 
-fn may(access: &Access, action: Action) -> Answer<'_> {
+fn may<'a>(access: &'a Access, action: Action<'_>) -> Answer<'a> {
     access.may(&known(BUILDER), action, &Scope::new(NETWORK))
 }
 
@@ -155,7 +155,7 @@ fn the_least_role_grants_all_and_can_be_assigned_there() {
         r#"{"actions": ["Microsoft.Network/virtualNetworks/read",
         "Microsoft.Network/virtualNetworks/subnets/join/action"]}"#,
     )]);
-    let least = |access: &Access, actions: &[Action], scope: &str| {
+    let least = |access: &Access, actions: &[Action<'_>], scope: &str| {
         access.least_role(actions, &Scope::new(scope)).map(|role| role.name.clone()).unwrap_or_default()
     };
     assert_eq!(least(&own, &[read, JOIN], NETWORK), "narrow role");

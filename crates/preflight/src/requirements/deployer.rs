@@ -8,14 +8,14 @@ use crate::finding::Asked;
 use crate::subject::Network;
 use crate::{Check, Outcome, Place, Requirement, Severity, Subject};
 
-const DEPLOY: [Action; 5] = [
+const DEPLOY: [Action<'static>; 5] = [
     Action::Control("Microsoft.VirtualMachineImages/imageTemplates/write"),
     Action::Control("Microsoft.VirtualMachineImages/imageTemplates/read"),
     Action::Control("Microsoft.VirtualMachineImages/imageTemplates/delete"),
     Action::Control("Microsoft.VirtualMachineImages/imageTemplates/run/action"),
     Action::Control("Microsoft.VirtualMachineImages/imageTemplates/runOutputs/read"),
 ];
-const ASSIGN_ROLES: Action = Action::Control("Microsoft.Authorization/roleAssignments/write");
+const ASSIGN_ROLES: Action<'static> = Action::Control("Microsoft.Authorization/roleAssignments/write");
 
 const PLAIN: Requirement = Requirement { source: PERMISSIONS, ..BASE };
 
@@ -44,7 +44,7 @@ pub(super) const ALL: &[Requirement] = &[
 
 fn of_deployer(
     subject: &Subject<'_>,
-    actions: &[Action],
+    actions: &[Action<'static>],
     scope: impl FnOnce(&Network<'_>) -> Result<String, Outcome>,
 ) -> Asked {
     let deployer = subject.deployer.as_deref();

@@ -9,7 +9,7 @@ use crate::subject::Network;
 use crate::{Outcome, Repair, Status, Subject};
 
 const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
-pub(super) const ASSIGN: Action =
+pub(super) const ASSIGN: Action<'static> =
     Action::Control("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action");
 
 /// Who needs something.
@@ -42,7 +42,7 @@ impl Who {
 struct Need<'a> {
     who: Who,
     principal: &'a Told<String>,
-    actions: &'a [Action],
+    actions: &'a [Action<'static>],
     scope: Scope,
 }
 
@@ -149,7 +149,7 @@ pub(super) fn at_each(
     network: &Network<'_>,
     who: Who,
     principal: &Told<String>,
-    actions: &[Action],
+    actions: &[Action<'static>],
     scopes: &[String],
 ) -> Asked {
     let rank = |outcome: &Outcome| match outcome.status {

@@ -9,23 +9,23 @@ use super::{BASE, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Place, Requirement, Subject};
 
-const READ_NETWORK: Action = Action::Control("Microsoft.Network/virtualNetworks/read");
-const JOIN: Action = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
-const WRITE_IMAGE: [Action; 3] = [
+const READ_NETWORK: Action<'static> = Action::Control("Microsoft.Network/virtualNetworks/read");
+const JOIN: Action<'static> = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
+const WRITE_IMAGE: [Action<'static>; 3] = [
     Action::Control("Microsoft.Compute/images/write"),
     Action::Control("Microsoft.Compute/images/read"),
     Action::Control("Microsoft.Compute/images/delete"),
 ];
-const READ_GALLERY: [Action; 3] = [
+const READ_GALLERY: [Action<'static>; 3] = [
     Action::Control("Microsoft.Compute/galleries/read"),
     Action::Control("Microsoft.Compute/galleries/images/read"),
     Action::Control("Microsoft.Compute/galleries/images/versions/read"),
 ];
-const WRITE_VERSION: Action = Action::Control("Microsoft.Compute/galleries/images/versions/write");
-const READ_BLOB: Action =
+const WRITE_VERSION: Action<'static> = Action::Control("Microsoft.Compute/galleries/images/versions/write");
+const READ_BLOB: Action<'static> =
     Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read");
 /// Of what Contributor may do, what a build makes in its staging resource group.
-const STAGING: [Action; 4] = [
+const STAGING: [Action<'static>; 4] = [
     Action::Control("Microsoft.Compute/virtualMachines/write"),
     Action::Control("Microsoft.Storage/storageAccounts/write"),
     Action::Control("Microsoft.ContainerInstance/containerGroups/write"),
@@ -98,7 +98,7 @@ fn template<'a>(subject: &Subject<'a>) -> Result<&'a ImageTemplate, Outcome> {
 /// Asks about the template's identity at each of some scopes; the worst answer counts.
 fn of_identity(
     subject: &Subject<'_>,
-    actions: &[Action],
+    actions: &[Action<'static>],
     scopes: impl FnOnce(&ImageTemplate) -> Vec<String>,
     none: &'static str,
 ) -> Asked {

@@ -43,7 +43,9 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         );
     }
     let Loaded { recipe, file, warnings } = input::load_recipe(context)?;
-    warnings.iter().for_each(|warning| output.warn(warning));
+    for warning in &warnings {
+        output.warn(warning);
+    }
     let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
     let outbound = network::outbound(&recipe, folder)?;
     let state = args.state.clone().unwrap_or_else(|| context.cache().join("azure"));

@@ -4,7 +4,7 @@ use network_policy::{Contract, Direction, Proof, ProofVerdict};
 
 use crate::finding::{Asked, Evidence, Finding, Outcome, Repair};
 use crate::requirements::firewall::reach;
-use crate::{Os, Site, Subject, Topology};
+use crate::{Hop, Os, Site, Subject, Topology};
 
 /// Something that a build needs.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Requirement {
     pub source: &'static str,
     /// What is taken for granted by whoever believes in it: facts that nobody documents.
     pub assumption: Option<&'static str>,
+    /// The hop of the build's path that it is about, where it is about one.
+    pub hop: Option<Hop>,
     /// How it is checked.
     pub check: Check,
 }

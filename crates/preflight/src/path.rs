@@ -2,7 +2,7 @@
 //!
 //! Which hop a requirement is about stands in the requirement ([`Requirement::hop`](crate::Requirement)).
 
-use crate::{Check, Finding, Place, Report, Status, Topology};
+use crate::{Check, Finding, Place, Report, Status, Subject, Topology};
 
 /// An end of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Stretch<'r> {
     pub state: HopState,
     /// Findings about it, in the order of the catalogue.
     pub findings: Vec<&'r Finding>,
-    /// Ports that registered requirements name, TCP, in ascending order.
+    /// Ports that requirements ask for, TCP, in ascending order.
     pub ports: Vec<(u16, HopState)>,
 }
 
@@ -126,18 +126,18 @@ impl Topology {
 }
 
 impl Report {
-    /// The path of the shape that was checked.
-    pub fn path(&self) -> Vec<Stretch<'_>> {
-        self.topology.hops().iter().map(|hop| self.stretch(*hop)).collect()
+    /// The path of the shape that was checked for a subject.
+    pub fn path(&self, subject: &Subject<'_>) -> Vec<Stretch<'_>> {
+        self.topology.hops().iter().map(|hop| self.stretch(*hop, subject)).collect()
     }
 
-    fn stretch(&self, hop: Hop) -> Stretch<'_> {
+    fn stretch(&self, hop: Hop, subject: &Subject<'_>) -> Stretch<'_> {
         let findings: Vec<_> =
             self.findings.iter().filter(|finding| finding.requirement.hop == Some(hop)).collect();
         let state = |finding: &&Finding| HopState::from(finding.status());
         let mut ports: Vec<(u16, HopState)> = Vec::new();
         for finding in &findings {
-            for port in finding.requirement.check.ports() {
+            for port in finding.requirement.check.ports(subject) {
                 match ports.iter_mut().find(|(known, _)| *known == port) {
                     Some((_, worst)) => *worst = state(finding).max(*worst),
                     None => ports.push((port, state(finding))),
@@ -155,13 +155,14 @@ impl Report {
 }
 
 impl Check {
-    /// Ports of the destinations that are registered.
-    fn ports(&self) -> Vec<u16> {
+    /// Ports of the destinations.
+    fn ports(&self, subject: &Subject<'_>) -> Vec<u16> {
         match self {
             Self::Flow(flow) => vec![flow.port],
             Self::Reach(_, endpoints) => {
                 endpoints.iter().filter_map(|endpoint| endpoint.rsplit_once(':')?.1.parse().ok()).collect()
             }
+            Self::Steps(_) => subject.endpoints.iter().map(|endpoint| endpoint.port).collect(),
             Self::Ask(_) => Vec::new(),
         }
     }

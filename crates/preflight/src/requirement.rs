@@ -45,6 +45,8 @@ pub enum Check {
     Flow(FlowSpec),
     /// Endpoints (`host:port`, the host may be a pattern) that a firewall must let a subnet reach.
     Reach(Place, &'static [&'static str]),
+    /// What the image's steps fetch ([`Subject::endpoints`]), which must be let through.
+    Steps(fn(&Subject<'_>) -> Result<Outcome, Outcome>),
     /// Anything else.
     Ask(fn(&Subject<'_>) -> Result<Outcome, Outcome>),
 }
@@ -100,7 +102,7 @@ impl Requirement {
         let outcome = match &self.check {
             Check::Flow(flow) => flow.ask(subject),
             Check::Reach(place, endpoints) => reach(subject, *place, endpoints),
-            Check::Ask(ask) => ask(subject),
+            Check::Steps(ask) | Check::Ask(ask) => ask(subject),
         };
         Finding { requirement: self, outcome: outcome.unwrap_or_else(|why| why) }
     }

@@ -33,7 +33,7 @@ pub(super) const ALL: &[Requirement] = &[
         id: "firewall.image-endpoints",
         title: "the firewall lets the build subnet reach what the image's steps fetch",
         hop: Some(Hop::BUILD_TO_INTERNET),
-        check: Check::Ask(image_endpoints),
+        check: Check::Steps(image_endpoints),
         ..PLAIN
     },
     Requirement {

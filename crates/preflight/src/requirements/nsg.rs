@@ -168,7 +168,7 @@ pub(super) const ALL: &[Requirement] = &[
         systems: ANY_SYSTEM,
         source: GUIDANCE,
         hop: Some(Hop::OUT_OF_BUILD),
-        check: Check::Ask(image_endpoints),
+        check: Check::Steps(image_endpoints),
         ..PLAIN
     },
     Requirement {

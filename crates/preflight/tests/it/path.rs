@@ -28,6 +28,7 @@ fn every_requirement_of_packets_is_about_a_hop_of_its_shapes() {
             Check::Reach(place, _) => {
                 assert_eq!(requirement.hop.map(|hop| hop.from), Some(Node::WayOut(*place)), "{id}");
             }
+            Check::Steps(_) => assert!(requirement.hop.is_some(), "{id}"),
             Check::Ask(_) => {}
         }
     }
@@ -48,7 +49,8 @@ fn a_path_is_connected() {
 
 fn states(world: &World) -> Vec<HopState> {
     let mut states = Vec::new();
-    world.check(|report, _| states = report.path().iter().map(|stretch| stretch.state).collect());
+    world
+        .check(|report, subject| states = report.path(subject).iter().map(|stretch| stretch.state).collect());
     states
 }
 
@@ -66,13 +68,15 @@ fn a_hop_is_as_good_as_the_worst_that_was_found() {
 
     let mut world = World::isolated();
     world.without_rule("AllowSmb");
-    world.check(|report, _| {
-        let path = report.path();
+    world.check(|report, subject| {
+        let path = report.path(subject);
         let out = path.iter().find(|stretch| stretch.hop == Hop::OUT_OF_CONTAINER).expect("it is drawn");
         assert_eq!(out.ports, [(443, Allowed), (445, Refused)]);
         assert_eq!(out.state, Refused);
         let ids: Vec<_> = out.findings.iter().map(|finding| finding.requirement.id).collect();
         assert_eq!(ids, ["nsg.outbound.container-https", "nsg.outbound.container-smb"]);
+        let fetched = path.iter().find(|stretch| stretch.hop == Hop::OUT_OF_BUILD).expect("it is drawn");
+        assert_eq!(fetched.ports, [(80, Allowed), (443, Allowed)], "443 is what the image's steps need");
     });
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use preflight::{HopState, Node, Place, Stretch, Topology};
 
 use super::Page;
-use super::hops::{colour, hop_anchor, ports, sentence, sign, word};
+use super::hops::{colour, hop_anchor, sentence, sign, word};
 
 /// A node's place: the step along the path, the first lane, and how many lanes it takes.
 type Seat = (Node, i32, i32, i32);
@@ -35,6 +35,9 @@ const MARGIN: i32 = 12;
 /// Around the nodes in a frame, and where its name and prefix stand.
 const PADDING: i32 = 10;
 const HEAD: i32 = 40;
+/// Where the first nodes stand.
+const TOP: i32 = MARGIN + HEAD;
+/// Width and height of what tells a hop's state.
 const BADGE: (i32, i32) = (96, 36);
 
 /// For screens of some width.
@@ -49,7 +52,7 @@ pub fn wide(page: &Page<'_>, path: &[Stretch<'_>]) -> Markup {
 
 /// For narrow screens and paper.
 pub fn tall(page: &Page<'_>, path: &[Stretch<'_>]) -> Markup {
-    let grid = Grid { id: "tall", wide: false, width: 116, height: 52, step_gap: 70, lane_gap: 120 };
+    let grid = Grid { id: "tall", wide: false, width: 116, height: 52, step_gap: 60, lane_gap: 120 };
     draw(&grid, page, path)
 }
 
@@ -59,7 +62,7 @@ pub fn sample(state: HopState) -> Markup {
 }
 
 /// What a node is called, in lines.
-pub const fn label(node: Node) -> &'static [&'static str] {
+const fn label(node: Node) -> &'static [&'static str] {
     match node {
         Node::Container => &["container", "instance"],
         Node::PrivateLink => &["private link", "service"],
@@ -116,7 +119,9 @@ fn draw(grid: &Grid, page: &Page<'_>, path: &[Stretch<'_>]) -> Markup {
     let areas: Vec<_> = seats(topology).iter().map(|seat| (seat.0, grid.area(seat))).collect();
     let find = |node: Node| areas.iter().find(|(known, _)| *known == node).map(|(_, area)| *area);
     let edge = |end: fn(&Area) -> i32| areas.iter().map(|(_, area)| end(area)).max().unwrap_or(0);
-    let (width, height) = (edge(Area::right) + MARGIN + PADDING, edge(Area::bottom) + MARGIN + HEAD);
+    let below = grid.wide && areas.iter().any(|(_, area)| area.y > TOP);
+    let foot = if below { HEAD } else { PADDING };
+    let (width, height) = (edge(Area::right) + MARGIN + PADDING, edge(Area::bottom) + MARGIN + foot);
     let described = path.iter().map(sentence).collect::<Vec<_>>().join(". ");
     let (title, text) = (format!("{}-title", grid.id), format!("{}-text", grid.id));
     html! {
@@ -165,7 +170,8 @@ fn hop(index: usize, stretch: &Stretch<'_>, from: Area, to: Area) -> Markup {
     let (x, y) = from.centre();
     let level = to.y <= y && y <= to.bottom();
     let (start, end) = if level { ((from.right(), y), (to.x, y)) } else { ((x, from.bottom()), (x, to.y)) };
-    let middle = ((start.0 + end.0) / 2, (start.1 + end.1) / 2 - if level { ABOVE } else { 0 });
+    let above = if level { ABOVE } else { 0 };
+    let middle = (i32::midpoint(start.0, end.0), i32::midpoint(start.1, end.1) - above);
     html! {
         a.hop.(colour(stretch.state)) href={ "#" (hop_anchor(index)) } aria-label=(sentence(stretch)) {
             (arrow(start, end))
@@ -176,11 +182,31 @@ fn hop(index: usize, stretch: &Stretch<'_>, from: Area, to: Area) -> Markup {
 
 fn badge(stretch: &Stretch<'_>, (x, y): (i32, i32)) -> Markup {
     let (width, height) = BADGE;
-    let first = if stretch.ports.is_empty() { y + 4 } else { y - 3 };
+    let ports = ports(stretch);
+    let first = if ports.is_none() { y + 4 } else { y - 3 };
     html! {
         rect.badge x=(x - width / 2) y=(y - height / 2) width=(width) height=(height) rx="5" {}
         text.state x=(x) y=(first) { (sign(stretch.state)) " " (word(stretch.state)) }
-        @if !stretch.ports.is_empty() { text.ports x=(x) y=(y + 12) { "TCP " (ports(stretch)) } }
+        @if let Some(ports) = ports { text.ports x=(x) y=(y + 12) { (ports) } }
+    }
+}
+
+/// Two ports each with their mark where they differ, else those that have the hop's state, as far as there is room.
+fn ports(stretch: &Stretch<'_>) -> Option<String> {
+    let alike: Vec<_> = stretch
+        .ports
+        .iter()
+        .filter(|(_, state)| *state == stretch.state)
+        .map(|(port, _)| port.to_string())
+        .collect();
+    match (alike.as_slice(), stretch.ports.as_slice()) {
+        ([], _) => None,
+        ([_], [(one, its), (other, others)]) => {
+            Some(format!("{one} {}  {other} {}", sign(*its), sign(*others)))
+        }
+        ([one], _) => Some(format!("TCP {one}")),
+        ([one, other], _) => Some(format!("TCP {one}, {other}")),
+        ([one, other, ..], _) => Some(format!("TCP {one}, {other}, …")),
     }
 }
 
@@ -202,7 +228,7 @@ fn arrow((x1, y1): (i32, i32), (x2, y2): (i32, i32)) -> Markup {
 impl Grid {
     /// A frame's name stands above its nodes, or below them where hops come from above.
     fn frame(&self, name: &str, prefix: Option<String>, first: Area, last: Area) -> Markup {
-        let below = self.wide && first.y > self.top();
+        let below = self.wide && first.y > TOP;
         let (above, under) = if below { (PADDING, HEAD) } else { (HEAD, PADDING) };
         let (x, y) = (first.x - PADDING, first.y - above);
         let (width, height) = (last.right() + PADDING - x, last.bottom() + under - y);
@@ -214,17 +240,12 @@ impl Grid {
         }
     }
 
-    /// Where the first nodes stand.
-    const fn top(&self) -> i32 {
-        MARGIN + HEAD
-    }
-
     fn area(&self, (_, step, lane, lanes): &Seat) -> Area {
         let (along, across) = if self.wide { (self.width, self.height) } else { (self.height, self.width) };
         let along = step * (along + self.step_gap);
         let span = lanes * across + (lanes - 1) * self.lane_gap;
         let across = lane * (across + self.lane_gap);
-        let (x, y) = (MARGIN + PADDING, self.top());
+        let (x, y) = (MARGIN + PADDING, TOP);
         if self.wide {
             Area { x: x + along, y: y + across, width: self.width, height: span }
         } else {

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use preflight::{Finding, Status, Subject};
 
-use super::{Page, anchor, class, prose, shown, tag};
+use super::{Page, anchor, class, hops, prose, shown, tag};
 use crate::show::check::{decided, place, repair, tally};
 
 /// All that was asked: what fails first, in each area and among areas.
@@ -90,6 +90,8 @@ fn one(finding: &Finding, subject: &Subject<'_>) -> Markup {
 
 fn evidence(finding: &Finding, subject: &Subject<'_>) -> Markup {
     let evidence = &finding.outcome.evidence;
+    let mut hops = subject.topology.hops().iter().enumerate();
+    let hop = hops.find(|(_, hop)| finding.requirement.hop == Some(**hop));
     html! {
         dl {
             @if let Some(packet) = &evidence.packet { dt { "Packet" } dd { code { (shown(&packet.to_string())) } } }
@@ -98,6 +100,7 @@ fn evidence(finding: &Finding, subject: &Subject<'_>) -> Markup {
                 dt { "Place" }
                 dd { code { (shown(&file)) ":" (line) ":" (column) } }
             }
+            @if let Some((index, hop)) = hop { dt { "Hop" } dd { (hops::link(index, *hop)) } }
             dt { "Source" }
             dd { (source(finding.requirement.source)) }
         }

@@ -1,14 +1,14 @@
 //! The path: its drawing, and what is known of each hop.
 
 use maud::{Markup, html};
-use preflight::{Finding, HopState, Node, Status, Stretch};
+use preflight::{Finding, Hop, HopState, Node, Place, Status, Stretch};
 
 use super::{Page, anchor, class, drawing, prose, shown, tag};
 use crate::show::check::decided;
 
 /// The section of the page.
 pub fn section(page: &Page<'_>) -> Markup {
-    let path = page.report.path();
+    let path = page.report.path(page.subject);
     let elsewhere = page
         .report
         .findings
@@ -50,7 +50,7 @@ fn one(index: usize, stretch: &Stretch<'_>) -> Markup {
         details.(colour(stretch.state)) open[urgent] {
             summary {
                 span.tag.(colour(stretch.state)) { (sign(stretch.state)) " " (word(stretch.state)) } " "
-                span.title { (name(stretch.hop.from)) " to " (name(stretch.hop.to)) }
+                span.title { (title(stretch.hop)) }
                 @if !stretch.ports.is_empty() { " " span.quiet { "TCP " (ports(stretch)) } }
             }
             div.body id=(hop_anchor(index)) {
@@ -81,14 +81,23 @@ pub fn hop_anchor(index: usize) -> String {
     format!("hop-{}", index + 1)
 }
 
+/// A hop in words, and the link to its details.
+pub fn link(index: usize, hop: Hop) -> Markup {
+    html! { a href={ "#" (hop_anchor(index)) } { (title(hop)) } }
+}
+
+fn title(hop: Hop) -> String {
+    format!("{} to {}", name(hop.from), name(hop.to))
+}
+
 /// A sentence for whoever does not see the drawing.
 pub fn sentence(stretch: &Stretch<'_>) -> String {
-    let about = format!("{} to {}: {}", name(stretch.hop.from), name(stretch.hop.to), word(stretch.state));
+    let about = format!("{}: {}", title(stretch.hop), word(stretch.state));
     if stretch.ports.is_empty() { about } else { format!("{about}, TCP {}", ports(stretch)) }
 }
 
 /// The ports, each with its mark where they differ.
-pub fn ports(stretch: &Stretch<'_>) -> String {
+fn ports(stretch: &Stretch<'_>) -> String {
     let alike = stretch.ports.iter().all(|(_, state)| *state == stretch.state);
     let one = |(port, state): &(u16, HopState)| {
         if alike { port.to_string() } else { format!("{port} {}", sign(*state)) }
@@ -132,6 +141,15 @@ pub fn colour(state: HopState) -> &'static str {
     }
 }
 
-fn name(node: Node) -> String {
-    drawing::label(node).join(" ")
+fn name(node: Node) -> &'static str {
+    match node {
+        Node::Container => "container instance",
+        Node::PrivateLink => "private link service",
+        Node::LoadBalancer => "load balancer",
+        Node::Proxy => "proxy VM",
+        Node::BuildVm => "build VM",
+        Node::WayOut(Place::Build) => "routes and firewall of the build subnet",
+        Node::WayOut(Place::Container) => "routes and firewall of the container subnet",
+        Node::Internet => "Internet",
+    }
 }

@@ -81,7 +81,7 @@ impl Page<'_> {
                 dt { "System of the image" }
                 dd { (match self.subject.os { Os::Linux => "Linux", Os::Windows => "Windows" }) }
                 @for (what, place) in [("Build subnet", Place::Build), ("Container instance subnet", Place::Container)] {
-                    @if let Some(subnet) = self.subnet(place) { dt { (what) } dd { (shown(&subnet)) } }
+                    @if let Some(subnet) = self.subnet(place) { dt { (what) } dd { (subnet) } }
                 }
                 dt { "Documents read" }
                 dd {
@@ -95,34 +95,35 @@ impl Page<'_> {
     /// The verdict for whoever does not know the marks.
     fn conclusion(&self) -> String {
         let count = |status| self.report.findings.iter().filter(|found| found.status() == status).count();
-        let skipped = match count(Status::Skipped) {
+        let (failed, open, skipped) = (count(Status::Fail), count(Status::Undecided), count(Status::Skipped));
+        let not_checked = match skipped {
             0 => String::new(),
             1 => " 1 was not checked, for no document tells of it.".to_owned(),
             many => format!(" {many} were not checked, for no document tells of them."),
         };
-        match (self.verdict, count(Status::Fail), count(Status::Undecided)) {
-            (Status::Fail, 1, _) => "1 requirement is not met: a build fails, or cannot start.".to_owned(),
-            (Status::Fail, many, _) => {
-                format!("{many} requirements are not met: a build fails, or cannot start.")
+        let requirements = |count| if count == 1 { "requirement" } else { "requirements" };
+        let are = if failed == 1 { "is" } else { "are" };
+        match self.verdict {
+            Status::Fail => {
+                format!("{failed} {} {are} not met: a build fails, or cannot start.", requirements(failed))
             }
-            (Status::Undecided, _, 0) => {
-                format!("All that was checked is met, which is not enough here.{skipped}")
+            _ if skipped == self.report.findings.len() => {
+                "Nothing was checked: no document tells of any requirement.".to_owned()
             }
-            (Status::Undecided, _, 1) => format!("What was read does not decide 1 requirement.{skipped}"),
-            (Status::Undecided, _, many) => {
-                format!("What was read does not decide {many} requirements.{skipped}")
+            Status::Undecided if open > 0 => {
+                format!("What was read does not decide {open} {}.{not_checked}", requirements(open))
             }
-            _ => format!("Every requirement that was checked is met.{skipped}"),
+            _ => format!("Every requirement that was checked is met.{not_checked}"),
         }
     }
 
-    /// A subnet's id, where documents describe it, and its prefix.
-    fn subnet(&self, place: Place) -> Option<String> {
+    /// A subnet's prefix, and its id where documents describe it.
+    fn subnet(&self, place: Place) -> Option<Markup> {
         let site = self.subject.network.as_ref()?.site(place)?;
-        let id = site.subnet.map(|subnet| subnet.id.to_string());
-        let prefix = site.prefix.map(|prefix| prefix.to_string());
-        let parts: Vec<_> = [prefix, id].into_iter().flatten().collect();
-        (!parts.is_empty()).then(|| parts.join(", "))
+        Some(html! {
+            @if let Some(prefix) = site.prefix { strong { (prefix) } " " }
+            @if let Some(subnet) = site.subnet { code { (shown(subnet.id.as_str())) } }
+        })
     }
 
     fn assumptions(&self) -> Markup {
@@ -201,4 +202,17 @@ fn anchor(finding: &Finding) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_document_is_markup_or_turns_the_text() {
+        let text = prose("`<b>` is \u{202e}not \"known\": `[parameters('a')]`").into_string();
+        assert_eq!(
+            text,
+            "<code>&lt;b&gt;</code> is \u{fffd}not &quot;known&quot;: <code>[parameters('a')]</code>"
+        );
+        assert_eq!(prose("an open ` opens nothing").into_string(), "an open ` opens nothing");
+        assert_eq!(shown("two\nlines\u{1b}[2J"), "two\nlines\u{fffd}[2J");
+    }
+}

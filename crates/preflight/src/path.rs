@@ -35,7 +35,7 @@ pub struct Hop {
 /// What is known of a hop; the later, the graver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HopState {
-    /// No requirement is about it: the service makes it.
+    /// No requirement is about it.
     NotAsked,
     /// All that is required passes.
     Allowed,

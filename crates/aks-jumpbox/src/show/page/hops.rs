@@ -55,7 +55,7 @@ fn one(index: usize, stretch: &Stretch<'_>) -> Markup {
             }
             div.body id=(hop_anchor(index)) {
                 @if stretch.findings.is_empty() {
-                    p { "Nothing is asked of your network here: the service makes and opens this hop itself." }
+                    p { "No requirement is about this hop." }
                 }
                 ul { @for finding in &stretch.findings { li { (found(finding)) } } }
             }

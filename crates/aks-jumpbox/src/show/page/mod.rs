@@ -113,6 +113,11 @@ impl Page<'_> {
             Status::Undecided if open > 0 => {
                 format!("What was read does not decide {open} {}.{not_checked}", requirements(open))
             }
+            Status::Undecided => {
+                format!(
+                    "Every requirement that was checked is met.{not_checked} That counts as undecided here."
+                )
+            }
             _ => format!("Every requirement that was checked is met.{not_checked}"),
         }
     }

@@ -56,8 +56,9 @@ fn one(index: usize, stretch: &Stretch<'_>) -> Markup {
             div.body id=(hop_anchor(index)) {
                 @if stretch.findings.is_empty() {
                     p { "No requirement is about this hop." }
+                } @else {
+                    ul { @for finding in &stretch.findings { li { (found(finding)) } } }
                 }
-                ul { @for finding in &stretch.findings { li { (found(finding)) } } }
             }
         }
     }

@@ -150,14 +150,29 @@ impl Browser {
                const box = found.getBoundingClientRect();
                return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         ));
-        self.events.clear();
         for kind in ["mousePressed", "mouseReleased"] {
             let click =
                 json!({"type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1});
             self.call("Input.dispatchMouseEvent", &click);
         }
+        self.arrive();
+    }
+
+    /// The same with the keyboard.
+    pub fn follow_by_key(&mut self, selector: &str) {
+        self.ask(&format!(
+            "[...document.querySelectorAll({selector:?})].find(e => e.checkVisibility()).focus()"
+        ));
+        for kind in ["keyDown", "keyUp"] {
+            let key = json!({"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"});
+            self.call("Input.dispatchKeyEvent", &key);
+        }
+        self.arrive();
+    }
+
+    /// Waits until a link within the page was followed; the page scrolls when it draws next.
+    fn arrive(&mut self) {
         self.event("Page.navigatedWithinDocument");
-        // It scrolls when it draws next.
         let drawn =
             "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
         self.call("Runtime.evaluate", &json!({"expression": drawn, "awaitPromise": true}));

@@ -79,6 +79,12 @@ fn a_hop_opens_its_details_and_they_lead_to_the_finding() {
         browser.follow("details:has(:target) .body a");
         assert_eq!(browser.ask(&seen("nsg.json:")), true);
         assert_eq!(browser.ask("location.hash"), "#finding-nsg.outbound.https");
+        let probe = "load balancer to proxy VM";
+        browser.follow_by_key(&format!("a.hop[aria-label^='{probe}']"));
+        assert_eq!(
+            browser.ask(&format!("{target}.parentElement.open && {target}.innerText.includes({probe:?})")),
+            true
+        );
     }
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
 }

@@ -58,7 +58,7 @@ pub struct Stretch<'r> {
     pub state: HopState,
     /// Findings about it, in the order of the catalogue.
     pub findings: Vec<&'r Finding>,
-    /// Ports that requirements ask for, TCP, in ascending order.
+    /// Ports that requirements ask for, as far as each is known to be in one state; TCP, in ascending order.
     pub ports: Vec<(u16, HopState)>,
 }
 
@@ -137,7 +137,7 @@ impl Report {
         let state = |finding: &&Finding| HopState::from(finding.status());
         let mut ports: Vec<(u16, HopState)> = Vec::new();
         for finding in &findings {
-            for port in finding.requirement.check.ports(subject) {
+            for port in finding.ports(subject) {
                 match ports.iter_mut().find(|(known, _)| *known == port) {
                     Some((_, worst)) => *worst = state(finding).max(*worst),
                     None => ports.push((port, state(finding))),
@@ -151,6 +151,18 @@ impl Report {
             findings,
             ports,
         }
+    }
+}
+
+impl Finding {
+    /// The ports that it is true of. Where one of several is refused or open, that of the packet which shows it.
+    fn ports(&self, subject: &Subject<'_>) -> Vec<u16> {
+        let asked = self.requirement.check.ports(subject);
+        let alike = asked.iter().all(|port| *port == asked[0]);
+        if alike || matches!(self.outcome.status, Status::Pass | Status::Skipped) {
+            return asked;
+        }
+        self.outcome.evidence.packet.iter().map(|packet| packet.to_port).collect()
     }
 }
 

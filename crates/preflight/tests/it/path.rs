@@ -3,6 +3,8 @@
 use preflight::{Check, Hop, HopState, Node, Party, Place, Requirement, Status, Topology};
 use serde_json::json;
 
+use HopState::{Allowed, NotAsked, Open, Refused, Warned};
+
 use crate::world::World;
 
 fn catalogue() -> impl Iterator<Item = &'static Requirement> {
@@ -56,7 +58,6 @@ fn states(world: &World) -> Vec<HopState> {
 
 #[test]
 fn a_hop_is_as_good_as_the_worst_that_was_found() {
-    use HopState::{Allowed, NotAsked, Open, Refused, Warned};
     let mut world = World::private_link();
     assert_eq!(states(&world), [Allowed, NotAsked, Allowed, Allowed, Allowed, Allowed]);
     world.without_rule("AllowHttp");
@@ -77,6 +78,17 @@ fn a_hop_is_as_good_as_the_worst_that_was_found() {
         assert_eq!(ids, ["nsg.outbound.container-https", "nsg.outbound.container-smb"]);
         let fetched = path.iter().find(|stretch| stretch.hop == Hop::OUT_OF_BUILD).expect("it is drawn");
         assert_eq!(fetched.ports, [(80, Allowed), (443, Allowed)], "443 is what the image's steps need");
+    });
+}
+
+#[test]
+fn a_port_is_not_blamed_for_another_one() {
+    let mut world = World::isolated();
+    world.endpoints.push("example.org:8443");
+    world.check(|report, subject| {
+        let out = report.path(subject).into_iter().find(|stretch| stretch.hop == Hop::OUT_OF_BUILD);
+        // 443 is fetched from, too, and allowed: it is not known from a finding about both.
+        assert_eq!(out.expect("it is drawn").ports, [(80, Allowed), (8443, Refused)]);
     });
 }
 

@@ -58,7 +58,11 @@ pub fn tall(page: &Page<'_>, path: &[Stretch<'_>]) -> Markup {
 
 /// A line as it is drawn, for the legend.
 pub fn sample(state: HopState) -> Markup {
-    html! { svg.hop.(colour(state)) viewBox="0 0 36 10" width="36" height="10" aria-hidden="true" { (arrow((0, 5), (36, 5))) } }
+    html! {
+        svg.hop.(colour(state)) viewBox="0 0 36 10" width="36" height="10" aria-hidden="true" {
+            (arrow((0, 5), (36, 5)))
+        }
+    }
 }
 
 /// What a node is called, in lines.

@@ -17,7 +17,10 @@ pub fn section(page: &Page<'_>) -> Markup {
     html! {
         section {
             h2 { "Path" }
-            p.quiet { "Each hop of a build's packets, with what follows from the findings about it. A hop leads to its details." }
+            p.quiet {
+                "Each hop of a build's packets, with what follows from the findings about it. \
+                 A hop leads to its details."
+            }
             (drawing::wide(page, &path))
             (drawing::tall(page, &path))
             ul.legend {

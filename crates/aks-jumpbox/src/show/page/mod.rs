@@ -55,8 +55,8 @@ impl Page<'_> {
                         (findings::skipped(self))
                     }
                     footer {
-                        "Written by aks-jumpbox " (env!("CARGO_PKG_VERSION")) " from the documents that are named above. \
-                         This page fetches nothing and runs no script."
+                        "Written by aks-jumpbox " (env!("CARGO_PKG_VERSION")) " from the documents that are named \
+                         above. This page fetches nothing and runs no script."
                     }
                 }
             }
@@ -80,8 +80,8 @@ impl Page<'_> {
                 dd { strong { (self.report.topology) } ": " (meaning(self.report.topology)) }
                 dt { "System of the image" }
                 dd { (match self.subject.os { Os::Linux => "Linux", Os::Windows => "Windows" }) }
-                @for (what, place) in [("Build subnet", Place::Build), ("Container instance subnet", Place::Container)] {
-                    @if let Some(subnet) = self.subnet(place) { dt { (what) } dd { (subnet) } }
+                @for place in [Place::Build, Place::Container] {
+                    @if let Some(subnet) = self.subnet(place) { dt { (whose(place)) } dd { (subnet) } }
                 }
                 dt { "Documents read" }
                 dd {
@@ -134,6 +134,13 @@ impl Page<'_> {
     fn assumptions(&self) -> Markup {
         let all = self.report.assumptions();
         html! { @if !all.is_empty() { (list("Assumptions", &all)) } }
+    }
+}
+
+fn whose(place: Place) -> &'static str {
+    match place {
+        Place::Build => "Build subnet",
+        Place::Container => "Container instance subnet",
     }
 }
 

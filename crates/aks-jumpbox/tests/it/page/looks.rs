@@ -120,7 +120,8 @@ fn a_hostile_name_is_text_and_nothing_else() {
         browser.ask("document.querySelectorAll('script, img, iframe, [onclick], [onerror], [style]').length"),
         0
     );
-    let schemes = "[...new Set([...document.querySelectorAll('[href]')].map(a => new URL(a.href.baseVal ?? a.href, location).protocol))].sort()";
+    let schemes = "[...new Set([...document.querySelectorAll('[href]')]
+        .map(a => new URL(a.href.baseVal ?? a.href, location).protocol))].sort()";
     assert_eq!(browser.ask(schemes), json!(["file:", "https:"]));
     let shown = browser.ask("document.body.innerText.includes(\"<script>window.pwned=1</script>\")");
     assert_eq!(shown, true, "the name can be read");

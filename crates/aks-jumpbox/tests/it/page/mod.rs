@@ -9,7 +9,8 @@ use crate::check::{broken, place};
 use crate::program::Place;
 
 /// Markup, the end of a style and of an attribute, a link, and what turns the reading direction.
-const HOSTILE: &str = "</style></script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>' onclick=\"window.pwned=1\" \
+const HOSTILE: &str = "</style></script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>' \
+                       onclick=\"window.pwned=1\" \
                        javascript:window.pwned=1 [x](javascript:1) \u{202e}gnp.tfel `";
 
 /// One build subnet, with a hostile delegation; its group's last rules have hostile names, which end at a slash.
@@ -37,13 +38,13 @@ fn rule(name: &str, direction: &str, priority: u16, ends: (&str, &str), port: &s
         "destinationAddressPrefix": ends.1, "destinationPortRange": port}})
 }
 
+const NETWORK: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network";
+
 /// Two subnets: port 445 is refused, and whether 22 is allowed is open.
 fn isolated() -> Place {
     let (build, container) = ("10.241.0.0/28", "10.241.0.32/28");
     let all = ("*", "*");
-    let network = |kind: &str, name: &str| {
-        format!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/{kind}/{name}")
-    };
+    let network = |kind: &str, name: &str| format!("{NETWORK}/{kind}/{name}");
     let group = |name: &str, rules: Value| json!({"id": network("networkSecurityGroups", name), "properties": {"securityRules": rules}});
     let subnet = |name: &str, prefix: &str, delegations: Value| {
         json!({"name": name, "properties": {"addressPrefix": prefix, "delegations": delegations,

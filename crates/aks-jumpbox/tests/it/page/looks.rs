@@ -56,7 +56,8 @@ fn a_hop_opens_its_details_and_they_lead_to_the_finding() {
         browser.open(&place.path().join("page.html"));
         let seen = |text: &str| {
             format!(
-                "[...document.querySelectorAll('.body p, .body span, .body dd')].some(e => e.checkVisibility() && e.innerText.includes({text:?}))"
+                "[...document.querySelectorAll('.body p, .body span, .body dd')]
+                   .some(e => e.checkVisibility() && e.innerText.includes({text:?}))"
             )
         };
         // What is refused is open from the start; what is allowed opens by a click on the drawing.

@@ -5,6 +5,7 @@
 //! [`Status::Undecided`], and never a pass.
 
 mod finding;
+mod path;
 mod plan;
 mod requirement;
 mod requirements;
@@ -12,6 +13,7 @@ mod subject;
 mod topology;
 
 pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
+pub use path::{Hop, HopState, Node, Stretch};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::subnet::CONTAINER_GROUPS;

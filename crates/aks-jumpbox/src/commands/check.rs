@@ -12,6 +12,7 @@ use crate::exit::ExitStatus;
 use crate::input::Input;
 use crate::network::Documents;
 use crate::output::{self, Format};
+use crate::show::page::Page;
 use crate::show::{check, sarif, whole_repair};
 
 /// Check every prerequisite of an image build, proven against an environment
@@ -26,6 +27,7 @@ use crate::show::{check, sarif, whole_repair};
     aks-jumpbox check --environment environment.toml --deployer 00000000-0000-0000-0000-000000000000 --strict\n  \
     aks-jumpbox check --environment environment.toml --format sarif > check.sarif\n  \
     aks-jumpbox check --environment environment.toml --repair repair.json\n  \
+    aks-jumpbox check --environment environment.toml --template image.json --html check.html\n  \
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
@@ -50,8 +52,11 @@ pub struct Arguments {
     /// Write all repairs into this file as one ARM template, to be reviewed and deployed
     #[arg(long, value_name = "FILE")]
     repair: Option<PathBuf>,
+    /// Write the findings into this file, too, as one page with a drawing of the path that needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// List every requirement instead
-    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "as_published"])]
+    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "html", "as_published"])]
     list: bool,
 }
 
@@ -114,6 +119,11 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(file) = &args.repair {
         repair(file, &report, &subject, context)?;
     }
+    if let Some(file) = &args.html {
+        let documents = read(args, documents.as_ref(), context)?;
+        let page = Page { report: &report, subject: &subject, verdict, documents, warnings: &warnings };
+        output::write_whole(file, page.html().as_bytes())?;
+    }
     match context.output.format {
         Format::Json if context.sarif => output::json(&sarif::log(&report, &subject))?,
         Format::Json => output::json(&check::Json::of(&report, &subject, verdict, warnings))?,
@@ -132,11 +142,21 @@ fn repair(file: &Path, report: &Report, subject: &Subject<'_>, context: &Context
     let repair = whole_repair::of(report, subject);
     let text = serde_json::to_string_pretty(&repair.template)
         .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
-    std::fs::write(file, text + "\n").map_err(|error| Failure::io("write", file, &error))?;
+    output::write_whole(file, (text + "\n").as_bytes())?;
     for left in &repair.left_out {
         context.output.note(&format!("not in {}: {left}", file.display()));
     }
     Ok(())
+}
+
+/// Names of the files that were read.
+fn read(args: &Arguments, documents: Option<&Documents>, context: &Context) -> Result<Vec<String>, Failure> {
+    let named = documents.into_iter().flat_map(|documents| {
+        let texts = documents.inventory.sources().texts().map(|text| text.name().to_owned());
+        texts.chain(documents.environment.service_tags.iter().map(|file| file.text.clone()))
+    });
+    let own = [args.template.clone(), context.configuration()?];
+    Ok(named.chain(own.into_iter().flatten().map(|file| file.display().to_string())).collect())
 }
 
 fn status(verdict: Status) -> ExitStatus {

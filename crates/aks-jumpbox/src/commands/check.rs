@@ -132,7 +132,7 @@ fn repair(file: &Path, report: &Report, subject: &Subject<'_>, context: &Context
     let repair = whole_repair::of(report, subject);
     let text = serde_json::to_string_pretty(&repair.template)
         .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
-    std::fs::write(file, text + "\n").map_err(|error| Failure::io("write", file, &error))?;
+    output::write_whole(file, (text + "\n").as_bytes())?;
     for left in &repair.left_out {
         context.output.note(&format!("not in {}: {left}", file.display()));
     }

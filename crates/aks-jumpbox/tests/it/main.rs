@@ -10,4 +10,5 @@ mod program;
 mod prove;
 mod reference;
 mod render;
+mod snapshot;
 mod templates;

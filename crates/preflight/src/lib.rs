@@ -6,6 +6,7 @@
 
 mod finding;
 mod plan;
+mod repair;
 mod requirement;
 mod requirements;
 mod subject;
@@ -13,6 +14,7 @@ mod topology;
 
 pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
+pub use repair::{Change, LeftOut, WholeRepair, is_repairable, resources};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::subnet::CONTAINER_GROUPS;
 pub use requirements::{published, requirements};

@@ -1,11 +1,11 @@
 //! Names that the firewall must let through.
 
-use network_policy::{Contract, Endpoint, ProofVerdict};
+use network_policy::{Contract, Endpoint, Layer, ProofVerdict};
 
 use super::{BASE, BROUGHT, ISOLATED, PRIVATE_LINK};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Check, Outcome, Party, Place, Repair, Requirement, Subject};
+use crate::{Change, Check, Outcome, Party, Place, Repair, Requirement, Subject};
 
 /// Endpoints of the service itself.
 const STORAGE: &str = "*.blob.core.windows.net:443";
@@ -75,7 +75,7 @@ fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
     if policy.firewall.is_none() && policy.routes.is_none() {
         return Ok(Outcome::skipped("no document describes a firewall or routes to one"));
     }
-    let (mut refused, mut open, mut shown) = (Vec::new(), Vec::new(), None);
+    let (mut refused, mut lacking, mut open, mut shown) = (Vec::new(), Vec::new(), Vec::new(), None);
     for endpoint in endpoints {
         let line = format!("allow outbound tcp {from} -> {}:{}", endpoint.name, endpoint.port);
         let contract =
@@ -90,6 +90,13 @@ fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
             Some(by) if proof.verdict == ProofVerdict::Refuted => by.rule.clone(),
             _ => proof.open.join("; "),
         };
+        let by_firewall = proof
+            .decided_by
+            .as_ref()
+            .is_some_and(|by| matches!(by.layer, Layer::FirewallNetwork | Layer::FirewallApplication));
+        if proof.verdict == ProofVerdict::Refuted && by_firewall {
+            lacking.push(endpoint.clone());
+        }
         list.push((endpoint.to_string(), format!("{endpoint} ({why})")));
         if shown.is_none() || (proof.verdict == ProofVerdict::Refuted && refused.len() == 1) {
             shown = Some(proof);
@@ -107,6 +114,9 @@ fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
         (refused, _) => {
             let names: Vec<_> = refused.iter().map(|(name, _)| name.as_str()).collect();
             let repair = Repair::in_words(format!("allow in an application rule: {}", names.join(", ")));
+            let all = lacking.len() == refused.len();
+            let change = all.then_some(Change::Endpoints(place, lacking));
+            let repair = change.into_iter().fold(repair, Repair::changing);
             Outcome::fail(format!("denied: {}", described(refused))).repaired(repair)
         }
     };

@@ -6,6 +6,7 @@
 
 mod finding;
 mod plan;
+mod policy;
 mod repair;
 mod requirement;
 mod requirements;

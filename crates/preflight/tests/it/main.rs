@@ -1,5 +1,6 @@
 //! Environments in which everything is as it must be, and what is said when one thing is not.
 
+mod policy;
 mod world;
 
 use std::collections::HashSet;
@@ -293,25 +294,6 @@ fn providers_regions_policies_and_logs_are_noticed() {
             world.template["location"] = json!("japanwest");
         },
         &[("region.supported", Fail)],
-    );
-    let policy = |name: &'static str, effect: &'static str| {
-        move |world: &mut World| {
-            let properties = &mut world.resource("/tags")["properties"];
-            properties["displayName"] = json!(name);
-            properties["parameters"]["effect"]["value"] = json!(effect);
-        }
-    };
-    expect(
-        "a policy known to break builds",
-        World::isolated(),
-        policy("Storage accounts should disable public network access", "Deny"),
-        &[("policy.assignments", Fail)],
-    );
-    expect(
-        "a policy that nobody knows",
-        World::isolated(),
-        policy("Corporate baseline", "Deny"),
-        &[("policy.assignments", Undecided)],
     );
     expect(
         "no flow log",

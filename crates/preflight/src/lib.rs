@@ -4,6 +4,7 @@
 //! [`check`] asks each of them about a [`Subject`]. What could not be checked is [`Status::Skipped`] or
 //! [`Status::Undecided`], and never a pass.
 
+mod cloud;
 mod finding;
 mod plan;
 mod policy;
@@ -13,6 +14,7 @@ mod requirements;
 mod subject;
 mod topology;
 
+pub use cloud::Cloud;
 pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use repair::{Change, LeftOut, WholeRepair, is_repairable, resources};

@@ -39,7 +39,8 @@ pub(super) const ALL: &[Requirement] = &[
         topologies: ISOLATED,
         assumption: Some(
             "the container instance needs management.azure.com, login.microsoftonline.com, blob storage, its Azure \
-             Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com: Microsoft publishes no list",
+             Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com, or what its cloud calls these: Microsoft \
+             publishes no list",
         ),
         check: Check::Reach(
             Place::Container,
@@ -64,7 +65,9 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
 
 /// Whether all endpoints of a requirement can be reached.
 pub(crate) fn reach(subject: &Subject<'_>, place: Place, endpoints: &[&str]) -> Asked {
-    let endpoints: Vec<_> = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok()).collect();
+    let cloud = subject.cloud();
+    let endpoints: Vec<_> =
+        endpoints.iter().filter_map(|text| Endpoint::parse(&cloud.endpoint(text)).ok()).collect();
     all(subject, place, &endpoints)
 }
 

@@ -303,6 +303,78 @@ fn providers_regions_policies_and_logs_are_noticed() {
     );
 }
 
+/// A world of another cloud.
+fn in_region(region: &str) -> World {
+    let mut world = World::private_link();
+    world.resource("/vnet")["location"] = json!(region);
+    world.template["location"] = json!(region);
+    world
+}
+
+#[test]
+fn each_cloud_has_names_regions_and_features_of_its_own() {
+    let feature = |name: &str, state: &str| {
+        let id = format!(
+            "/subscriptions/{}/providers/Microsoft.Features/providers/Microsoft.VirtualMachineImages/features/{name}",
+            world::SUBSCRIPTION
+        );
+        json!({"id": id, "name": format!("Microsoft.VirtualMachineImages/{name}"), "properties": {"state": state},
+            "type": "Microsoft.Features/providers/features"})
+    };
+    let names = |world: &mut World, storage: &str, management: &str| {
+        let rules = &mut world.resource("/aib")["properties"]["ruleCollections"][0]["rules"];
+        rules[0]["targetFqdns"] = json!([storage]);
+        rules[1]["targetFqdns"] = json!([management]);
+    };
+    let government =
+        |world: &mut World| names(world, "*.blob.core.usgovcloudapi.net", "management.usgovcloudapi.net");
+    let foreign = [("firewall.storage", Fail), ("firewall.management", Fail)];
+    let preview = ("region.preview", Warn);
+    expect(
+        "the public cloud's names",
+        in_region("usgovvirginia"),
+        |_| {},
+        &[foreign[0], foreign[1], preview],
+    );
+    expect("nobody tells of the feature", in_region("US Gov Virginia"), government, &[preview]);
+    for (state, expected) in [("Registered", &[][..]), ("NotRegistered", &[("region.preview", Fail)])] {
+        let told = |world: &mut World| {
+            government(world);
+            world.resources.push(feature("FairfaxPublicPreview", state));
+        };
+        expect(state, in_region("usgovvirginia"), told, expected);
+    }
+    let china = |world: &mut World| {
+        names(world, "*.blob.core.chinacloudapi.cn", "management.chinacloudapi.cn");
+        world.resources.push(feature("MooncakePublicPreview", "NotRegistered"));
+    };
+    expect("one page says so", in_region("chinanorth3"), china, &[preview]);
+    expect("not in Texas", in_region("usgovtexas"), government, &[("region.supported", Fail)]);
+    in_region("usgovtexas").check(|report, _| {
+        let one = report.findings.iter().find(|finding| finding.requirement.id == "region.supported");
+        let outcome = &one.expect("asked").outcome;
+        assert!(
+            outcome.detail.ends_with("regions of Azure Government: usgovarizona, usgovvirginia"),
+            "{}",
+            outcome.detail
+        );
+        let az = outcome.repair.as_ref().and_then(|repair| repair.az.clone()).expect("a command");
+        assert!(az.starts_with("az cloud set --name AzureUSGovernment\n"), "{az}");
+    });
+    // What Azure says of the subscription decides, whatever the pages say.
+    for (regions, expected) in
+        [(json!(["Japan West"]), &[][..]), (json!(["East US"]), &[("region.supported", Fail)])]
+    {
+        let told = |world: &mut World| {
+            let own =
+                world.resources.iter_mut().find(|own| own["namespace"] == "Microsoft.VirtualMachineImages");
+            own.expect("the provider")["resourceTypes"] =
+                json!([{"resourceType": "imageTemplates", "locations": regions}]);
+        };
+        expect("as offered", in_region("japanwest"), told, expected);
+    }
+}
+
 #[test]
 fn the_guidance_is_taken_literally_when_asked() {
     let complaints = |world: &World| {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arm::{Environment, Inventory};
 use build_engine::network::Outbound;
-use document::Diagnostic;
+use document::{Diagnostic, SourceText};
 use egress_gateway::{Mirror, NoProxy, UpstreamProxy};
 use network_policy::{Endpoint, NO_NETWORK, NetworkPolicy, Reading};
 use recipe::Recipe;
@@ -36,7 +36,7 @@ impl Documents {
     /// # Errors
     /// When a file cannot be read. What is wrong inside is among the inventory's findings.
     pub fn open(file: &Path) -> Result<Self, Failure> {
-        Self::open_all(file, &[])
+        Self::open_all(file, &[], None)
     }
 
     /// Reads several files together: one environment file at most, and single documents.
@@ -44,6 +44,14 @@ impl Documents {
     /// # Errors
     /// When a file cannot be read, or two are environment files.
     pub fn open_several(files: &[PathBuf]) -> Result<Option<Self>, Failure> {
+        Self::open_with(files, None)
+    }
+
+    /// The same with a document that is in no file yet.
+    ///
+    /// # Errors
+    /// As [`Self::open_several`].
+    pub fn open_with(files: &[PathBuf], unwritten: Option<&SourceText>) -> Result<Option<Self>, Failure> {
         let is_environment =
             |file: &&PathBuf| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
         let (environments, documents): (Vec<_>, Vec<_>) = files.iter().partition(is_environment);
@@ -55,17 +63,24 @@ impl Documents {
         }
         let mut all = environments.into_iter().chain(documents);
         let Some(first) = all.next() else { return Ok(None) };
-        Self::open_all(first, &all.collect::<Vec<_>>()).map(Some)
+        Self::open_all(first, &all.collect::<Vec<_>>(), unwritten).map(Some)
     }
 
-    fn open_all(file: &Path, more: &[&PathBuf]) -> Result<Self, Failure> {
+    fn open_all(file: &Path, more: &[&PathBuf], unwritten: Option<&SourceText>) -> Result<Self, Failure> {
         let mut environment = Environment::read(bicep::read(file)?);
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         for file in more {
             let path = std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))?;
             environment.add(&path.to_string_lossy());
         }
-        let inventory = environment.open(|path| bicep::read(&folder.join(path)))?;
+        // No path of a file is empty.
+        if unwritten.is_some() {
+            environment.add("");
+        }
+        let inventory = environment.open(|path| match unwritten {
+            Some(text) if path.is_empty() => Ok(text.clone()),
+            _ => bicep::read(&folder.join(path)),
+        })?;
         Ok(Self { environment, inventory, folder })
     }
 

@@ -3,6 +3,7 @@
 use network_policy::{Contract, Direction, Proof, ProofVerdict};
 
 use crate::finding::{Asked, Evidence, Finding, Outcome, Repair};
+use crate::repair::Change;
 use crate::requirements::firewall::reach;
 use crate::{Hop, Os, Site, Subject, Topology};
 
@@ -175,7 +176,7 @@ pub(crate) fn conclude(
             let lost = proof.lost.as_ref().map(|lost| format!(" for {}", lost.phrase)).unwrap_or_default();
             let detail = format!("{contract}: denied{lost}");
             let repair = Repair::in_words(format!("let through: {contract}"));
-            Outcome::fail(detail).repaired(Repair { flow: Some((at, contract)), ..repair })
+            Outcome::fail(detail).repaired(repair.changing(Change::Flow(at, contract)))
         }
     };
     of_proof(outcome, subject, site, proof)

@@ -106,34 +106,16 @@ pub(super) fn place(finding: &Finding, subject: &Subject<'_>) -> Option<(String,
     Some((text.name().to_owned(), at.line, at.column))
 }
 
-/// What would make a finding pass. A flow becomes the fewest rules of a network security group that let it through.
+/// What would make a finding pass: its resources, and the commands that do the same.
 pub(super) fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
     let own = finding.outcome.repair.as_ref()?;
-    let mut repair = Repair {
-        summary: own.summary.clone(),
-        arm: own.arm.as_ref().and_then(|text| serde_json::from_str(text).ok()),
-        az: own.az.clone(),
+    let mut resources = preflight::resources(&own.changes, subject);
+    let arm = match resources.len() {
+        0 => None,
+        1 => resources.pop(),
+        _ => Some(Value::Array(resources)),
     };
-    let flow = own.flow.as_ref().zip(subject.network.as_ref());
-    if let Some(((at, contract), network)) = flow
-        && let Some(site) = network.site(*at)
-    {
-        let found = site.past_routes().repair(std::slice::from_ref(contract));
-        let arm = found
-            .rules
-            .iter()
-            .filter_map(|new| serde_json::from_str::<Value>(&new.to_arm_json()).ok())
-            .collect::<Vec<_>>();
-        let moves = found.renumbered.iter().map(network_policy::Renumbered::to_az);
-        let az: Vec<_> = moves.chain(found.rules.iter().map(network_policy::NewRule::to_az)).collect();
-        repair.arm = match arm.as_slice() {
-            [] => None,
-            [only] => Some(only.clone()),
-            _ => Some(Value::Array(arm)),
-        };
-        repair.az = Some(az.join("\n")).filter(|az| !az.is_empty());
-    }
-    Some(repair)
+    Some(Repair { summary: own.summary.clone(), arm, az: own.to_az(subject) })
 }
 
 /// A mark that is understood without its colour.

@@ -9,7 +9,6 @@ pub mod path;
 pub mod proof;
 pub mod repair;
 pub mod sarif;
-pub mod whole_repair;
 
 use anstyle::Style;
 use network_policy::{Decider, Decision, Direction, Layer, LayerDecision, Protocol};

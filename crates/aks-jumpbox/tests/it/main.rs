@@ -11,4 +11,5 @@ mod program;
 mod prove;
 mod reference;
 mod render;
+mod snapshot;
 mod templates;

@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use document::{Diagnostic, Severity, Value};
+use document::{Diagnostic, Kind, Severity, Value};
 
 use crate::inventory::Collector;
 use crate::read::{Scope, member, text};
@@ -55,6 +55,15 @@ pub(crate) struct Template {
     pub parameters: Vec<(String, Value)>,
 }
 
+impl Template {
+    /// Whether it is deployed over what the other documents describe (`metadata.replaces` is true): like a deployment,
+    /// its resources take the place of those that are there.
+    fn replaces(&self) -> bool {
+        let says = member(&self.value, "metadata").and_then(|metadata| member(metadata, "replaces"));
+        says.is_some_and(|says| says.kind == Kind::Bool(true))
+    }
+}
+
 /// Evaluates templates together and adds the resources that they describe.
 pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     if templates.is_empty() {
@@ -69,17 +78,19 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     }
     let sources = std::mem::take(&mut collector.sources);
     let evaluator = Evaluator::new(&sources, world);
-    let (mut described, mut unread, mut found) = (Vec::new(), false, Vec::new());
+    let (mut described, mut over, mut unread, mut found) = (Vec::new(), Vec::new(), false, Vec::new());
     for _ in 0..MAX_ROUNDS {
         evaluator.world.borrow_mut().start_round();
         described.clear();
+        over.clear();
         unread = false;
         for (index, template) in templates.iter().enumerate() {
             let circles = if template.is_deployable { Severity::Error } else { Severity::Warning };
             let mut deployer = Deployer::new(&evaluator, index, circles);
             document(&evaluator, &mut deployer, template, index);
             unread |= deployer.unread;
-            described.append(&mut deployer.described);
+            let list = if template.replaces() { &mut over } else { &mut described };
+            list.append(&mut deployer.described);
         }
         found = evaluator.take_found();
         if !evaluator.world.borrow_mut().end_round() {
@@ -95,6 +106,7 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     for one in described {
         collector.add(one.draft());
     }
+    collector.over = over.into_iter().map(deploy::Described::draft).collect();
 }
 
 /// Evaluates the template of a document.

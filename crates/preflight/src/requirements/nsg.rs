@@ -5,7 +5,7 @@ use network_policy::{Contract, Direction, Proof, ProofVerdict};
 use super::{ANY_SYSTEM, BASE, BROUGHT, GUIDANCE, ISOLATED, LINUX, NETWORKING, PRIVATE_LINK, WINDOWS};
 use crate::finding::Asked;
 use crate::requirement::conclude;
-use crate::{Check, FlowSpec, Hop, Outcome, Party, Place, Requirement, Severity, Subject};
+use crate::{Change, Check, FlowSpec, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
 const BUILD: Party = Party::Subnet(Place::Build);
 const CONTAINER: Party = Party::Subnet(Place::Container);
@@ -196,7 +196,7 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
         return Ok(Outcome::pass("the image's steps name no endpoint of their own"));
     }
     let mut worst: Option<(u8, Contract, Proof)> = None;
-    let mut denied = Vec::new();
+    let (mut denied, mut refuted) = (Vec::new(), Vec::new());
     for port in &ports {
         let Ok(contract) = Contract::parse(&format!("allow outbound tcp {from} -> Internet:{port}")) else {
             continue;
@@ -208,6 +208,9 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
             ProofVerdict::Refuted => 1,
         };
         denied.push(format!("{port} ({})", hosts(subject, *port)));
+        if rank == 1 {
+            refuted.push(Change::Flow(Place::Build, contract.clone()));
+        }
         if worst.as_ref().is_none_or(|(before, ..)| *before < rank) {
             worst = Some((rank, contract, proof));
         }
@@ -216,7 +219,10 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
         let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         return Ok(Outcome::pass(format!("outbound TCP {ports} is proved for every packet")));
     };
-    let outcome = conclude(subject, Place::Build, site, contract, proof);
+    let mut outcome = conclude(subject, Place::Build, site, contract, proof);
+    if let Some(repair) = &mut outcome.repair {
+        repair.changes = refuted;
+    }
     let detail = format!("{}; ports in question: {}", outcome.detail, denied.join(", "));
     Ok(Outcome { detail, ..outcome })
 }
@@ -243,5 +249,6 @@ fn custom_dns(subject: &Subject<'_>) -> Asked {
         "the virtual network asks {} for names, and no rule lets the build subnet reach them on port 53, UDP and TCP",
         list(&refused)
     );
-    Ok(Outcome::fail(detail))
+    let repair = Repair::in_words(format!("let {} through on port 53, UDP and TCP", list(&refused)));
+    Ok(Outcome::fail(detail).repaired(repair))
 }

@@ -276,13 +276,32 @@ impl World {
         self.ask(preflight::check, look);
     }
 
+    /// Checks it with a template deployed over it.
+    pub fn check_with(&self, template: &Value, look: impl FnOnce(&Report, &Subject<'_>)) {
+        self.ask_with(Some(template), preflight::check, look);
+    }
+
     /// Asks it by one of the catalogues.
     pub fn ask(&self, check: impl FnOnce(&Subject<'_>) -> Report, look: impl FnOnce(&Report, &Subject<'_>)) {
+        self.ask_with(None, check, look);
+    }
+
+    fn ask_with(
+        &self,
+        over: Option<&Value>,
+        check: impl FnOnce(&Subject<'_>) -> Report,
+        look: impl FnOnce(&Report, &Subject<'_>),
+    ) {
         let text = serde_json::to_string(&self.resources).expect("JSON");
         let mut environment = Environment::read(SourceText::new("world.json", text));
         environment.subscription =
             Some(arm::Named { text: SUBSCRIPTION.to_owned(), span: document::Span::default() });
-        let inventory = environment.open(|path| Err(format!("nothing names {path}"))).expect("one document");
+        if over.is_some() {
+            environment.add("repair.json");
+        }
+        let over =
+            |path: &str| over.map(|over| SourceText::new(path, over.to_string())).ok_or("no such document");
+        let inventory = environment.open(over).expect("documents");
         let errors: Vec<_> = inventory.findings().iter().filter(|found| found.is_error()).collect();
         assert!(errors.is_empty(), "{errors:?}");
         let mut read = |end: &str| {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use document::{Diagnostic, Severity, Value};
 
-use super::deploy::Instance;
 use super::eval::{Context, Evaluator};
 use super::frame::Frame;
+use super::instances::Instance;
 use crate::read::member;
 
 /// Reports a resource whose `dependsOn` leads back to it. Azure deploys no such template, but exports some.
@@ -62,12 +62,9 @@ fn targets<'t>(
             continue;
         }
         let key = name.to_ascii_lowercase();
-        if let Some(ids) = frame.symbolic.borrow().get(&key) {
-            // Waiting for a whole loop adds nothing to what its first turn tells about circles.
-            found.extend(ids.first().and_then(|id| places.get(&id.key())));
-        } else if let Some(Some(id)) = frame.named.borrow().get(&key) {
-            found.extend(places.get(&id.key()));
-        }
+        // Waiting for a whole loop adds nothing to what its first turn tells about circles.
+        let named = frame.symbolic(&key, |ids| ids.first().cloned()).or_else(|| frame.named(&key)?);
+        found.extend(named.and_then(|id| places.get(&id.key())));
     }
     found
 }

@@ -15,7 +15,7 @@ use super::frame::Frame;
 use super::functions::{self, Function};
 use super::parse::{Expression, Node, parse};
 use super::value::{Data, Field, Val};
-use super::world::World;
+use super::world::{Path, World};
 use crate::inventory::is_expression;
 
 /// The deepest nesting of values, calls and variables of variables that is followed.
@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 160;
 /// The most steps that all templates of an environment may take together. A step reads about 256 bytes.
 const MAX_STEPS: usize = 20_000_000;
 
-/// The most memory that the values of one round may take, in bytes.
+/// The most memory that the values of all templates may take, in bytes.
 const MAX_MEMORY: usize = 384 * 1024 * 1024;
 
 /// What evaluates, and what was noticed on the way.
@@ -109,11 +109,21 @@ impl<'t> Evaluator<'t> {
         }
     }
 
-    /// Ends a round: what was noticed in it.
+    /// Starts a task; what was made when it was done before takes no memory any more.
+    pub fn start(&self, task: &Path, before: usize) {
+        self.world.borrow_mut().start(task);
+        self.memory.set(self.memory.get().saturating_sub(before));
+    }
+
+    /// What was noticed since this was asked last.
     pub fn take_found(&self) -> Vec<Diagnostic> {
-        self.memory.set(0);
         self.told.take();
         self.found.take()
+    }
+
+    /// The memory that is taken, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory.get()
     }
 
     /// Notes a complaint, once for a place.

@@ -1,6 +1,6 @@
 //! What is known of every resource while templates are evaluated: what `reference` finds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use document::Value;
@@ -12,15 +12,23 @@ use crate::inventory::{is_expression, label, may_be_same, reason, run_time};
 /// The most resources of one name among which the one is looked for that an id with unknown parts means.
 const MAX_ALIKE: usize = 1000;
 
-/// Resources by id, as all documents tell them.
+/// Where a task of a deployment stands: the number of its document, then its place in each deployment around it.
+pub type Path = Rc<[usize]>;
+
+/// Resources by id, as all documents tell them, and who asked for which.
 #[derive(Debug, Default)]
 pub struct World {
     entries: HashMap<String, Entry>,
     /// Keys of the entries by types and names alone.
     tails: HashMap<String, Vec<String>>,
+    /// The round of tasks, from 0.
     round: usize,
-    changed: bool,
-    asked: bool,
+    /// Which task asks and tells now.
+    task: Option<Path>,
+    /// Tasks by the types and names of what they asked for.
+    asked: HashMap<String, HashSet<Path>>,
+    /// Tasks that would find something else now.
+    outdated: BTreeSet<Path>,
     /// Keys of what templates refer to.
     used: HashSet<String>,
 }
@@ -28,18 +36,11 @@ pub struct World {
 #[derive(Debug)]
 struct Entry {
     id: ResourceId,
-    told: Vec<Told>,
+    /// Descriptions by tasks.
+    told: Vec<(Path, Val)>,
     /// Descriptions that do not change, until someone asks for them.
     raw: Vec<Value>,
     merged: Option<Val>,
-}
-
-/// A description by a template.
-#[derive(Debug)]
-struct Told {
-    document: usize,
-    round: usize,
-    value: Val,
 }
 
 impl World {
@@ -56,56 +57,73 @@ impl World {
         })
     }
 
-    /// Starts the next round of all templates.
-    pub fn start_round(&mut self) {
+    /// Starts the next round of tasks.
+    pub fn next_round(&mut self) {
         self.round += 1;
-        (self.changed, self.asked) = (false, false);
     }
 
-    /// Forgets what the round did not tell again. Whether another round may tell more.
-    pub fn end_round(&mut self) -> bool {
-        let round = self.round;
-        for entry in self.entries.values_mut() {
-            let before = entry.told.len();
-            entry.told.retain(|told| told.round == round);
-            if entry.told.len() < before {
-                (self.changed, entry.merged) = (true, None);
-            }
-        }
-        self.changed && self.asked
+    /// Starts a task: it asks and tells until the next one starts.
+    pub fn start(&mut self, task: &Path) {
+        self.task = Some(Rc::clone(task));
     }
 
-    /// Takes what the template of a document says in this round.
-    pub fn tell(&mut self, document: usize, id: &ResourceId, value: &Val) {
-        let (round, value) = (self.round, flattened(value));
+    /// Takes the tasks that would find something else than they did.
+    pub fn take_outdated(&mut self) -> BTreeSet<Path> {
+        std::mem::take(&mut self.outdated)
+    }
+
+    /// Takes what the task says of a resource, in place of what it said before.
+    pub fn tell(&mut self, id: &ResourceId, value: Val) {
+        let Some(task) = self.task.clone() else { return };
         let entry = self.entry(id);
-        let old = entry.told.iter_mut().find(|told| told.document == document && told.round < round);
-        let changed = if let Some(told) = old {
-            let changed = !told.value.same(&value);
-            (told.round, told.value) = (round, value);
-            changed
-        } else {
-            entry.told.push(Told { document, round, value });
-            true
-        };
-        if changed {
-            entry.merged = None;
+        match entry.told.iter_mut().find(|(teller, _)| *teller == task) {
+            Some((_, told)) if told.same(&value) => {
+                *told = value;
+                return;
+            }
+            Some((_, told)) => *told = value,
+            None => entry.told.push((task, value)),
         }
-        self.changed |= changed;
+        self.changed(id);
+    }
+
+    /// Forgets what a task said of a resource.
+    pub fn withdraw(&mut self, task: &Path, id: &ResourceId) {
+        self.entry(id).told.retain(|(teller, _)| teller != task);
+        self.changed(id);
+    }
+
+    fn changed(&mut self, id: &ResourceId) {
+        self.entry(id).merged = None;
+        self.outdated.extend(self.asked.get(&id.tail()).into_iter().flatten().cloned());
+    }
+
+    fn asks(&mut self, id: &ResourceId) {
+        if let Some(task) = self.task.clone() {
+            self.asked.entry(id.tail()).or_default().insert(task);
+        }
     }
 
     /// The resource of an id, as open as it is: Azure may add fields. Unknown, where no document tells it.
     pub fn resource(&mut self, id: &ResourceId) -> Val {
-        self.asked = true;
-        let open: Rc<str> = run_time(id).into();
+        if let Some(found) = self.known(id) {
+            return found;
+        }
+        if self.round > 0 {
+            return Val::unknown(format!("`{}`, which no document describes", label(id)));
+        }
+        // Whoever describes it may come later.
+        self.outdated.extend(self.task.clone());
+        circular(id)
+    }
+
+    /// The resource of an id, if a document tells it.
+    pub fn known(&mut self, id: &ResourceId) -> Option<Val> {
+        self.asks(id);
         let key = self.key(id);
         self.used.extend(key.clone());
-        let found = key.and_then(|key| self.merged(&key)).or_else(|| self.child(id));
-        match found {
-            Some(value) => value.within(Some(&open)),
-            None if self.round < 2 => circular(id),
-            None => Val::unknown(format!("`{}`, which no document describes", label(id))),
-        }
+        let found = key.and_then(|key| self.merged(&key)).or_else(|| self.child(id))?;
+        Some(found.within(Some(&run_time(id).into())))
     }
 
     /// Keys of what templates refer to.
@@ -129,10 +147,10 @@ impl World {
         let entry = self.entries.get_mut(key)?;
         if entry.merged.is_none() {
             let raw = entry.raw.iter().filter_map(|value| Val::literal(value).ok());
-            let raw = raw.map(|value| flattened(&value));
-            let told = entry.told.iter().map(|told| told.value.clone());
+            let told = entry.told.iter().map(|(_, value)| value.clone());
             let what = label(&entry.id);
-            entry.merged = told.chain(raw).reduce(|one, other| overlaid(one, other, &what));
+            let all = told.chain(raw).map(|value| flattened(&value));
+            entry.merged = all.reduce(|one, other| overlaid(one, other, &what));
         }
         entry.merged.clone()
     }
@@ -141,6 +159,7 @@ impl World {
     fn child(&mut self, id: &ResourceId) -> Option<Val> {
         let kind = id.resource_type()?.rsplit('/').next()?.to_owned();
         let parent = id.parent().filter(|parent| parent.resource_type().is_some())?;
+        self.asks(&parent);
         let parent = self.key(&parent).and_then(|key| self.merged(&key))?;
         let items = parent.get(&kind)?;
         let named = |item: &&Val| {

@@ -4,9 +4,9 @@
 //! that has a singular and a plural form is a list under its plural name, so that two documents that use
 //! different forms can be compared.
 
-use std::collections::HashMap;
-
 use document::{Kind, Member, Object, Value};
+
+use super::places::Places;
 
 /// Fields with two forms; each holds one value or a list, and what they mean is the union.
 const FORMS: [(&str, &str); 5] = [
@@ -76,12 +76,11 @@ fn flattened(object: Object) -> Vec<Member> {
     let Some(Member { key, key_span, value: Value { span, kind: Kind::Object(inner) } }) = inner else {
         return members;
     };
-    let places: HashMap<String, usize> =
-        members.iter().enumerate().map(|(at, member)| (member.key.to_ascii_lowercase(), at)).collect();
+    let places = Places::of(members.iter().map(|member| member.key.as_str()));
     let mut kept = Vec::new();
     for member in inner {
-        match places.get(&member.key.to_ascii_lowercase()) {
-            Some(&at) if is_absent(&members[at].value) => members[at] = member,
+        match places.find(&members, |own| &own.key, &member.key) {
+            Some(at) if is_absent(&members[at].value) => members[at] = member,
             Some(_) => kept.push(member),
             None => members.push(member),
         }

@@ -263,7 +263,7 @@ impl<'t> Evaluator<'t> {
         let value = self.deeper(|| {
             self.spend(0)?;
             match &expression.node {
-                Node::Text(text) => Ok(Val::text(text.as_str())),
+                Node::Text(text) => Ok(Val::text(Rc::clone(text))),
                 Node::Integer(number) => Ok(Val::new(Data::Integer(*number))),
                 Node::Property { of, name } => {
                     let of = self.node(of, context)?;

@@ -3,6 +3,7 @@
 //! Places are byte offsets into the text between the brackets' string, brackets included.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use document::quote;
 
@@ -26,7 +27,7 @@ pub struct Expression {
 /// What an expression is.
 #[derive(Debug, PartialEq)]
 pub enum Node {
-    Text(String),
+    Text(Rc<str>),
     Integer(i64),
     Call {
         /// The function's name, with its namespace where it has one: `contoso.name`.
@@ -140,7 +141,7 @@ impl Parser<'_> {
         let start = self.at;
         if self.eat('\'') {
             let text = self.literal(start)?;
-            return Ok(Expression { at: start..self.at, node: Node::Text(text) });
+            return Ok(Expression { at: start..self.at, node: Node::Text(text.into()) });
         }
         let sign = usize::from(self.rest().starts_with(['-', '+']));
         if self.rest()[sign..].starts_with(|c: char| c.is_ascii_digit()) {

@@ -59,7 +59,7 @@ fn lambda<'a>(
         return Err(wrong("this is no lambda function".to_owned()));
     };
     let name = |argument: &Expression| match &argument.node {
-        Node::Text(name) => Ok(name.as_str().into()),
+        Node::Text(name) => Ok(Rc::clone(name)),
         _ => Err(wrong("the name of a variable is no string".to_owned())),
     };
     let names = names.iter().map(name).collect::<Result<Vec<_>, _>>()?;

@@ -288,13 +288,15 @@ impl Collector {
 
     fn take_children(&mut self, id: &ResourceId, value: &mut Value, doubt: Option<&String>) {
         let Kind::Object(object) = &mut value.kind else { return };
-        let lists: Vec<_> = CHILDREN.iter().filter(|(parent, _)| id.is_type(parent)).collect();
+        let own_type = id.resource_type().unwrap_or_default();
+        let lists: Vec<_> =
+            CHILDREN.iter().filter(|(parent, _)| parent.eq_ignore_ascii_case(&own_type)).collect();
         if lists.is_empty() {
             return;
         }
         let field_of = |member: &Member| {
-            let fields = lists.iter().map(|&&(_, field)| field);
-            fields.into_iter().find(|field| field.eq_ignore_ascii_case(&member.key))
+            let mut fields = lists.iter().map(|&&(_, field)| field);
+            fields.find(|field| field.eq_ignore_ascii_case(&member.key))
         };
         let (mut kept, mut taken) = (Vec::new(), Vec::new());
         for member in std::mem::take(object) {

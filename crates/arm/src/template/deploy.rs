@@ -144,7 +144,9 @@ impl<'e, 't> Deployer<'e, 't> {
                 self.deployment(path, instance, frame)
             }
             Work::Instance(instance, frame) => {
-                self.forget(path, 0, usize::MAX);
+                if task.times > 1 {
+                    self.forget(path, 0, usize::MAX);
+                }
                 self.resource(instance, frame)
             }
             Work::Outputs { template, frame, loops, of } => self.outputs(template, frame, loops, of.as_ref()),

@@ -190,7 +190,7 @@ impl<'t> Evaluator<'t> {
     fn parsed(&self, text: &str, span: Span) -> Option<Rc<Expression>> {
         let known = self.parsed.borrow().get(&span).cloned();
         let parsed = known.unwrap_or_else(|| {
-            let tree = parse(text).and_then(|tree| checked(&tree).map(|()| Rc::new(tree)));
+            let tree = parse(text).and_then(|mut tree| resolve(&mut tree).map(|()| Rc::new(tree)));
             let parsed = tree.map_err(|fault| {
                 let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
                 Rc::new(fault.diagnostic(place))
@@ -275,7 +275,14 @@ impl<'t> Evaluator<'t> {
                     self.searched(&of)?;
                     item(&of, &index)
                 }
-                Node::Call { name, arguments } => self.call(name, arguments, expression, context),
+                Node::Call { name, function, arguments } => {
+                    let call = Call { evaluator: self, context, name, arguments };
+                    let made = match function {
+                        Some(function) => functions::run(function, &call),
+                        None => context.frame.call_own(&call),
+                    };
+                    made.map_err(|fault| fault.at(expression.at.start..expression.at.start + name.len()))
+                }
             }
         });
         value.map_err(|fault| fault.at(end_of(expression)))
@@ -285,37 +292,21 @@ impl<'t> Evaluator<'t> {
     fn searched(&self, of: &Val) -> Result<(), Fault> {
         self.spend(of.as_object().map_or(0, |fields| 16 * fields.members.len()))
     }
-
-    fn call(
-        &self,
-        name: &str,
-        arguments: &[Expression],
-        whole: &Expression,
-        context: Context<'_, 't>,
-    ) -> Result<Val, Fault> {
-        let named = whole.at.start..whole.at.start + name.len();
-        let call = Call { evaluator: self, context, name, arguments };
-        if name.contains('.') {
-            return context.frame.call_own(&call).map_err(|fault| fault.at(named));
-        }
-        let function = function(name, arguments.len())?;
-        functions::run(function, &call).map_err(|fault| fault.at(named))
-    }
 }
 
-/// The error of a tree that calls what there is not, or with arguments of the wrong number.
-fn checked(expression: &Expression) -> Result<(), Fault> {
-    match &expression.node {
+/// Finds the functions that a tree calls; an error is about one that there is not, or about the number of arguments.
+fn resolve(expression: &mut Expression) -> Result<(), Fault> {
+    match &mut expression.node {
         Node::Text(_) | Node::Integer(_) => Ok(()),
-        Node::Property { of, .. } => checked(of),
-        Node::Index { of, index } => checked(of).and_then(|()| checked(index)),
-        Node::Call { name, arguments } => {
+        Node::Property { of, .. } => resolve(of),
+        Node::Index { of, index } => resolve(of).and_then(|()| resolve(index)),
+        Node::Call { name, function, arguments } => {
             let named = expression.at.start..expression.at.start + name.len();
             // A template's own functions are looked up when they are called.
             if !name.contains('.') {
-                function(name, arguments.len()).map_err(|fault| fault.at(named))?;
+                *function = Some(self::function(name, arguments.len()).map_err(|fault| fault.at(named))?);
             }
-            arguments.iter().try_for_each(checked)
+            arguments.iter_mut().try_for_each(resolve)
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct World {
     /// Which task asks and tells now.
     task: Option<Path>,
     /// Tasks by the types and names of what they asked for.
-    asked: HashMap<String, HashSet<Path>>,
+    asked: HashMap<String, Vec<Path>>,
     /// Tasks that would find something else now.
     outdated: BTreeSet<Path>,
     /// Keys of what templates refer to.
@@ -101,7 +101,10 @@ impl World {
 
     fn asks(&mut self, id: &ResourceId) {
         if let Some(task) = self.task.clone() {
-            self.asked.entry(id.tail().to_owned()).or_default().insert(task);
+            let tasks = self.asked.entry(id.tail().to_owned()).or_default();
+            if tasks.last() != Some(&task) {
+                tasks.push(task);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ mod scope;
 mod string;
 mod uri;
 
-use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -35,6 +35,18 @@ pub struct Function {
     /// What it gives, for the reference.
     pub does: &'static str,
     run: Run,
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
 /// How a function runs, and how far what is not known spreads.
@@ -80,17 +92,8 @@ const GROUPS: [Group; 13] = [
 /// Any number of arguments.
 const MANY: usize = usize::MAX;
 
-/// All functions in the order of their names, ignoring case.
-static BY_NAME: LazyLock<Vec<&'static Function>> = LazyLock::new(|| {
-    let mut all: Vec<_> = all().collect();
-    all.sort_by(|one, other| ignoring_case(one.name, other.name));
-    all
-});
-
-fn ignoring_case(one: &str, other: &str) -> Ordering {
-    let other = other.bytes().map(|byte| byte.to_ascii_lowercase());
-    one.bytes().map(|byte| byte.to_ascii_lowercase()).cmp(other)
-}
+static BY_NAME: LazyLock<HashMap<String, &'static Function>> =
+    LazyLock::new(|| all().map(|function| (function.name.to_ascii_lowercase(), function)).collect());
 
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
@@ -100,12 +103,9 @@ pub fn all() -> impl Iterator<Item = &'static Function> {
 /// The function of a name, ignoring case. Every name that starts with `list` is one, for resource providers have
 /// functions of their own.
 pub fn find(name: &str) -> Option<&'static Function> {
-    let named = |name| {
-        let found = BY_NAME.binary_search_by(|function| ignoring_case(function.name, name));
-        found.ok().and_then(|at| BY_NAME.get(at)).copied()
-    };
-    let is_list = name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("list"));
-    named(name).or_else(|| is_list.then(|| named("list*")).flatten())
+    let name = name.to_ascii_lowercase();
+    let listed = || name.starts_with("list").then(|| BY_NAME.get("list*").copied()).flatten();
+    BY_NAME.get(&name).copied().or_else(listed)
 }
 
 /// Calls a function.

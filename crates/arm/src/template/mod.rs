@@ -5,6 +5,7 @@
 //! resource again when one that it asked for becomes known, starting from knowing nothing of each other. That can only
 //! make known what was not, so the order of the documents does not matter. What is still not known at the end says why.
 
+mod code;
 mod copy;
 mod depends;
 mod deploy;

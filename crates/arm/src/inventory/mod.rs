@@ -386,7 +386,7 @@ impl Collector {
         };
         for (key, resource) in &self.resources {
             let own_type = resource.id.resource_type().unwrap_or_default().to_ascii_lowercase();
-            let parent = resource.id.parent().filter(|parent| parent.is_resource());
+            let parent = resource.id.parent().filter(ResourceId::is_resource);
             if parent.is_some_and(|parent| !self.resources.contains_key(parent.key())) {
                 inventory.orphans.entry(own_type.clone()).or_default().push(key.clone());
             }

@@ -25,7 +25,7 @@ enum What<'t> {
 
 /// A string that is an expression.
 pub struct Text<'t> {
-    pub text: &'t str,
+    pub written: &'t str,
     pub span: Span,
     pub tree: Parsed,
 }
@@ -62,7 +62,7 @@ impl<'t> Evaluator<'t> {
     }
 
     fn text(&self, text: &'t str, span: Span) -> Text<'t> {
-        Text { text, span, tree: self.parsed(text, span) }
+        Text { written: text, span, tree: self.parsed(text, span) }
     }
 
     fn part(&self, member: &'t Member) -> Part<'t> {

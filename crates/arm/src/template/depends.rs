@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use document::{Diagnostic, Severity, Value};
 
 use super::eval::{Context, Evaluator};
-use super::frame::Frame;
+use super::frame::{Frame, Named};
 use super::instances::Instance;
 use crate::read::member;
 
@@ -63,7 +63,10 @@ fn targets<'t>(
         }
         let key = name.to_ascii_lowercase();
         // Waiting for a whole loop adds nothing to what its first turn tells about circles.
-        let named = frame.symbolic(&key, |ids| ids.first().cloned()).or_else(|| frame.named(&key)?);
+        let named = frame.symbolic(&key, |ids| ids.first().cloned()).or_else(|| match frame.named(&key)? {
+            Named::One(id) => Some(id),
+            Named::Several => None,
+        });
         found.extend(named.and_then(|id| places.get(id.key().as_ref())));
     }
     found

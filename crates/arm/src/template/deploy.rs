@@ -46,10 +46,24 @@ pub struct Deployer<'e, 't> {
 
 /// What all templates make.
 pub struct Deployed {
-    pub drafts: Vec<Draft>,
+    pub described: Vec<Described>,
     pub found: Vec<Diagnostic>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
+}
+
+/// A resource as a template describes it.
+pub struct Described {
+    id: ResourceId,
+    value: Val,
+    doubt: Option<String>,
+}
+
+impl Described {
+    /// The description as documents give it.
+    pub fn draft(self) -> Draft {
+        Draft { id: self.id, value: self.value.into_value(), doubt: self.doubt }
+    }
 }
 
 struct Task<'t> {
@@ -316,7 +330,7 @@ impl<'e, 't> Deployer<'e, 't> {
 
     /// What all tasks came to.
     fn deployed(self) -> Deployed {
-        let mut deployed = Deployed { drafts: Vec::new(), found: Vec::new(), unread: false };
+        let mut deployed = Deployed { described: Vec::new(), found: Vec::new(), unread: false };
         let (mut document, mut size) = (0, 0);
         let mut seen = HashSet::new();
         for (path, task) in self.tasks {
@@ -341,7 +355,7 @@ impl<'e, 't> Deployer<'e, 't> {
                     .evaluator
                     .wrong(fault.expecting(format!("at most {MAX_SIZE} bytes, Azure's limit")), body.span);
             }
-            deployed.drafts.push(Draft { id, value: value.into_value(), doubt });
+            deployed.described.push(Described { id, value, doubt });
         }
         deployed.found.extend(self.evaluator.take_found());
         deployed

@@ -3,7 +3,7 @@
 //! An expression that is wrong is reported once, at its place in the file, and counts as unknown.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -35,9 +35,9 @@ pub struct Evaluator<'t> {
     /// Places of complaints, so that a loop does not repeat them.
     told: RefCell<HashSet<(Span, &'static str)>>,
     /// Expressions by the place of their string.
-    parsed: RefCell<HashMap<Span, Parsed>>,
+    parsed: RefCell<BTreeMap<(usize, usize), Parsed>>,
     /// What was evaluated, made ready for the next time.
-    codes: RefCell<HashMap<*const Value, Rc<Code<'t>>>>,
+    codes: RefCell<BTreeMap<*const Value, Rc<Code<'t>>>>,
     steps: Cell<usize>,
     memory: Cell<usize>,
     depth: Cell<usize>,
@@ -159,23 +159,23 @@ impl<'t> Evaluator<'t> {
             Ok(tree) => tree,
             Err(found) => {
                 self.report(found.as_ref().clone());
-                return mistaken(of.text);
+                return mistaken(of.written);
             }
         };
         self.node(tree, context).unwrap_or_else(|fault| {
             self.report(self.inside(fault, of.span));
-            mistaken(of.text)
+            mistaken(of.written)
         })
     }
 
     /// The tree of an expression, or what is wrong with it whatever its values are.
     pub fn parsed(&self, text: &str, span: Span) -> Parsed {
-        if let Some(known) = self.parsed.borrow().get(&span) {
+        if let Some(known) = self.parsed.borrow().get(&(span.start, span.end)) {
             return known.clone();
         }
         let tree = parse(text).and_then(|mut tree| resolve(&mut tree).map(|()| Rc::new(tree)));
         let parsed = tree.map_err(|fault| Rc::new(self.inside(fault, span)));
-        self.parsed.borrow_mut().insert(span, parsed.clone());
+        self.parsed.borrow_mut().insert((span.start, span.end), parsed.clone());
         parsed
     }
 

@@ -38,8 +38,14 @@ pub struct Frame<'t> {
 struct Names {
     /// Ids by symbolic name, each of its loop's turns.
     symbolic: HashMap<String, Vec<ResourceId>>,
-    /// Ids by name; of several with one name, none is meant.
-    named: HashMap<String, Option<ResourceId>>,
+    named: HashMap<String, Named>,
+}
+
+/// What a name means.
+#[derive(Clone)]
+pub enum Named {
+    One(ResourceId),
+    Several,
 }
 
 /// A parameter or a variable, evaluated when it is first asked for.
@@ -151,13 +157,14 @@ impl<'t> Frame<'t> {
         if let Some(symbolic) = symbolic {
             own.symbolic.entry(symbolic.to_ascii_lowercase()).or_default().push(id.clone());
         }
-        let same = own.named.entry(names.to_ascii_lowercase()).or_insert_with(|| Some(id.clone()));
-        if same.as_ref().is_some_and(|same| same != id) {
-            *same = None;
+        let one = || Named::One(id.clone());
+        let meant = own.named.entry(names.to_ascii_lowercase()).or_insert_with(one);
+        if matches!(meant, Named::One(other) if other != id) {
+            *meant = Named::Several;
         }
     }
 
-    /// The resource of a symbolic name at a turn of its loop, from 0; or all turns.
+    /// What there is of the resources of a symbolic name, each turn of its loop.
     pub fn symbolic<T>(&self, name: &str, of: impl FnOnce(&[ResourceId]) -> Option<T>) -> Option<T> {
         match (self.names.borrow().symbolic.get(name), &self.outer) {
             (Some(ids), _) => of(ids),
@@ -166,8 +173,8 @@ impl<'t> Frame<'t> {
         }
     }
 
-    /// The resource of a name; `Some(None)` when there are several.
-    pub fn named(&self, name: &str) -> Option<Option<ResourceId>> {
+    /// What resource a name means.
+    pub fn named(&self, name: &str) -> Option<Named> {
         let own = self.names.borrow().named.get(name).cloned();
         own.or_else(|| self.outer.as_ref()?.named(name))
     }

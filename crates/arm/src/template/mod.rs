@@ -55,7 +55,7 @@ pub(crate) struct Template {
 }
 
 /// Evaluates templates together and adds the resources that they describe.
-pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
+pub(crate) fn evaluate(collector: &mut Collector, templates: Vec<Template>) {
     if templates.is_empty() {
         return;
     }
@@ -68,15 +68,16 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     }
     let sources = std::mem::take(&mut collector.sources);
     let evaluator = Evaluator::new(&sources, world);
-    let deployed = Deployer::new(&evaluator, templates).deploy();
+    let deployed = Deployer::new(&evaluator, &templates).deploy();
     collector.used = evaluator.world.into_inner().into_used();
+    drop(templates);
     collector.sources = sources;
     collector.unread |= deployed.unread;
     for finding in deployed.found {
         collector.reader.report(finding);
     }
-    for draft in deployed.drafts {
-        collector.add(draft);
+    for described in deployed.described {
+        collector.add(described.draft());
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Function, MANY, Made, Run, text};
 use crate::ResourceId;
 use crate::template::eval::Call;
 use crate::template::fault::Fault;
+use crate::template::frame::Named;
 use crate::template::place::{Level, Place, is_open};
 use crate::template::value::{Data, Field, Val};
 
@@ -139,9 +140,9 @@ fn target(call: &Call<'_, '_, '_>) -> Result<Result<ResourceId, Val>, Fault> {
         return Ok(Ok(found));
     }
     match (frame.named(&key), unknown) {
-        (Some(Some(found)), _) => Ok(Ok(found)),
+        (Some(Named::One(found)), _) => Ok(Ok(found)),
         (_, Some(unknown)) => Ok(Err(Val::because(unknown, None))),
-        (Some(None), None) => {
+        (Some(Named::Several), None) => {
             Ok(Err(Val::unknown(format!("which resource {} is meant: several have this name", quote(&name)))))
         }
         (None, None) => {

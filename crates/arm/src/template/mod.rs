@@ -17,6 +17,7 @@ mod instances;
 mod parameters;
 mod parse;
 mod place;
+mod plan;
 mod value;
 mod world;
 
@@ -37,6 +38,7 @@ use value::{Val, too_large};
 use world::World;
 
 pub use functions::reference as function_reference;
+pub use plan::{Deployment, Plan, Planned};
 
 /// The largest template, in bytes ("ARM template limits").
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -47,6 +49,8 @@ pub(crate) struct Template {
     pub value: Value,
     /// Whether it is said to be a template, rather than a description of what exists, such as an export.
     pub is_deployable: bool,
+    /// The deployment's name, where it is known.
+    pub name: Option<String>,
     pub scope: Scope,
     /// The document of its parameter file.
     pub parameter_file: Option<Value>,
@@ -119,7 +123,7 @@ fn frame_of<'t>(evaluator: &Evaluator<'t>, template: &'t Template, index: usize)
         given.insert(name.to_ascii_lowercase(), one);
     }
     let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
-    let deployment = deploy::unnamed_deployment();
+    let deployment = deploy::own_deployment(template.name.as_deref());
     evaluator.check(value);
     let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
     let frame = Frame::new(evaluator, value, given, place, (deployment, origin));

@@ -176,6 +176,55 @@ fn each_property_of_a_subnet_that_is_altered_is_noticed() {
 }
 
 #[test]
+fn free_addresses_are_counted_by_whoever_counts_them_best() {
+    let usage = |taken: i64, limit: i64| {
+        json!({"currentValue": taken, "limit": limit, "unit": "Count",
+            "id": world::network("virtualNetworks", "vnet/subnets/snet-build"),
+            "name": {"localizedValue": "Subnet size and usage", "value": "SubnetSpace"}})
+    };
+    let taken = |count: usize| {
+        json!(
+            (0..count).map(|index| json!({"id": format!("/subscriptions/s/x/{index}")})).collect::<Vec<_>>()
+        )
+    };
+    let id = "subnet.free-addresses";
+    // Eleven can be used; the private link takes four.
+    for (used, limit, expected) in
+        [(7, 11, &[][..]), (8, 11, &[(id, Fail)]), (0, 3, &[(id, Fail)]), (0, -1, &[(id, Undecided)])]
+    {
+        let told = |world: &mut World| {
+            world.subnet(0)["ipConfigurations"] = taken(2);
+            world.resources.push(usage(used, limit));
+        };
+        expect(&format!("{used} of {limit}"), World::private_link(), told, expected);
+    }
+    // Two subnets take one address, or two where validators run.
+    for (count, validates, expected) in [(10, false, &[][..]), (10, true, &[(id, Fail)]), (9, true, &[])] {
+        let told = |world: &mut World| {
+            world.subnet(0)["ipConfigurations"] = taken(count);
+            if validates {
+                world.template["properties"]["validate"] =
+                    json!({"inVMValidations": [{"type": "Shell", "name": "all", "inline": ["true"]}]});
+            }
+        };
+        expect(&format!("{count}, {validates}"), World::isolated(), told, expected);
+    }
+    let twice = |world: &mut World| {
+        let mut all = taken(7);
+        all.as_array_mut().expect("a list").push(json!({"id": "/SUBSCRIPTIONS/s/x/0"}));
+        world.subnet(0)["ipConfigurations"] = all;
+    };
+    expect("one that is told twice", World::private_link(), twice, &[]);
+    let linked = |world: &mut World| world.subnet(0)["serviceAssociationLinks"] = json!([{"name": "link"}]);
+    expect("what services hide", World::private_link(), linked, &[(id, Undecided)]);
+    let counted = |world: &mut World| {
+        linked(world);
+        world.resources.push(usage(2, 11));
+    };
+    expect("what usages count", World::private_link(), counted, &[]);
+}
+
+#[test]
 fn routes_and_gateways_that_are_altered_are_noticed() {
     let hop = |field: &'static str, value: Value| {
         move |world: &mut World| world.resource("/rt")["properties"]["routes"][0]["properties"][field] = value

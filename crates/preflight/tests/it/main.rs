@@ -281,6 +281,25 @@ fn each_name_that_the_firewall_lacks_is_noticed() {
 }
 
 #[test]
+fn the_archive_of_an_ubuntu_base_must_be_reached() {
+    let ubuntu = |world: &mut World| {
+        world.template["properties"]["source"] = json!({"type": "PlatformImage", "publisher": "Canonical",
+            "offer": "ubuntu-24_04-lts", "sku": "server", "version": "latest"});
+    };
+    expect("refused", World::private_link(), ubuntu, &[("firewall.package-archive", Warn)]);
+    let allowed = |world: &mut World| {
+        ubuntu(world);
+        let rules = &mut world.resource("/aib")["properties"]["ruleCollections"][0]["rules"];
+        let mut archive = rules[0].clone();
+        archive["protocols"] = json!([{"protocolType": "Http", "port": 80}]);
+        archive["targetFqdns"] =
+            json!(["azure.archive.ubuntu.com", "archive.ubuntu.com", "security.ubuntu.com"]);
+        rules.as_array_mut().expect("rules").push(archive);
+    };
+    expect("allowed", World::private_link(), allowed, &[]);
+}
+
+#[test]
 fn each_role_that_is_missing_is_noticed() {
     for (assignment, expected) in [
         ("/network", &[("access.identity.network", Fail)][..]),

@@ -28,7 +28,7 @@ pub struct Permission {
 
 impl Permission {
     /// Whether an operation is among them. What is taken out of one permission another one may still hold.
-    pub fn covers(&self, action: Action) -> bool {
+    pub fn covers(&self, action: Action<'_>) -> bool {
         let (within, without) = match action {
             Action::Control(_) => (&self.actions, &self.not_actions),
             Action::Data(_) => (&self.data_actions, &self.not_data_actions),
@@ -58,7 +58,7 @@ pub struct Role {
 
 impl Role {
     /// Whether it grants an operation; else why that is not known.
-    pub fn grants(&self, action: Action) -> Told<bool> {
+    pub fn grants(&self, action: Action<'_>) -> Told<bool> {
         match &self.permissions {
             Told::Known(permissions) => Told::Known(permissions.iter().any(|each| each.covers(action))),
             Told::Unknown(because) => Told::Unknown(because.clone()),

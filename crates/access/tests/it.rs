@@ -4,10 +4,10 @@ use access::{Access, Action, Answer, Scope, Told};
 use arm::Environment;
 use document::SourceText;
 
-const JOIN: Action = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
-const READ_BLOB: Action =
+const JOIN: Action<'static> = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
+const READ_BLOB: Action<'static> =
     Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read");
-const IMAGE: Action = Action::Control("Microsoft.Compute/images/write");
+const IMAGE: Action<'static> = Action::Control("Microsoft.Compute/images/write");
 const NETWORK: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet";
 const BUILDER: &str = "11111111-1111-1111-1111-111111111111";
 const NETWORK_CONTRIBUTOR: &str = "4d97b98b-1d4f-4787-a291-c67834d212e7";
@@ -49,7 +49,7 @@ fn known(id: &str) -> Told<String> {
     Told::Known(id.to_owned())
 }
 
-fn may(access: &Access, action: Action) -> Answer<'_> {
+fn may<'a>(access: &'a Access, action: Action<'_>) -> Answer<'a> {
     access.may(&known(BUILDER), action, &Scope::new(NETWORK))
 }
 
@@ -149,7 +149,7 @@ fn a_deny_assignment_wins_except_for_whom_it_leaves_out() {
 
 #[test]
 fn an_identity_is_assigned_by_either_name_of_the_operation() {
-    const ASSIGN: Action =
+    const ASSIGN: Action<'static> =
         Action::Control("Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action");
     for spelt in ["userAssignedIdentities/*/assign/action", "userAssignedIdentities/assign/action"] {
         let own = access(&[role("own", &format!(r#"{{"actions": ["Microsoft.ManagedIdentity/{spelt}"]}}"#))]);
@@ -166,7 +166,7 @@ fn the_least_role_of_ones_own_grants_all_and_can_be_assigned_there() {
         role("narrower", r#"{"actions": ["Microsoft.Network/virtualNetworks/read"]}"#),
         role("broad", r#"{"actions": ["Microsoft.Network/*"]}"#),
     ]);
-    let least = |actions: &[Action], scope: &str| {
+    let least = |actions: &[Action<'_>], scope: &str| {
         own.own_role(actions, &Scope::new(scope)).map(|role| role.name.clone())
     };
     assert_eq!(least(&[read, JOIN], NETWORK).as_deref(), Some("narrow role"));

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use arm::{Environment, Inventory};
+use build_engine::network::Outbound;
 use document::{Diagnostic, SourceText};
+use egress_gateway::{Mirror, NoProxy, UpstreamProxy};
 use network_policy::{Endpoint, NO_NETWORK, NetworkPolicy, Reading};
+use recipe::Recipe;
 
 use crate::errors::{Category, Failure, Problem};
 use crate::{bicep, input};
@@ -163,4 +166,29 @@ pub fn allow_list(endpoints: &[recipe::Endpoint]) -> Result<Vec<Endpoint>, Failu
         })
     });
     parsed.collect()
+}
+
+/// The `[local]` table: what this machine needs to reach the outside.
+///
+/// # Errors
+/// When the proxy's address cannot be used.
+pub fn outbound(recipe: &Recipe, folder: &Path) -> Result<Outbound, Failure> {
+    let local = &recipe.local;
+    let wrong = |error: egress_gateway::Error| Problem::new(Category::Input, error.to_string());
+    let upstream_proxy: Option<UpstreamProxy> =
+        local.upstream_proxy.as_deref().map(str::parse).transpose().map_err(wrong)?;
+    // As in curl, the variable in lower case is the first.
+    let no_proxy = std::env::var("no_proxy").or_else(|_| std::env::var("NO_PROXY")).unwrap_or_default();
+    let upstream_proxy = upstream_proxy.map(|proxy| proxy.except(NoProxy::new(&no_proxy)));
+    let mirrors = local.mirrors.iter().map(|(name, recipe::Endpoint { name: host, port })| {
+        (name.clone(), Mirror { host: host.clone(), port: *port })
+    });
+    let authorities = local.certificate_authorities.iter().map(|file| folder.join(file));
+    Ok(Outbound {
+        upstream_proxy,
+        proxy_address: local.upstream_proxy.clone(),
+        mirrors: mirrors.collect(),
+        authorities: authorities.collect(),
+        ..Outbound::default()
+    })
 }

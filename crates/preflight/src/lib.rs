@@ -6,6 +6,7 @@
 
 mod cloud;
 mod finding;
+mod path;
 mod plan;
 mod policy;
 mod repair;
@@ -16,6 +17,7 @@ mod topology;
 
 pub use cloud::Cloud;
 pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
+pub use path::{Hop, HopState, Node, Stretch};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use repair::{Change, LeftOut, WholeRepair, is_repairable, resources};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};

@@ -13,6 +13,7 @@ use crate::exit::ExitStatus;
 use crate::input::Input;
 use crate::network::Documents;
 use crate::output::{self, Format};
+use crate::show::page::Page;
 use crate::show::{check, sarif};
 
 /// Check every prerequisite of an image build, proven against an environment
@@ -27,6 +28,7 @@ use crate::show::{check, sarif};
     aks-jumpbox check --environment environment.toml --deployer 00000000-0000-0000-0000-000000000000 --strict\n  \
     aks-jumpbox check --environment environment.toml --format sarif > check.sarif\n  \
     aks-jumpbox check --environment environment.toml --repair repair.json\n  \
+    aks-jumpbox check --environment environment.toml --template image.json --html check.html\n  \
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
@@ -51,8 +53,11 @@ pub struct Arguments {
     /// Write all repairs into this file as one ARM template, to be reviewed and deployed
     #[arg(long, value_name = "FILE")]
     repair: Option<PathBuf>,
+    /// Write the findings into this file, too, as one page with a drawing of the path that needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// List every requirement instead
-    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "as_published"])]
+    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "html", "as_published"])]
     list: bool,
 }
 
@@ -91,6 +96,11 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(file) = &args.repair {
         let review = Review { args, input: &input };
         write_repair(file, &review.reviewed(&report, &subject)?, context)?;
+    }
+    if let Some(file) = &args.html {
+        let documents = read(args, documents.as_ref(), context)?;
+        let page = Page { report: &report, subject: &subject, verdict, documents, warnings: &warnings };
+        output::write_whole(file, page.html().as_bytes())?;
     }
     match context.output.format {
         Format::Json if context.sarif => output::json(&sarif::log(&report, &subject))?,
@@ -218,6 +228,16 @@ fn write_repair(file: &Path, repair: &WholeRepair, context: &Context) -> Result<
         tell(format!("not in {name}: {}: {}", left.id, left.instead()));
     }
     Ok(())
+}
+
+/// Names of the files that were read.
+fn read(args: &Arguments, documents: Option<&Documents>, context: &Context) -> Result<Vec<String>, Failure> {
+    let named = documents.into_iter().flat_map(|documents| {
+        let texts = documents.inventory.sources().texts().map(|text| text.name().to_owned());
+        texts.chain(documents.environment.service_tags.iter().map(|file| file.text.clone()))
+    });
+    let own = [args.template.clone(), context.configuration()?];
+    Ok(named.chain(own.into_iter().flatten().map(|file| file.display().to_string())).collect())
 }
 
 fn status(verdict: Status) -> ExitStatus {

@@ -26,6 +26,7 @@ pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     write(&args.folder.join("exit-codes.md"), &exit_codes())?;
     write(&args.folder.join("flow-logs.md"), &flow_logs())?;
     write(&args.folder.join("requirements.md"), &requirements())?;
+    write(&args.folder.join("local-azure.md"), &format!("{LOCAL_AZURE}\n{}", local_azure::reference()))?;
     write(&args.folder.join("templates.md"), &format!("{TEMPLATES}\n{}", arm::function_reference()))?;
     Ok(ExitStatus::Yes)
 }
@@ -65,6 +66,8 @@ fn requirements() -> String {
     }
     page
 }
+
+const LOCAL_AZURE: &str = include_str!("local-azure.md");
 
 const TEMPLATES: &str = include_str!("templates.md");
 

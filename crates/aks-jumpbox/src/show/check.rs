@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use network_policy::Decider;
 use preflight::{Finding, Report, Requirement, Severity, Status, Subject};
 use serde::Serialize;
 use serde_json::Value;
@@ -48,13 +49,17 @@ struct Evidence {
     decided_by: Option<json::Decider>,
 }
 
+/// What would make a finding pass.
 #[derive(Serialize)]
-struct Repair {
-    summary: String,
+pub(super) struct Repair {
+    /// In words.
+    pub summary: String,
+    /// As a resource, or several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    arm: Option<Value>,
+    pub arm: Option<Value>,
+    /// As commands, one a line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    az: Option<String>,
+    pub az: Option<String>,
 }
 
 impl Json {
@@ -102,7 +107,7 @@ pub(super) fn place(finding: &Finding, subject: &Subject<'_>) -> Option<(String,
 }
 
 /// What would make a finding pass: its resources, and the commands that do the same.
-fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
+pub(super) fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
     let own = finding.outcome.repair.as_ref()?;
     let mut resources = preflight::resources(&own.changes, subject);
     let arm = match resources.len() {
@@ -114,7 +119,7 @@ fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
 }
 
 /// A mark that is understood without its colour.
-fn mark(status: Status) -> (&'static str, Style) {
+pub(super) fn mark(status: Status) -> (&'static str, Style) {
     match status {
         Status::Pass => ("✓", GREEN),
         Status::Fail => ("✗", RED),
@@ -147,14 +152,25 @@ pub fn text(report: &Report, subject: &Subject<'_>, verdict: Status, output: Out
     text
 }
 
-fn counts(findings: &[&Finding], output: Output) -> String {
+/// How many findings have each status that any has.
+pub(super) fn tally(findings: &[&Finding]) -> Vec<(Status, usize)> {
     let words = [Status::Pass, Status::Fail, Status::Warn, Status::Undecided, Status::Skipped];
     let count = |status| findings.iter().filter(|finding| finding.status() == status).count();
-    let parts = words.into_iter().filter(|status| count(*status) > 0).map(|status| {
+    words.into_iter().map(|status| (status, count(status))).filter(|(_, count)| *count > 0).collect()
+}
+
+fn counts(findings: &[&Finding], output: Output) -> String {
+    let parts = tally(findings).into_iter().map(|(status, count)| {
         let (sign, style) = mark(status);
-        output.paint(style, &format!("{sign} {} {status}", count(status)))
+        output.paint(style, &format!("{sign} {count} {status}"))
     });
     parts.collect::<Vec<_>>().join("  ")
+}
+
+/// Who decided, and in which layer.
+pub(super) fn decided(by: &Decider) -> String {
+    let who = super::by(by);
+    format!("decided {}, {}", who.trim_start_matches([':', ' ']), super::layer(by.layer))
 }
 
 const INDENT: &str = "    ";
@@ -173,9 +189,7 @@ fn one(text: &mut String, finding: &Finding, subject: &Subject<'_>, output: Outp
         let _ = writeln!(text, "{INDENT}packet: {packet}");
     }
     if let Some(by) = &outcome.evidence.decided_by {
-        let who = super::by(by);
-        let who = who.trim_start_matches([':', ' ']);
-        let _ = writeln!(text, "{INDENT}decided {who}, {}", super::layer(by.layer));
+        let _ = writeln!(text, "{INDENT}{}", decided(by));
     }
     if let Some((file, line, column)) = place(finding, subject) {
         let _ = writeln!(text, "{INDENT}{}", output.paint(DIM, &format!("at {file}:{line}:{column}")));

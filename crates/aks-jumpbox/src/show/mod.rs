@@ -4,6 +4,7 @@ pub mod check;
 pub mod denials;
 pub mod excess;
 mod json;
+pub mod page;
 pub mod path;
 pub mod proof;
 pub mod repair;

@@ -5,7 +5,7 @@ use crate::program::Place;
 const NSG: &str = include_str!("../../../../docs/examples/network/nsg.json");
 
 /// The example's group at a subnet.
-fn place(policies: &str) -> Place {
+pub fn place(policies: &str) -> Place {
     let place = Place::new();
     let network = format!(
         r#"{{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet",
@@ -99,7 +99,7 @@ fn the_catalogue_is_listed() {
 }
 
 /// The example's group without some of its rules.
-fn broken() -> Place {
+pub fn broken() -> Place {
     let place = place("Disabled");
     let group: String = NSG
         .lines()

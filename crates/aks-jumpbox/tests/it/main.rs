@@ -6,6 +6,7 @@ mod explain_flow;
 mod explain_log;
 mod host;
 mod init;
+mod page;
 mod program;
 mod prove;
 mod reference;

@@ -37,7 +37,7 @@ pub(crate) enum GrantedRole {
     /// One that is there, by the last part of its id.
     There(String),
     /// One of its own, by its name and what it allows.
-    Own(String, Vec<Action>),
+    Own(String, Vec<Action<'static>>),
 }
 
 pub(super) fn write(changes: &[Change], to: &mut Deployments) -> Result<(), String> {
@@ -110,7 +110,7 @@ fn relative(resource_type: &str, id: &ResourceId) -> String {
     types.zip(id.names()).fold(provider, |path, (kind, name)| format!("{path}/{kind}/{name}"))
 }
 
-fn definition(id: &str, name: &str, actions: &[Action], scope: &str) -> Value {
+fn definition(id: &str, name: &str, actions: &[Action<'_>], scope: &str) -> Value {
     let of = |data: bool| {
         let own = actions.iter().filter(move |action| matches!(action, Action::Data(_)) == data);
         own.map(|action| action.name()).collect::<Vec<_>>()

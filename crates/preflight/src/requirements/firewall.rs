@@ -6,7 +6,7 @@ use network_policy::{Contract, Endpoint, Layer, ProofVerdict};
 use super::{BASE, BROUGHT, ISOLATED, PRIVATE_LINK};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Change, Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+use crate::{Change, Check, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
 /// Endpoints of the service itself.
 const STORAGE: &str = "*.blob.core.windows.net:443";
@@ -23,6 +23,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         id: "firewall.storage",
         title: "the firewall lets the build subnet reach blob storage by any account name",
+        hop: Some(Hop::BUILD_TO_INTERNET),
         check: Check::Reach(Place::Build, &[STORAGE]),
         ..PLAIN
     },
@@ -30,13 +31,15 @@ pub(super) const ALL: &[Requirement] = &[
         id: "firewall.management",
         title: "the firewall lets the build subnet reach Azure's control plane",
         topologies: PRIVATE_LINK,
+        hop: Some(Hop::BUILD_TO_INTERNET),
         check: Check::Reach(Place::Build, &[MANAGEMENT]),
         ..PLAIN
     },
     Requirement {
         id: "firewall.image-endpoints",
         title: "the firewall lets the build subnet reach what the image's steps fetch",
-        check: Check::Ask(image_endpoints),
+        hop: Some(Hop::BUILD_TO_INTERNET),
+        check: Check::Steps(image_endpoints),
         ..PLAIN
     },
     Requirement {
@@ -56,6 +59,7 @@ pub(super) const ALL: &[Requirement] = &[
              Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com, or what its cloud calls these: Microsoft \
              publishes no list",
         ),
+        hop: Some(Hop::CONTAINER_TO_INTERNET),
         check: Check::Reach(
             Place::Container,
             &[

@@ -10,7 +10,7 @@ use crate::subject::Network;
 use crate::{Outcome, Repair, Status, Subject};
 
 const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
-pub(super) const ASSIGN: Action =
+pub(super) const ASSIGN: Action<'static> =
     Action::Control("Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action");
 
 /// Managed Identity Operator.
@@ -29,7 +29,7 @@ pub(super) struct Who {
 pub(super) struct Permissions {
     /// What a role for it alone is called.
     pub name: &'static str,
-    pub actions: &'static [Action],
+    pub actions: &'static [Action<'static>],
     /// The built-in role that Microsoft asks for, where there is one.
     pub role: Option<&'static str>,
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::finding::Asked;
 use crate::subject::{known, text};
-use crate::{Change, Check, Outcome, Place, Repair, Requirement, Severity, Subject, Topology};
+use crate::{Change, Check, Hop, Outcome, Place, Repair, Requirement, Severity, Subject, Topology};
 
 /// Addresses of every subnet that Azure keeps for itself.
 const RESERVED: u64 = 5;
@@ -45,6 +45,7 @@ pub(super) const ALL: &[Requirement] = &[
         title: "private link service network policies are disabled on the build subnet",
         topologies: PRIVATE_LINK,
         source: PRIVATE_LINK_POLICY,
+        hop: Some(Hop::TO_PRIVATE_LINK),
         check: Check::Ask(private_link_policies),
         ..PLAIN
     },

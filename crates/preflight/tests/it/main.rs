@@ -1,5 +1,6 @@
 //! Environments in which everything is as it must be, and what is said when one thing is not.
 
+mod path;
 mod policy;
 mod world;
 

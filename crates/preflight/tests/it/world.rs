@@ -18,12 +18,16 @@ pub fn network(kind: &str, name: &str) -> String {
     format!("{}/providers/Microsoft.Network/{kind}/{name}", group("rg-net"))
 }
 
+const FETCHED: [&str; 1] = ["packages.microsoft.com:443"];
+
 /// All resources, and the template as it is written.
 #[derive(Clone)]
 pub struct World {
     pub topology: Topology,
     pub resources: Vec<Value>,
     pub template: Value,
+    /// What its steps fetch.
+    pub endpoints: Vec<&'static str>,
 }
 
 fn rule(name: &str, direction: &str, priority: u16, from: &str, to: &str, port: &str) -> Value {
@@ -171,8 +175,12 @@ impl World {
             json!({"id": policy, "properties": {}}),
             names,
         ]);
-        let mut world =
-            Self { topology: Topology::PrivateLink, resources, template: template(Topology::PrivateLink) };
+        let mut world = Self {
+            topology: Topology::PrivateLink,
+            resources,
+            template: template(Topology::PrivateLink),
+            endpoints: FETCHED.to_vec(),
+        };
         world.rule("AllowDnsUdp")["properties"]["protocol"] = json!("Udp");
         world
     }
@@ -210,8 +218,12 @@ impl World {
         ];
         let mut resources = common();
         resources.extend([build, driver, vnet(&subnets)]);
-        let mut world =
-            Self { topology: Topology::Isolated, resources, template: template(Topology::Isolated) };
+        let mut world = Self {
+            topology: Topology::Isolated,
+            resources,
+            template: template(Topology::Isolated),
+            endpoints: FETCHED.to_vec(),
+        };
         world.rule("AllowDnsUdp")["properties"]["protocol"] = json!("Udp");
         world
     }
@@ -308,7 +320,11 @@ impl World {
             os: Os::of(&template),
             network: Some(Network::new(&environment, &inventory, Some(build), container)),
             template: Some(&template),
-            endpoints: vec![Endpoint::parse("packages.microsoft.com:443").expect("an endpoint")],
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|text| Endpoint::parse(text).expect("an endpoint"))
+                .collect(),
             deployer: Some(DEPLOYER.to_owned()),
         };
         look(&check(&subject), &subject);

@@ -509,6 +509,19 @@ fn repaired(world: &World, kind: &str) -> Value {
 }
 
 #[test]
+fn a_subnet_without_a_way_out_gets_the_gateway_of_its_neighbours() {
+    let mut world = World::isolated();
+    world.subnet(1)["natGateway"] = Value::Null;
+    world.subnet(1)["defaultOutboundAccess"] = json!(false);
+    let repairs = repair("a way out", &world);
+    assert_eq!(repairs, ["route.container-egress", "route.container-nat-gateway"]);
+    let written = repaired(&world, "Microsoft.Network/virtualNetworks/subnets");
+    assert_eq!(written["properties"]["natGateway"]["id"], world::network("natGateways", "nat"));
+    let delegation = &written["properties"]["delegations"][0]["properties"];
+    assert_eq!(delegation["serviceName"], "Microsoft.ContainerInstance/containerGroups");
+}
+
+#[test]
 fn a_subnet_is_written_with_everything_that_it_had() {
     let mut world = World::private_link();
     let endpoint =

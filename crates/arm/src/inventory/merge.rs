@@ -1,8 +1,8 @@
 //! Two descriptions of one resource.
 
-use std::collections::HashMap;
-
 use document::{Diagnostic, Kind, Member, Object, Reader, Sources, Value};
+
+use super::places::Places;
 
 /// Fields that differ between documents without changing what a resource does.
 const VOLATILE: [&str; 3] = ["etag", "provisioningState", "resourceGuid"];
@@ -99,10 +99,9 @@ impl Merge<'_> {
         let mut members: Vec<Member> = std::mem::take(into).into_iter().collect();
         let known = members.len();
         let mut met = vec![false; known];
-        let places: HashMap<String, usize> =
-            members.iter().enumerate().map(|(at, own)| (own.key.to_ascii_lowercase(), at)).collect();
+        let places = Places::of(members.iter().map(|own| own.key.as_str()));
         for member in from {
-            let place = places.get(&member.key.to_ascii_lowercase()).copied();
+            let place = places.find(&members, |own| &own.key, &member.key);
             let volatile = is_volatile(&member.key, path);
             let inner = format!("{path}.{}", member.key);
             match place {

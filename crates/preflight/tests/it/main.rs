@@ -1,5 +1,7 @@
 //! Environments in which everything is as it must be, and what is said when one thing is not.
 
+mod mutation;
+mod templates;
 mod world;
 
 use std::collections::HashSet;
@@ -62,6 +64,19 @@ fn expect(what: &str, mut world: World, breaking: impl FnOnce(&mut World), expec
         found.retain(|complaint| *complaint != SHAPE);
     }
     assert_eq!(found, expected, "{what}");
+}
+
+#[test]
+fn what_matters_in_resources_is_noticed() {
+    for (name, world) in [("private-link", World::private_link()), ("isolated", World::isolated())] {
+        let resources = Value::Array(world.resources.clone());
+        let found = mutation::survey(&resources, |mutated| {
+            let mut world = world.clone();
+            world.resources = mutated.as_array().expect("resources").clone();
+            world.said()
+        });
+        insta::assert_snapshot!(name, found);
+    }
 }
 
 #[test]

@@ -4,23 +4,23 @@ use std::fmt;
 
 /// An operation of a resource provider, such as `Microsoft.Network/virtualNetworks/subnets/join/action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
+pub enum Action<'a> {
     /// An operation on resources.
-    Control(&'static str),
+    Control(&'a str),
     /// An operation on the data that a resource holds.
-    Data(&'static str),
+    Data(&'a str),
 }
 
-impl Action {
+impl<'a> Action<'a> {
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> &'a str {
         match self {
             Self::Control(name) | Self::Data(name) => name,
         }
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for Action<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -50,6 +50,12 @@ impl Pattern {
             rest = &rest[at + piece.len()..];
         }
         rest.ends_with(last)
+    }
+
+    /// Whether it stands for more than reading, of a whole resource provider or of all.
+    pub(crate) fn is_of_a_provider(&self) -> bool {
+        let before = self.0.split_once('*').map(|(before, _)| before);
+        before.is_some_and(|before| before.matches('/').count() <= 1) && !self.0.ends_with("/read")
     }
 
     /// How much it may grant, to compare roles by: one for a plain name, more the earlier a wildcard stands, and less

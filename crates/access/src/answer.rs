@@ -85,7 +85,7 @@ impl Access {
     /// Whether a principal, told by its object id, may do something at a scope. A deny assignment wins over every role.
     /// The id of a principal that Azure has yet to make is unknown because of [`arm::added_at_run_time`]; an assignment to
     /// it is unknown because of the same.
-    pub fn may(&self, principal: &Told<String>, action: Action, scope: &Scope) -> Answer<'_> {
+    pub fn may(&self, principal: &Told<String>, action: Action<'_>, scope: &Scope) -> Answer<'_> {
         let mut denials_open = Vec::new();
         for denial in &self.denials {
             match denial.fits(principal, action, scope) {
@@ -116,7 +116,13 @@ impl Access {
         }
     }
 
-    fn fits(&self, assignment: &Assignment, principal: &Told<String>, action: Action, scope: &Scope) -> Fits {
+    fn fits(
+        &self,
+        assignment: &Assignment,
+        principal: &Told<String>,
+        action: Action<'_>,
+        scope: &Scope,
+    ) -> Fits {
         let whom = || match (&assignment.principal, principal) {
             (Told::Known(id), Told::Known(own)) if id.eq_ignore_ascii_case(own) => Fits::Yes,
             (Told::Unknown(one), Told::Unknown(own)) if one.eq_ignore_ascii_case(own) => Fits::Yes,
@@ -146,10 +152,13 @@ impl Access {
         holds(&assignment.scope, scope).and(what).and(whom).and(condition)
     }
 
-    /// The role that grants all of these and the least beside them, and can be assigned at the scope.
-    pub fn least_role(&self, actions: &[Action], scope: &Scope) -> Option<&Role> {
+    /// The role that somebody defined which grants all of these, nothing of a whole resource provider but reading, and
+    /// the least beside them, and can be assigned at the scope.
+    pub fn own_role(&self, actions: &[Action<'_>], scope: &Scope) -> Option<&Role> {
         let fits = |role: &&Role| {
-            actions.iter().all(|&action| role.grants(action) == Told::Known(true))
+            !role.built_in
+                && !role.is_broad()
+                && actions.iter().all(|&action| role.grants(action) == Told::Known(true))
                 && role.assignable_scopes.iter().any(|own| own.holds_in(scope) == Some(true))
         };
         self.roles.values().filter(fits).min_by_key(|role| (role.breadth(), &role.id))
@@ -168,7 +177,7 @@ fn holds(own: &Told<Scope>, scope: &Scope) -> Fits {
 }
 
 impl Denial {
-    fn fits(&self, principal: &Told<String>, action: Action, scope: &Scope) -> Fits {
+    fn fits(&self, principal: &Told<String>, action: Action<'_>, scope: &Scope) -> Fits {
         let what = || match &self.permissions {
             Told::Known(permissions) if permissions.iter().any(|each| each.covers(action)) => Fits::Yes,
             Told::Known(_) => Fits::No,

@@ -28,12 +28,15 @@ pub struct Permission {
 
 impl Permission {
     /// Whether an operation is among them. What is taken out of one permission another one may still hold.
-    pub fn covers(&self, action: Action) -> bool {
+    pub fn covers(&self, action: Action<'_>) -> bool {
         let (within, without) = match action {
             Action::Control(_) => (&self.actions, &self.not_actions),
             Action::Data(_) => (&self.data_actions, &self.not_data_actions),
         };
-        let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(action.name()));
+        // Azure documents some operations with `*` for a name, and takes roles that leave that out, too.
+        let names = [action.name().to_owned(), action.name().replace("/*/", "/")];
+        let is_it = |pattern: &Pattern| names.iter().any(|name| pattern.matches(name));
+        let among = |patterns: &[Pattern]| patterns.iter().any(is_it);
         among(within) && !among(without)
     }
 }
@@ -55,11 +58,18 @@ pub struct Role {
 
 impl Role {
     /// Whether it grants an operation; else why that is not known.
-    pub fn grants(&self, action: Action) -> Told<bool> {
+    pub fn grants(&self, action: Action<'_>) -> Told<bool> {
         match &self.permissions {
             Told::Known(permissions) => Told::Known(permissions.iter().any(|each| each.covers(action))),
             Told::Unknown(because) => Told::Unknown(because.clone()),
         }
+    }
+
+    /// Whether it grants more than reading of a whole resource provider, or of all.
+    pub(crate) fn is_broad(&self) -> bool {
+        let Told::Known(permissions) = &self.permissions else { return true };
+        let mut all = permissions.iter().flat_map(|each| each.actions.iter().chain(&each.data_actions));
+        all.any(Pattern::is_of_a_provider)
     }
 
     /// How much it grants, to compare roles by.

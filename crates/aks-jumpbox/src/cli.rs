@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, snapshot,
+    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, serve, snapshot,
     try_image,
 };
 use crate::context::Context;
@@ -110,6 +110,7 @@ pub enum Command {
     Explain(explain::Arguments),
     Render(render::Arguments),
     Snapshot(snapshot::Arguments),
+    Serve(serve::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

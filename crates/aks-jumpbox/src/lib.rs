@@ -64,6 +64,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Explain(args) => commands::explain::run(&args, context),
         Command::Snapshot(args) => commands::snapshot::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
+        Command::Serve(args) => commands::serve::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args, context),

@@ -11,5 +11,6 @@ pub mod man;
 pub mod prove;
 pub mod reference;
 pub mod render;
+pub mod serve;
 pub mod snapshot;
 pub mod try_image;

@@ -26,12 +26,13 @@ pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     write(&args.folder.join("exit-codes.md"), &exit_codes())?;
     write(&args.folder.join("flow-logs.md"), &flow_logs())?;
     write(&args.folder.join("requirements.md"), &requirements())?;
+    write(&args.folder.join("local-azure.md"), &format!("{LOCAL_AZURE}\n{}", local_azure::reference()))?;
     write(&args.folder.join("templates.md"), &format!("{TEMPLATES}\n{}", arm::function_reference()))?;
     Ok(ExitStatus::Yes)
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|error| Failure::io("write", file, &error))
+    crate::output::write_whole(file, text.as_bytes())
 }
 
 fn exit_codes() -> String {
@@ -65,6 +66,8 @@ fn requirements() -> String {
     }
     page
 }
+
+const LOCAL_AZURE: &str = include_str!("local-azure.md");
 
 const TEMPLATES: &str = include_str!("templates.md");
 

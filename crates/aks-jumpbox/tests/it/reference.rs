@@ -10,7 +10,14 @@ fn the_reference_is_what_the_code_says() {
     let answer = place.run("__reference fresh");
     assert_eq!(answer.code, Some(0), "{answer}");
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    for page in ["command-line.md", "exit-codes.md", "flow-logs.md", "requirements.md"] {
+    for page in [
+        "command-line.md",
+        "exit-codes.md",
+        "flow-logs.md",
+        "local-azure.md",
+        "requirements.md",
+        "templates.md",
+    ] {
         let kept = std::fs::read_to_string(kept.join(page)).expect("the page is there");
         assert!(
             kept == place.read(&format!("fresh/{page}")),
@@ -33,6 +40,7 @@ fn every_command_has_a_manual_page_and_examples() {
         "prove",
         "explain",
         "render",
+        "serve",
         "cache",
         "completions",
         "man",

@@ -22,6 +22,26 @@ const ENVELOPE: [&str; 11] = [
     "systemData",
 ];
 
+/// Fields of resources that Azure adds itself: no deployment takes them away.
+const READ_ONLY: [&str; 7] = [
+    "ipConfigurations",
+    "ipConfigurationProfiles",
+    "privateEndpoints",
+    "provisioningState",
+    "purpose",
+    "resourceNavigationLinks",
+    "serviceAssociationLinks",
+];
+
+/// Adds to a description that a deployment brings what Azure had added to the resource before.
+pub(super) fn keep_what_azure_adds(new: &mut Value, old: Value) {
+    let (Kind::Object(new), Kind::Object(old)) = (&mut new.kind, old.kind) else { return };
+    let is_kept = |member: &Member| READ_ONLY.iter().any(|field| field.eq_ignore_ascii_case(&member.key));
+    let kept: Vec<_> =
+        old.into_iter().filter(|member| is_kept(member) && new.find(&member.key).is_none()).collect();
+    *new = Object::of(std::mem::take(new).into_iter().chain(kept).collect());
+}
+
 fn is_volatile(key: &str, path: &str) -> bool {
     let listed = |fields: &[&str]| fields.iter().any(|field| field.eq_ignore_ascii_case(key));
     listed(&VOLATILE) || (path.is_empty() && listed(&ENVELOPE))

@@ -268,6 +268,8 @@ pub(crate) struct Collector {
     pub keeps: bool,
     /// Keys of the resources that templates refer to.
     pub used: HashSet<Key>,
+    /// Descriptions that take the place of those that other documents give.
+    pub over: Vec<Draft>,
     resources: BTreeMap<Key, Resource>,
 }
 
@@ -380,9 +382,39 @@ impl Collector {
         }
     }
 
+    /// Puts a resource in the place of the one that is there, as a deployment does; one that may not be deployed is a
+    /// description like others.
+    fn put(&mut self, draft: Draft) {
+        if draft.doubt.is_some() {
+            self.add(draft);
+            return;
+        }
+        let tail = draft.id.tail();
+        let mut alike = self.resources.iter().filter(|(_, own)| {
+            own.id == draft.id || own.id.tail() == tail && may_be_same(&own.id, &draft.id)
+        });
+        let key = match (alike.next(), alike.next()) {
+            (Some((key, _)), None) => key.clone(),
+            _ => draft.id.key().clone(),
+        };
+        let mut value = normal(draft.value);
+        self.take_children(&draft.id, &mut value, None);
+        let id = match self.resources.remove(&key) {
+            Some(old) => {
+                merge::keep_what_azure_adds(&mut value, old.value);
+                old.id
+            }
+            None => draft.id,
+        };
+        self.insert(Resource { id, value, doubt: None });
+    }
+
     /// The inventory of everything that was added.
     pub fn finish(mut self) -> Inventory {
         self.settle();
+        for draft in std::mem::take(&mut self.over) {
+            self.put(draft);
+        }
         let mut inventory = Inventory {
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,

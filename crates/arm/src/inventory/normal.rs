@@ -17,14 +17,19 @@ const FORMS: [(&str, &str); 5] = [
     ("addressPrefix", "addressPrefixes"),
 ];
 
+/// What policies are written in: their expressions are no template's, and stay as they are.
+const POLICY_LANGUAGE: [&str; 2] = ["policyRule", "policyDefinitions"];
+
 /// The normal form of a value and of all that is in it. Expressions that reach this point are unknown.
 pub(crate) fn normal(value: Value) -> Value {
     let Value { span, kind } = value;
     let kind = match kind {
         Kind::Array(items) => Kind::Array(items.into_iter().map(normal).collect()),
         Kind::Object(object) => {
-            let members =
-                flattened(object).into_iter().map(|member| Member { value: normal(member.value), ..member });
+            let is_policy = |key: &str| POLICY_LANGUAGE.iter().any(|own| own.eq_ignore_ascii_case(key));
+            let members = flattened(object).into_iter().map(|member| {
+                if is_policy(&member.key) { member } else { Member { value: normal(member.value), ..member } }
+            });
             Kind::Object(Object::of(folded(members.collect())))
         }
         Kind::String(text) if is_expression(&text) => Kind::Unknown(reason(&text)),

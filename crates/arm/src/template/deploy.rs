@@ -58,6 +58,8 @@ pub struct Deployed {
 
 /// A resource as a template describes it.
 pub struct Described {
+    /// The position of its document among the templates.
+    pub document: usize,
     id: ResourceId,
     value: Val,
     doubt: Option<String>,
@@ -371,7 +373,7 @@ impl<'e, 't> Deployer<'e, 't> {
                     .evaluator
                     .wrong(fault.expecting(format!("at most {MAX_SIZE} bytes, Azure's limit")), body.span);
             }
-            deployed.described.push(Described { id, value, doubt });
+            deployed.described.push(Described { document, id, value, doubt });
         }
         deployed.found.extend(self.evaluator.take_found());
         deployed

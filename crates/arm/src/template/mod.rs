@@ -26,7 +26,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use document::Value;
+use document::{Kind, Value};
 
 use crate::inventory::Collector;
 use crate::read::{Scope, member, text};
@@ -53,6 +53,15 @@ pub(crate) struct Template {
     pub parameters: Vec<(String, Value)>,
 }
 
+impl Template {
+    /// Whether it is deployed over what the other documents describe (`metadata.replaces` is true): like a deployment,
+    /// its resources take the place of those that are there.
+    fn replaces(&self) -> bool {
+        let says = member(&self.value, "metadata").and_then(|metadata| member(metadata, "replaces"));
+        says.is_some_and(|says| says.kind == Kind::Bool(true))
+    }
+}
+
 /// Evaluates templates together and adds the resources that they describe.
 pub(crate) fn evaluate(collector: &mut Collector, templates: Vec<Template>) {
     if templates.is_empty() {
@@ -69,6 +78,7 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: Vec<Template>) {
     let evaluator = Evaluator::new(&sources, world);
     let deployed = Deployer::new(&evaluator, &templates).deploy();
     collector.used = evaluator.world.into_inner().into_used();
+    let replaces: Vec<bool> = templates.iter().map(Template::replaces).collect();
     drop(templates);
     collector.sources = sources;
     collector.unread |= deployed.unread;
@@ -76,7 +86,11 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: Vec<Template>) {
         collector.reader.report(finding);
     }
     for described in deployed.described {
-        collector.add(described.draft());
+        if replaces[described.document] {
+            collector.over.push(described.draft());
+        } else {
+            collector.add(described.draft());
+        }
     }
 }
 

@@ -20,12 +20,16 @@ pub fn network(kind: &str, name: &str) -> String {
     format!("{}/providers/Microsoft.Network/{kind}/{name}", group("rg-net"))
 }
 
+const FETCHED: [&str; 1] = ["packages.microsoft.com:443"];
+
 /// All resources, and the template as it is written.
 #[derive(Clone)]
 pub struct World {
     pub topology: Topology,
     pub resources: Vec<Value>,
     pub template: Value,
+    /// What its steps fetch.
+    pub endpoints: Vec<&'static str>,
 }
 
 fn rule(name: &str, direction: &str, priority: u16, from: &str, to: &str, port: &str) -> Value {
@@ -173,8 +177,12 @@ impl World {
             json!({"id": policy, "properties": {}}),
             names,
         ]);
-        let mut world =
-            Self { topology: Topology::PrivateLink, resources, template: template(Topology::PrivateLink) };
+        let mut world = Self {
+            topology: Topology::PrivateLink,
+            resources,
+            template: template(Topology::PrivateLink),
+            endpoints: FETCHED.to_vec(),
+        };
         world.rule("AllowDnsUdp")["properties"]["protocol"] = json!("Udp");
         world
     }
@@ -212,8 +220,12 @@ impl World {
         ];
         let mut resources = common();
         resources.extend([build, driver, vnet(&subnets)]);
-        let mut world =
-            Self { topology: Topology::Isolated, resources, template: template(Topology::Isolated) };
+        let mut world = Self {
+            topology: Topology::Isolated,
+            resources,
+            template: template(Topology::Isolated),
+            endpoints: FETCHED.to_vec(),
+        };
         world.rule("AllowDnsUdp")["properties"]["protocol"] = json!("Udp");
         world
     }
@@ -269,17 +281,23 @@ impl World {
     /// What is said of each requirement.
     pub fn said(&self) -> mutation::Said {
         let mut said = Vec::new();
-        self.asked(preflight::check, |report, _| said = mutation::said(report)).map(|()| said)
+        self.asked(None, preflight::check, |report, _| said = mutation::said(report)).map(|()| said)
+    }
+
+    /// Checks it with a template deployed over it.
+    pub fn check_with(&self, template: &Value, look: impl FnOnce(&Report, &Subject<'_>)) {
+        self.asked(Some(template), preflight::check, look).expect("a network");
     }
 
     /// Asks it by one of the catalogues.
     pub fn ask(&self, check: impl FnOnce(&Subject<'_>) -> Report, look: impl FnOnce(&Report, &Subject<'_>)) {
-        self.asked(check, look).expect("a network");
+        self.asked(None, check, look).expect("a network");
     }
 
-    /// The same; an error is what makes the program say that a file is wrong.
+    /// The same, with a template deployed over it; an error is what makes the program say that a file is wrong.
     fn asked(
         &self,
+        over: Option<&Value>,
         check: impl FnOnce(&Subject<'_>) -> Report,
         look: impl FnOnce(&Report, &Subject<'_>),
     ) -> Result<(), String> {
@@ -287,7 +305,12 @@ impl World {
         let mut environment = Environment::read(SourceText::new("world.json", text));
         environment.subscription =
             Some(arm::Named { text: SUBSCRIPTION.to_owned(), span: document::Span::default() });
-        let inventory = environment.open(|path| Err(format!("nothing names {path}"))).expect("one document");
+        if over.is_some() {
+            environment.add("repair.json");
+        }
+        let over =
+            |path: &str| over.map(|over| SourceText::new(path, over.to_string())).ok_or("no such document");
+        let inventory = environment.open(over).expect("documents");
         mutation::refusal(inventory.findings()).map_or(Ok(()), Err)?;
         let mut read = |end: &str| {
             let text = network("virtualNetworks", &format!("vnet/subnets/snet-{end}"));
@@ -306,7 +329,11 @@ impl World {
             os: Os::of(&template),
             network: Some(Network::new(&environment, &inventory, Some(build), container)),
             template: Some(&template),
-            endpoints: vec![Endpoint::parse("packages.microsoft.com:443").expect("an endpoint")],
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|text| Endpoint::parse(text).expect("an endpoint"))
+                .collect(),
             deployer: Some(DEPLOYER.to_owned()),
         };
         look(&check(&subject), &subject);

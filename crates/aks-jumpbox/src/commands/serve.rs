@@ -1,0 +1,105 @@
+//! `serve`: the local Azure endpoint.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use local_azure::{LocalAzure, Options};
+use serde_json::json;
+
+use crate::context::{Context, stop_on_signals};
+use crate::errors::{Category, Failure, Problem};
+use crate::exit::ExitStatus;
+use crate::input::Loaded;
+use crate::output::{self, Format};
+use crate::{input, network};
+
+/// Answer as Azure does, on this machine: real clients, real roles and networks, images built here
+///
+/// The first line on standard output is JSON for programs; the commands that connect the Azure CLI follow on standard
+/// error. One line for each request goes there, too; -q leaves them out.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 ended by itself, 2 a file is wrong, 4 this machine is not able, 130 interrupted.\n\n\
+    Examples:\n  aks-jumpbox serve\n  aks-jumpbox serve --listen 127.0.0.1:0 --state /tmp/azure    any free port\n"
+)]
+pub struct Arguments {
+    /// Address to listen on; one that others can reach is warned about
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Folder of its state: resources, secrets, certificates, blobs [default: azure/ in the cache]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// Serves until it is interrupted.
+pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+    let output = context.output;
+    let cancel = stop_on_signals()?;
+    if !args.listen.ip().is_loopback() {
+        output.warn(
+            "others can reach this address: whoever has the client secret can run programs on this machine",
+        );
+    }
+    let Loaded { recipe, file, warnings } = input::load_recipe(context)?;
+    for warning in &warnings {
+        output.warn(warning);
+    }
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    let outbound = network::outbound(&recipe, folder)?;
+    let state = args.state.clone().unwrap_or_else(|| context.cache().join("azure"));
+    let log = move |line: &str| output.note(line);
+    let options = Options { state, cache: context.cache(), outbound };
+    let azure = LocalAzure::open(options, Box::new(log)).map_err(|error| cannot_start(&error))?;
+    let server = local_azure::serve(Arc::clone(&azure), args.listen).map_err(|error| cannot_start(&error))?;
+    let port = server.address.port();
+    let host = if args.listen.ip().is_loopback() || args.listen.ip().is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        args.listen.ip().to_string()
+    };
+    let endpoint = format!("https://{host}:{port}");
+    let secrets = azure.secrets();
+    let first = json!({
+        "endpoint": endpoint, "ca": azure.certificate().display().to_string(), "tenant": secrets.tenant,
+        "subscription": secrets.subscription, "client_id": secrets.client_id, "client_secret": secrets.client_secret,
+    });
+    output::print(&format!("{first}\n"))?;
+    if output.format == Format::Text {
+        eprint!("{}", how_to_connect(&endpoint, &azure));
+    }
+    while cancel.check().is_ok() {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    server.stop();
+    azure.stop();
+    Ok(ExitStatus::Interrupted)
+}
+
+fn cannot_start(error: &local_azure::Error) -> Failure {
+    let hint = match error {
+        local_azure::Error::Listen(..) => {
+            Some("choose another address with --listen; port 0 takes a free one")
+        }
+        local_azure::Error::InUse(_) => Some("stop the other one, or choose another folder with --state"),
+        _ => None,
+    };
+    let problem = Problem::new(Category::Host, "could not start the local Azure").caused_by(error);
+    hint.map_or(problem.clone(), |hint| problem.hint(hint)).into()
+}
+
+/// The commands that connect the Azure CLI (azure-clients.md 2).
+fn how_to_connect(endpoint: &str, azure: &LocalAzure) -> String {
+    let secrets = azure.secrets();
+    let ca = azure.certificate().display();
+    format!(
+        "\nThe Azure CLI connects with:\n\n  export REQUESTS_CA_BUNDLE={ca}\n  \
+         export AZURE_CONFIG_DIR=$(mktemp -d)\n  \
+         az cloud register -n local --endpoint-resource-manager {endpoint} --endpoint-active-directory {endpoint}/adfs\n  \
+         az cloud set -n local\n  \
+         az login --service-principal -u {} -p \"$CLIENT_SECRET\" --tenant {}\n\n\
+         CLIENT_SECRET is `client_secret` of the line above. Ctrl-C ends it; its state stays.\n\n",
+        secrets.client_id, secrets.tenant
+    )
+}

@@ -40,7 +40,7 @@ pub fn survey(value: &Value, ask: impl Fn(&Value) -> Said) -> String {
     let ask = |value: &Value| difference(&good, ask(value));
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut places = Vec::new();
-    collect(value, String::new(), String::new(), &mut places);
+    collect(value, "", "", &mut places);
     for (label, pointer) in places {
         let mut without = value.clone();
         remove(&mut without, &pointer);
@@ -60,12 +60,12 @@ pub fn survey(value: &Value, ask: impl Fn(&Value) -> Said) -> String {
 }
 
 /// Every place inside a value, by what a reader calls it and as a JSON pointer.
-fn collect(value: &Value, label: String, pointer: String, out: &mut Vec<(String, String)>) {
+fn collect(value: &Value, label: &str, pointer: &str, out: &mut Vec<(String, String)>) {
     let mut inner = |name: &str, key: &str, value: &Value| {
         let key = key.replace('~', "~0").replace('/', "~1");
         let (label, pointer) = (format!("{label}{name}"), format!("{pointer}/{key}"));
         out.push((label.clone(), pointer.clone()));
-        collect(value, label, pointer, out);
+        collect(value, &label, &pointer, out);
     };
     match value {
         Value::Array(items) => {

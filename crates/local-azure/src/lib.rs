@@ -205,6 +205,10 @@ impl LocalAzure {
 
     fn answer(&self, request: Request, who: &mut String) -> Answer {
         let path = Path::parse(&request.path)?;
+        if path::is_of_blobs(&request.path) {
+            let mut call = Call { azure: self, request, path, variables: Vec::new(), principal: None };
+            return Ok(blobs::handle(&mut call));
+        }
         let (offer, variables) = offers::find(&request.method, &path)?;
         let principal = match offer.needs {
             Needs::Nothing => None,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::LocalAzure;
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
-use crate::path::RESERVED;
+use crate::path::{RESERVED, is_account};
 use crate::store::{ALL, Row};
 use crate::transport::Response;
 use crate::types::{Edit, Removal};
@@ -15,15 +15,9 @@ use crate::types::{Edit, Removal};
 /// The type of storage accounts.
 pub(crate) const ACCOUNT: &str = "Microsoft.Storage/storageAccounts";
 
-/// A name of 3 to 24 lower-case letters and digits, that nobody has and that is no part of the interface.
-fn is_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (3..=24).contains(&name.len()) && name.chars().all(fits)
-}
-
 pub(crate) fn write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     let name = edit.name().to_owned();
-    if !is_name(&name) {
+    if !is_account(&name) {
         let message = format!(
             "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length \
              and use numbers and lower-case letters only."
@@ -105,7 +99,7 @@ pub(crate) fn check_name(call: &mut Call<'_>) -> Answer {
     let subscription = call.azure.subscription();
     let taken = RESERVED.contains(&name)
         || call.azure.store.read(|connection| of_name(connection, &subscription, name))?.is_some();
-    let body = match (is_name(name), taken) {
+    let body = match (is_account(name), taken) {
         (true, false) => json!({ "nameAvailable": true }),
         (false, _) => {
             json!({ "nameAvailable": false, "reason": "AccountNameInvalid", "message": format!("{name} is not a valid storage account name.") })

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -121,7 +121,7 @@ impl LocalAzure {
     fn run_now(&self, key: &str, operation: &str, cancel: &Cancel) -> Result<(), ArmError> {
         let Some(kept) = self.store.read(|connection| Kept::find(connection, key))? else { return Ok(()) };
         let run = Uuid::new_v4().to_string();
-        let outcome = self.build(&kept, &run, operation, cancel);
+        let outcome = self.build(&kept, &run, cancel);
         let place = staging::place(&kept.row.body);
         self.store.write(|transaction| {
             let (state, message, error) = match &outcome {
@@ -145,7 +145,7 @@ impl LocalAzure {
     }
 
     /// Runs the engine and places what it made.
-    fn build(&self, kept: &Kept, run: &str, operation: &str, cancel: &Cancel) -> Result<(), Ended> {
+    fn build(&self, kept: &Kept, run: &str, cancel: &Cancel) -> Result<(), Ended> {
         let key = &kept.row.key;
         let template = kept.template()?;
         let (_, account) =
@@ -172,15 +172,25 @@ impl LocalAzure {
             error => Ended::Refused(Refusal::new("Other", error.with_causes())),
         })?;
         let image = report.image.ok_or_else(|| ArmError::internal("a build without an image"))?;
+        let placed = self.place(kept, &template, (&account, run), &image);
+        let _ = std::fs::remove_file(&image);
+        placed
+    }
+
+    /// Places a finished image where its template's identity may write.
+    fn place(
+        &self,
+        kept: &Kept,
+        template: &ImageTemplate,
+        at: (&str, &str),
+        image: &Path,
+    ) -> Result<(), Ended> {
         self.store.write(|transaction| {
-            status::set_run(transaction, key, RunState::Running, Some("Distributing"), None)
+            status::set_run(transaction, &kept.row.key, RunState::Running, Some("Distributing"), None)
         })?;
         // Roles may have changed since the run began: what counts is now.
-        State::of(self, &template)?.require(&template, Moment::Distribution)?;
-        let placed = distribute::all(self, kept, &template, (&account, run), &image);
-        let _ = std::fs::remove_file(&image);
-        let _ = operation;
-        placed.map_err(Ended::from)
+        State::of(self, template)?.require(template, Moment::Distribution)?;
+        distribute::all(self, kept, template, at, image).map_err(Ended::from)
     }
 
     fn request(

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-use document::{Diagnostic, Severity, Value};
+use document::{Diagnostic, Severity, Value, quote};
 
 use super::Template;
 use super::copy;
@@ -15,6 +15,7 @@ use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
 use super::instances::{self, Around, Instance, place_of};
+use super::limits;
 use super::place::text_or_symbol;
 use super::plan::Planned;
 use super::value::{Data, Field, MAX_SIZE, Val, sealed};
@@ -28,6 +29,9 @@ const MAX_RESOURCE: usize = 1024 * 1024;
 
 /// How often a task is done again before what it waits for is taken to be itself.
 const MAX_TIMES: usize = 1000;
+
+/// Code of the warning about a template that is elsewhere.
+pub const LINKED: &str = "linked-template";
 
 /// The place of a deployment's outputs, behind all of its resources.
 const OUTPUTS: usize = usize::MAX - 1;
@@ -219,6 +223,7 @@ impl<'e, 't> Deployer<'e, 't> {
         for (instance, edges) in instances.iter_mut().zip(edges) {
             instance.after = edges.into_iter().map(|edge| ids[edge].clone()).collect();
         }
+        limits::check(self.evaluator, template, ids.len(), circles);
         self.forget(path, instances.len(), OUTPUTS);
         for (place, instance) in instances.into_iter().enumerate() {
             self.add(inside(path, place), Work::Instance(instance, Rc::clone(frame)));
@@ -306,11 +311,22 @@ impl<'e, 't> Deployer<'e, 't> {
 
     /// A template that is elsewhere.
     fn linked(&self, instance: &Instance<'t>, properties: &Value) -> Done {
-        let message = "the template of this deployment is elsewhere and is not read";
-        let warning = Diagnostic::warning("linked-template", properties.span, message)
-            .hinting("name its file as a source of its own, or give the deployed resources");
+        let Some(link) = member(properties, "templateLink") else {
+            let fault = Fault::new("missing-field", "the deployment has no template");
+            self.evaluator.wrong(fault.expecting("`template` or `templateLink`"), properties.span);
+            return Done::default();
+        };
+        let place =
+            ["relativePath", "uri", "id"].iter().find_map(|field| text(link, field)).unwrap_or_default();
+        let message =
+            format!("the template {} of this deployment is elsewhere and is not read", quote(place));
+        let warning = Diagnostic::warning(LINKED, link.span, message).hinting(
+            "put it into the deployment as `template` (`az bicep build` does so for modules), or give the resources that it \
+             makes instead of the template",
+        );
         self.evaluator.report(warning);
-        let outputs = Val::unknown("the outputs of a template that is elsewhere");
+        let outputs =
+            Val::unknown(format!("the outputs of the template {}, which is elsewhere", quote(place)));
         Done { unread: true, ..self.told_outputs(&instance.id, outputs) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use document::{Diagnostic, Kind, Value};
+use document::{Kind, Value};
 
 use super::copy::{self, Turns};
 use super::eval::{Context, Evaluator, Loop};
@@ -14,9 +14,6 @@ use super::world::Path;
 use crate::ResourceId;
 use crate::inventory::label;
 use crate::read::{member, text};
-
-/// The most resources of a template, its loops turned ("ARM template limits").
-const MAX_RESOURCES: usize = 800;
 
 /// Roughly the memory of a resource before it is evaluated, in bytes.
 const INSTANCE: usize = 8 * 1024;
@@ -58,11 +55,6 @@ pub fn of<'t>(
         expansion.listed(resources, around);
     }
     let found = expansion.found;
-    if found.len() > MAX_RESOURCES {
-        let message = format!("the template has {} resources", found.len());
-        let warning = Diagnostic::warning("limit", template.span, message);
-        evaluator.report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
-    }
     check_names(evaluator, &found);
     found
 }

@@ -1,8 +1,10 @@
 //! Environments in which everything is as it must be, and what is said when one thing is not.
 
+mod mutation;
 mod path;
 mod policy;
 mod repair;
+mod templates;
 mod world;
 
 use std::collections::HashSet;
@@ -67,6 +69,19 @@ fn expect(what: &str, mut world: World, breaking: impl FnOnce(&mut World), expec
     }
     assert_eq!(found, expected, "{what}");
     repair(what, &world);
+}
+
+#[test]
+fn what_matters_in_resources_is_noticed() {
+    for (name, world) in [("private-link", World::private_link()), ("isolated", World::isolated())] {
+        let resources = Value::Array(world.resources.clone());
+        let found = mutation::survey(&resources, |mutated| {
+            let mut world = world.clone();
+            world.resources = mutated.as_array().expect("resources").clone();
+            world.said()
+        });
+        insta::assert_snapshot!(name, found);
+    }
 }
 
 #[test]

@@ -37,10 +37,17 @@ fn test_packages() -> Result<Vec<String>, Stop> {
     if !Path::new("/usr/bin/newuidmap").is_file() {
         packages.push("uidmap".to_owned());
     }
-    for (program, package) in [("zstd", "zstd"), ("xz", "xz-utils")] {
-        if !succeeds(&mut command(program, &["--version"])) {
+    for (program, asked, package) in
+        [("zstd", "--version", "zstd"), ("xz", "--version", "xz-utils"), ("pdftotext", "-v", "poppler-utils")]
+    {
+        if !succeeds(&mut command(program, &[asked])) {
             packages.push(package.to_owned());
         }
+    }
+    // Looks at the pages that we write; where another Chromium is, it will do.
+    let browsers = ["chromium-headless-shell", "chromium", "google-chrome", "chrome"];
+    if !browsers.iter().any(|program| succeeds(&mut command(program, &["--version"]))) {
+        packages.push("chromium-headless-shell".to_owned());
     }
     // Makes the folders that Python packages are installed into.
     if !succeeds(&mut command("python3", &["-c", "import venv, ensurepip"])) {

@@ -52,6 +52,12 @@ impl Pattern {
         rest.ends_with(last)
     }
 
+    /// Whether it stands for more than reading, of a whole resource provider or of all.
+    pub(crate) fn is_of_a_provider(&self) -> bool {
+        let before = self.0.split_once('*').map(|(before, _)| before);
+        before.is_some_and(|before| before.matches('/').count() <= 1) && !self.0.ends_with("/read")
+    }
+
     /// How much it may grant, to compare roles by: one for a plain name, more the earlier a wildcard stands, and less
     /// where only one kind of operation, such as `/read`, may follow.
     pub(crate) fn breadth(&self) -> u64 {

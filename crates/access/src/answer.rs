@@ -152,10 +152,13 @@ impl Access {
         holds(&assignment.scope, scope).and(what).and(whom).and(condition)
     }
 
-    /// The role that grants all of these and the least beside them, and can be assigned at the scope.
-    pub fn least_role(&self, actions: &[Action<'_>], scope: &Scope) -> Option<&Role> {
+    /// The role that somebody defined which grants all of these, nothing of a whole resource provider but reading, and
+    /// the least beside them, and can be assigned at the scope.
+    pub fn own_role(&self, actions: &[Action<'_>], scope: &Scope) -> Option<&Role> {
         let fits = |role: &&Role| {
-            actions.iter().all(|&action| role.grants(action) == Told::Known(true))
+            !role.built_in
+                && !role.is_broad()
+                && actions.iter().all(|&action| role.grants(action) == Told::Known(true))
                 && role.assignable_scopes.iter().any(|own| own.holds_in(scope) == Some(true))
         };
         self.roles.values().filter(fits).min_by_key(|role| (role.breadth(), &role.id))

@@ -33,7 +33,10 @@ impl Permission {
             Action::Control(_) => (&self.actions, &self.not_actions),
             Action::Data(_) => (&self.data_actions, &self.not_data_actions),
         };
-        let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(action.name()));
+        // Azure documents some operations with `*` for a name, and takes roles that leave that out, too.
+        let names = [action.name().to_owned(), action.name().replace("/*/", "/")];
+        let is_it = |pattern: &Pattern| names.iter().any(|name| pattern.matches(name));
+        let among = |patterns: &[Pattern]| patterns.iter().any(is_it);
         among(within) && !among(without)
     }
 }
@@ -60,6 +63,13 @@ impl Role {
             Told::Known(permissions) => Told::Known(permissions.iter().any(|each| each.covers(action))),
             Told::Unknown(because) => Told::Unknown(because.clone()),
         }
+    }
+
+    /// Whether it grants more than reading of a whole resource provider, or of all.
+    pub(crate) fn is_broad(&self) -> bool {
+        let Told::Known(permissions) = &self.permissions else { return true };
+        let mut all = permissions.iter().flat_map(|each| each.actions.iter().chain(&each.data_actions));
+        all.any(Pattern::is_of_a_provider)
     }
 
     /// How much it grants, to compare roles by.

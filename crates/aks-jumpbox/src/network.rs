@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use arm::{Environment, Inventory};
-use document::Diagnostic;
+use build_engine::network::Outbound;
+use document::{Diagnostic, SourceText};
+use egress_gateway::{Mirror, NoProxy, UpstreamProxy};
 use network_policy::{Endpoint, NO_NETWORK, NetworkPolicy, Reading};
+use recipe::Recipe;
 
 use crate::errors::{Category, Failure, Problem};
 use crate::{bicep, input};
@@ -33,7 +36,7 @@ impl Documents {
     /// # Errors
     /// When a file cannot be read. What is wrong inside is among the inventory's findings.
     pub fn open(file: &Path) -> Result<Self, Failure> {
-        Self::open_all(file, &[])
+        Self::open_all(file, &[], None)
     }
 
     /// Reads several files together: one environment file at most, and single documents.
@@ -41,6 +44,14 @@ impl Documents {
     /// # Errors
     /// When a file cannot be read, or two are environment files.
     pub fn open_several(files: &[PathBuf]) -> Result<Option<Self>, Failure> {
+        Self::open_with(files, None)
+    }
+
+    /// The same with a document that is in no file yet.
+    ///
+    /// # Errors
+    /// As [`Self::open_several`].
+    pub fn open_with(files: &[PathBuf], unwritten: Option<&SourceText>) -> Result<Option<Self>, Failure> {
         let is_environment =
             |file: &&PathBuf| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
         let (environments, documents): (Vec<_>, Vec<_>) = files.iter().partition(is_environment);
@@ -52,17 +63,24 @@ impl Documents {
         }
         let mut all = environments.into_iter().chain(documents);
         let Some(first) = all.next() else { return Ok(None) };
-        Self::open_all(first, &all.collect::<Vec<_>>()).map(Some)
+        Self::open_all(first, &all.collect::<Vec<_>>(), unwritten).map(Some)
     }
 
-    fn open_all(file: &Path, more: &[&PathBuf]) -> Result<Self, Failure> {
+    fn open_all(file: &Path, more: &[&PathBuf], unwritten: Option<&SourceText>) -> Result<Self, Failure> {
         let mut environment = Environment::read(bicep::read(file)?);
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         for file in more {
             let path = std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))?;
             environment.add(&path.to_string_lossy());
         }
-        let inventory = environment.open(|path| bicep::read(&folder.join(path)))?;
+        // No path of a file is empty.
+        if unwritten.is_some() {
+            environment.add("");
+        }
+        let inventory = environment.open(|path| match unwritten {
+            Some(text) if path.is_empty() => Ok(text.clone()),
+            _ => bicep::read(&folder.join(path)),
+        })?;
         Ok(Self { environment, inventory, folder })
     }
 
@@ -145,4 +163,29 @@ pub fn allow_list(endpoints: &[recipe::Endpoint]) -> Result<Vec<Endpoint>, Failu
         })
     });
     parsed.collect()
+}
+
+/// The `[local]` table: what this machine needs to reach the outside.
+///
+/// # Errors
+/// When the proxy's address cannot be used.
+pub fn outbound(recipe: &Recipe, folder: &Path) -> Result<Outbound, Failure> {
+    let local = &recipe.local;
+    let wrong = |error: egress_gateway::Error| Problem::new(Category::Input, error.to_string());
+    let upstream_proxy: Option<UpstreamProxy> =
+        local.upstream_proxy.as_deref().map(str::parse).transpose().map_err(wrong)?;
+    // As in curl, the variable in lower case is the first.
+    let no_proxy = std::env::var("no_proxy").or_else(|_| std::env::var("NO_PROXY")).unwrap_or_default();
+    let upstream_proxy = upstream_proxy.map(|proxy| proxy.except(NoProxy::new(&no_proxy)));
+    let mirrors = local.mirrors.iter().map(|(name, recipe::Endpoint { name: host, port })| {
+        (name.clone(), Mirror { host: host.clone(), port: *port })
+    });
+    let authorities = local.certificate_authorities.iter().map(|file| folder.join(file));
+    Ok(Outbound {
+        upstream_proxy,
+        proxy_address: local.upstream_proxy.clone(),
+        mirrors: mirrors.collect(),
+        authorities: authorities.collect(),
+        ..Outbound::default()
+    })
 }

@@ -1,7 +1,9 @@
 //! Where a command prints: one document on standard output, everything else on standard error.
 
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
@@ -54,10 +56,10 @@ impl Output {
             ColorChoice::Auto => terminal && !no_color,
         };
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = io::stderr().is_terminal();
         Self {
             format,
-            colour: format == Format::Text && wanted(std::io::stdout().is_terminal()),
+            colour: format == Format::Text && wanted(io::stdout().is_terminal()),
             error_colour: wanted(terminal),
             interactive: terminal && !dumb,
             verbosity,
@@ -84,7 +86,7 @@ impl Output {
 
 /// Writes to standard output. A reader that went away (`| head`) is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::io("write to", Path::new("standard output"), &error))
@@ -98,6 +100,36 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
     print(&(text + "\n"))
+}
+
+/// Writes a file that readers see as it was or as a whole: into a temporary file beside it, which is then renamed. What
+/// is no regular file, such as `/dev/stdout`, is written to as it stands.
+///
+/// # Errors
+/// When the folder is not there, or cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = match fs::metadata(path) {
+        Ok(there) if !there.is_file() => fs::write(path, bytes),
+        // A link stays one, and who may read the file does not change.
+        Ok(there) => path.canonicalize().and_then(|file| replace(&file, bytes, Some(there.permissions()))),
+        Err(_) => replace(path, bytes, None),
+    };
+    written.map_err(|error| Failure::io("write", path, &error))
+}
+
+fn replace(file: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    // A new file is readable by whom the user's mask says; temporary files are secret else.
+    let mut temporary =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+    if let Some(permissions) = permissions {
+        temporary.as_file().set_permissions(permissions)?;
+    }
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(file)?;
+    Ok(())
 }
 
 /// Success.
@@ -148,11 +180,34 @@ pub fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::ExitStatus;
 
     #[test]
     fn durations_and_sizes_read_as_people_say_them() {
         let said = [0.04, 9.96, 12.4, 185.0, 7200.0, 500_000.0].map(duration);
         assert_eq!(said, ["0.0 s", "10.0 s", "12 s", "3 min 5 s", "2 h", "5 days"]);
         assert_eq!([12, 2048, 3 << 20, 2 << 30].map(bytes), ["12 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]);
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_behind_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("page.html"), folder.path().join("link.html"));
+        write_whole(&file, b"a longer text").unwrap();
+        assert_ne!(fs::metadata(&file).unwrap().permissions().mode() & 0o400, 0);
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o664)).unwrap();
+        write_whole(&link, b"short").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"short");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o664);
+        assert!(link.is_symlink(), "the link is still one");
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 2, "nothing temporary is left");
+
+        let nowhere = folder.path().join("nowhere/page.html");
+        assert_eq!(write_whole(&nowhere, b"").unwrap_err().status(), ExitStatus::WrongQuestion);
+        assert_eq!(write_whole(folder.path(), b"").unwrap_err().status(), ExitStatus::WrongQuestion);
+        write_whole(Path::new("/dev/null"), b"text").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file(), "a device stays one");
     }
 }

@@ -157,7 +157,7 @@ impl Environment {
             read::document(&mut collector, value, kind, &scope);
         }
         collector.keeps = false;
-        template::evaluate(&mut collector, &templates);
+        template::evaluate(&mut collector, templates);
         Ok(collector.finish())
     }
 

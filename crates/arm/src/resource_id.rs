@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The id of a resource, a resource group, a subscription or another scope.
 ///
@@ -11,15 +12,11 @@ use std::str::FromStr;
 /// is what is shown.
 #[derive(Debug, Clone)]
 pub struct ResourceId {
-    text: String,
-    subscription: Option<String>,
-    resource_group: Option<String>,
+    text: Arc<str>,
+    /// The text in lower case.
+    key: Arc<str>,
     /// What stands before the last `/providers/`; the whole id when there is none.
     scope_len: usize,
-    /// Namespace of the resource provider, after the last `/providers/`.
-    provider: Option<String>,
-    /// Pairs of type and name after the namespace, outermost first.
-    segments: Vec<(String, String)>,
 }
 
 /// Why a text is not a resource id.
@@ -47,49 +44,40 @@ impl FromStr for ResourceId {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let rest = text.strip_prefix('/').ok_or(ParseError::NotAbsolute)?;
-        let parts: Vec<&str> = rest.split('/').collect();
-        if let Some(empty) = parts.iter().position(|part| part.trim().is_empty()) {
+        if let Some(empty) = rest.split('/').position(|part| part.trim().is_empty()) {
             return Err(ParseError::EmptyPart(empty + 1));
         }
-        let mut id = Self {
-            text: text.to_owned(),
-            subscription: None,
-            resource_group: None,
-            scope_len: text.len(),
-            provider: None,
-            segments: Vec::new(),
-        };
-        let mut at = 0;
-        let mut length = 0;
-        while let Some(&word) = parts.get(at) {
-            let name = parts.get(at + 1).ok_or_else(|| ParseError::NameMissing(word.to_owned()))?;
-            let provider = word.eq_ignore_ascii_case("providers");
-            if provider {
-                id.scope_len = length;
-                id.provider = Some((*name).to_owned());
-                id.segments.clear();
-            } else if id.provider.is_some() {
-                id.segments.push((word.to_owned(), (*name).to_owned()));
-            } else if at == 0 && word.eq_ignore_ascii_case("subscriptions") {
-                id.subscription = Some((*name).to_owned());
-            } else if at == 0 {
+        let mut parts = rest.split('/');
+        // The namespace that nothing follows yet.
+        let mut open = None;
+        let (mut scope_len, mut length, mut at) = (None, 0, 0);
+        while let Some(word) = parts.next() {
+            let name = parts.next().ok_or_else(|| ParseError::NameMissing(word.to_owned()))?;
+            if word.eq_ignore_ascii_case("providers") {
+                scope_len = Some(length);
+                open = Some(name);
+            } else if scope_len.is_some() {
+                open = None;
+            } else if at == 0 && !word.eq_ignore_ascii_case("subscriptions") {
                 return Err(ParseError::UnknownStart(word.to_owned()));
-            } else if at == 2 && word.eq_ignore_ascii_case("resourceGroups") {
-                id.resource_group = Some((*name).to_owned());
-            } else {
+            } else if at > 1 || (at == 1 && !word.eq_ignore_ascii_case("resourceGroups")) {
                 return Err(ParseError::Unexpected(word.to_owned()));
             }
             length += word.len() + name.len() + 2;
-            at += 2;
+            at += 1;
         }
-        match &id.provider {
-            Some(provider) if id.segments.is_empty() => Err(ParseError::NameMissing(provider.clone())),
-            _ => Ok(id),
+        match open {
+            Some(provider) => Err(ParseError::NameMissing(provider.to_owned())),
+            None => Ok(Self::of(text, scope_len.unwrap_or(text.len()))),
         }
     }
 }
 
 impl ResourceId {
+    fn of(text: &str, scope_len: usize) -> Self {
+        Self { text: text.into(), key: text.to_ascii_lowercase().into(), scope_len }
+    }
+
     /// Reads an id.
     ///
     /// # Errors
@@ -119,78 +107,105 @@ impl ResourceId {
         &self.text
     }
 
+    /// The name after a word at a place among the first parts.
+    fn outermost(&self, place: usize, word: &str) -> Option<&str> {
+        let (mut words, mut names) = (self.text.split('/').skip(2 * place + 1), None);
+        if words.next()?.eq_ignore_ascii_case(word) {
+            names = words.next();
+        }
+        names
+    }
+
     /// The subscription's id, where the resource is in one.
     pub fn subscription(&self) -> Option<&str> {
-        self.subscription.as_deref()
+        self.outermost(0, "subscriptions")
     }
 
     /// The resource group's name, where the resource is in one.
     pub fn resource_group(&self) -> Option<&str> {
-        self.resource_group.as_deref()
+        self.subscription().and_then(|_| self.outermost(1, "resourceGroups"))
     }
 
     /// The namespace of the resource provider, such as `Microsoft.Network`; of the last one, when the id is
     /// that of an extension resource such as a role assignment.
     pub fn provider(&self) -> Option<&str> {
-        self.provider.as_deref()
+        self.own().next()
+    }
+
+    /// What stands after the last `/providers/`: the namespace, then type and name by turns.
+    fn own(&self) -> impl Iterator<Item = &str> {
+        self.text[self.scope_len..].split('/').skip(2)
+    }
+
+    /// The words of the full type: the namespace, and the types, outermost first.
+    fn types(&self) -> impl Iterator<Item = &str> {
+        let types = self.own().skip(1).step_by(2);
+        self.provider().into_iter().chain(types)
     }
 
     /// The full type, such as `Microsoft.Network/virtualNetworks/subnets`. `None` for subscriptions and
     /// resource groups.
     pub fn resource_type(&self) -> Option<String> {
-        let provider = self.provider.as_deref()?;
-        let types = self.segments.iter().map(|(kind, _)| kind.as_str());
-        Some(std::iter::once(provider).chain(types).collect::<Vec<_>>().join("/"))
+        let mut types = self.types();
+        let mut full = types.next()?.to_owned();
+        for word in types {
+            full.push('/');
+            full.push_str(word);
+        }
+        Some(full)
+    }
+
+    /// Whether this is the id of a resource, rather than of a subscription or a resource group.
+    pub(crate) fn is_resource(&self) -> bool {
+        self.scope_len < self.text.len()
     }
 
     /// Whether the full type is `resource_type`, ignoring case.
     pub fn is_type(&self, resource_type: &str) -> bool {
-        self.resource_type().is_some_and(|own| own.eq_ignore_ascii_case(resource_type))
+        let mut wanted = resource_type.split('/');
+        self.is_resource()
+            && self.types().all(|own| wanted.next().is_some_and(|wanted| wanted.eq_ignore_ascii_case(own)))
+            && wanted.next().is_none()
     }
 
     /// The names from the outermost resource to this one.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().map(|(_, name)| name.as_str())
+        self.own().skip(2).step_by(2)
     }
 
     /// The name of what the id stands for: the resource, else the resource group, else the subscription.
     pub fn name(&self) -> &str {
-        let own = self.segments.last().map(|(_, name)| name.as_str());
-        own.or(self.resource_group()).or(self.subscription()).unwrap_or_default()
+        self.text.rsplit('/').next().unwrap_or_default()
     }
 
     /// What contains this resource: the parent resource, else the scope that it is in or extends. `None` for
     /// what nothing contains.
     pub fn parent(&self) -> Option<Self> {
-        let end = match (&self.provider, self.segments.as_slice()) {
-            (Some(_), [.., _, (kind, name)]) => self.text.len() - kind.len() - name.len() - 2,
-            (Some(_), _) => self.scope_len,
-            (None, _) => {
-                let group = self.resource_group.as_ref()?;
-                self.text.len() - "/resourceGroups/".len() - group.len()
+        let end = self.text.len() - self.text.rsplit('/').take(2).map(|part| part.len() + 1).sum::<usize>();
+        match (self.is_resource(), self.names().nth(1)) {
+            (true, Some(_)) => {
+                Some(Self { text: self.text[..end].into(), key: self.key[..end].into(), ..*self })
             }
-        };
-        Self::parse(&self.text[..end]).ok()
+            (true, None) => Self::parse(&self.text[..self.scope_len]).ok(),
+            (false, _) => self.resource_group().and_then(|_| Self::parse(&self.text[..end]).ok()),
+        }
     }
 
     /// Types and names without the scope, in lower case: what two spellings of one resource share when one of
     /// them does not know its subscription or resource group.
-    pub fn tail(&self) -> String {
-        self.text[self.scope_len..].to_ascii_lowercase()
+    pub fn tail(&self) -> &str {
+        &self.key[self.scope_len..]
     }
 
     /// The id's text in lower case, which equal ids share.
-    pub fn key(&self) -> String {
-        self.text.to_ascii_lowercase()
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
     }
 
     /// The id of a resource inside this one, such as a subnet of a virtual network.
     #[must_use]
     pub fn child(&self, kind: &str, name: &str) -> Self {
-        let mut child = self.clone();
-        child.text = format!("{}/{kind}/{name}", self.text);
-        child.segments.push((kind.to_owned(), name.to_owned()));
-        child
+        Self::of(&format!("{}/{kind}/{name}", self.text), self.scope_len)
     }
 }
 
@@ -202,7 +217,7 @@ impl fmt::Display for ResourceId {
 
 impl PartialEq for ResourceId {
     fn eq(&self, other: &Self) -> bool {
-        self.text.eq_ignore_ascii_case(&other.text)
+        self.key == other.key
     }
 }
 
@@ -216,14 +231,13 @@ impl PartialOrd for ResourceId {
 
 impl Ord for ResourceId {
     fn cmp(&self, other: &Self) -> Ordering {
-        let other = other.text.bytes().map(|byte| byte.to_ascii_lowercase());
-        self.text.bytes().map(|byte| byte.to_ascii_lowercase()).cmp(other)
+        self.key.cmp(&other.key)
     }
 }
 
 impl Hash for ResourceId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.to_ascii_lowercase().hash(state);
+        self.key.hash(state);
     }
 }
 
@@ -245,7 +259,7 @@ mod tests {
         assert_eq!(id.name(), "build");
         assert_eq!(id.to_string(), SUBNET);
         let parents: Vec<_> =
-            std::iter::successors(id.parent(), ResourceId::parent).map(|id| id.text).collect();
+            std::iter::successors(id.parent(), ResourceId::parent).map(|id| id.to_string()).collect();
         assert_eq!(
             parents,
             [

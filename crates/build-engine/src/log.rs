@@ -106,7 +106,7 @@ pub fn printable_lines(text: &str) -> String {
 }
 
 /// Moves the cursor, starts a line or turns the reading direction, so that a line could pass for another.
-fn steers(c: char) -> bool {
+pub fn steers(c: char) -> bool {
     let turns = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || (c.is_control() && c != '\t')
 }

@@ -17,7 +17,7 @@ pub use api_version::ApiVersion;
 pub use lint::{Finding, local_script as lint_local_script, script as lint_script};
 pub use model::*;
 pub use parse::{Parsed, parse};
-pub use regions::{is_listed as is_listed_region, slug as region_slug};
+pub use regions::{all as listed_regions, is_listed as is_listed_region, slug as region_slug};
 pub use text::{Text, Unknown};
 
 /// The type of the resource.

@@ -14,8 +14,13 @@ pub fn slug(region: &str) -> String {
     region.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
 }
 
+/// The regions that the service is documented to run in, as slugs.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    LISTED.split_ascii_whitespace()
+}
+
 /// Whether the service is documented to run in the region.
 pub fn is_listed(region: &str) -> bool {
     let slug = slug(region);
-    LISTED.split_ascii_whitespace().any(|listed| listed == slug)
+    all().any(|listed| listed == slug)
 }

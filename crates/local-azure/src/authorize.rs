@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::LocalAzure;
 use crate::error::ArmError;
 use crate::identity::{Audience, Principal};
-use crate::store::{ALL, Row};
+use crate::store::Row;
 use crate::transport::Request;
 
 /// What roles grant, and which version of them that is.
@@ -96,7 +96,7 @@ impl LocalAzure {
         Ok(access)
     }
 
-    /// The resources of some types, for those who reason about documents.
+    /// The resources of types that begin so, for those who reason about documents.
     pub(crate) fn inventory(&self, types: &[&str]) -> Result<Inventory, ArmError> {
         let text = self.document(types)?;
         let mut environment = Environment::read(SourceText::new("state", text));
@@ -104,14 +104,15 @@ impl LocalAzure {
         Ok(inventory)
     }
 
-    /// The resources of some types as one document.
+    /// The resources of types that begin so as one document.
     pub(crate) fn document(&self, types: &[&str]) -> Result<String, ArmError> {
         let subscription = self.subscription();
         let rows: Vec<Value> = self.store.read(|connection| {
             let mut rows = Vec::new();
             for resource_type in types {
-                let page = Row::of_type(connection, resource_type, &subscription, None, ALL)?;
-                rows.extend(page.rows.into_iter().map(|row| row.body));
+                rows.extend(
+                    Row::of_types(connection, resource_type, &subscription)?.into_iter().map(|row| row.body),
+                );
             }
             Ok(rows)
         })?;

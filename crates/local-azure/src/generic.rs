@@ -8,12 +8,11 @@ use serde_json::{Map, Value};
 use crate::LocalAzure;
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
-use crate::identity::Principal;
 use crate::path::Address;
 use crate::providers;
 use crate::store::{ALL, Page, Row, Write};
 use crate::transport::Response;
-use crate::types::{self, Edit, PLAIN, Removal, ResourceType};
+use crate::types::{self, Edit, PLAIN, Removal, ResourceType, Writer};
 
 /// The most resources in one page of a list.
 pub(crate) const PAGE: usize = 1000;
@@ -26,7 +25,7 @@ fn address(call: &Call<'_>) -> Result<Address, ArmError> {
 }
 
 /// A resource as clients get it: with its children inside.
-pub(crate) fn whole(connection: &Connection, row: Row) -> Result<Value, ArmError> {
+pub(crate) fn whole(connection: &Connection, origin: &str, row: Row) -> Result<Value, ArmError> {
     let mut body = row.body;
     let resource_type = body["type"].as_str().unwrap_or_default().to_owned();
     let known = types::find(&resource_type).unwrap_or(&PLAIN);
@@ -35,6 +34,7 @@ pub(crate) fn whole(connection: &Connection, row: Row) -> Result<Value, ArmError
         let children: Vec<Value> = children.rows.into_iter().map(|child| child.body).collect();
         body["properties"][*field] = children.into();
     }
+    (known.show)(origin, &mut body);
     Ok(body)
 }
 
@@ -79,7 +79,8 @@ pub(crate) fn get(call: &mut Call<'_>) -> Answer {
     call.azure.store.read(|connection| {
         let row = find(connection, &address)?;
         let etag = row.etag.clone();
-        let response = Response::json(StatusCode::OK, &whole(connection, row)?).with(ETAG, &quoted(&etag));
+        let response = Response::json(StatusCode::OK, &whole(connection, &call.request.origin, row)?)
+            .with(ETAG, &quoted(&etag));
         Ok(note(response, known))
     })
 }
@@ -105,7 +106,8 @@ pub(crate) fn list(call: &mut Call<'_>) -> Answer {
         }
         let Page { rows, after } =
             Row::of_type(connection, &resource_type, &address.listed_in(), after.as_deref(), PAGE)?;
-        let rows: Result<Vec<_>, _> = rows.into_iter().map(|row| whole(connection, row)).collect();
+        let rows: Result<Vec<_>, _> =
+            rows.into_iter().map(|row| whole(connection, &call.request.origin, row)).collect();
         Ok(call.list(&rows?, after.as_deref()))
     })
 }
@@ -113,13 +115,14 @@ pub(crate) fn list(call: &mut Call<'_>) -> Answer {
 pub(crate) fn put(call: &mut Call<'_>) -> Answer {
     let address = address(call)?;
     let body = call.object()?;
-    let caller = call.caller()?.clone();
+    let (caller, api_version) = (call.caller()?.clone(), call.api_version());
+    let writer = Writer { caller: &caller, api_version: &api_version };
     let known = types::find(&address.resource_type());
     let (body, etag, write) = call.azure.store.write(|transaction| {
         check_conditions(transaction, &address, call)?;
-        let (row, write) = write(call.azure, transaction, &caller, &address, body)?;
+        let (row, write) = write(call.azure, transaction, writer, &address, body)?;
         let etag = row.etag.clone();
-        Ok((whole(transaction, row)?, etag, write))
+        Ok((whole(transaction, &call.request.origin, row)?, etag, write))
     })?;
     let created = known.unwrap_or(&PLAIN).created;
     let status = if write == Write::Created { created } else { 200 };
@@ -152,7 +155,7 @@ fn check_conditions(connection: &Connection, address: &Address, call: &Call<'_>)
 pub(crate) fn write(
     azure: &LocalAzure,
     transaction: &Transaction<'_>,
-    caller: &Principal,
+    writer: Writer<'_>,
     address: &Address,
     mut body: Value,
 ) -> Result<(Row, Write), ArmError> {
@@ -169,17 +172,17 @@ pub(crate) fn write(
     let mut new =
         named(address, if known.name.is_empty() { &resource_type } else { known.name }, old.as_ref(), body);
     let children = take_children(known, &mut new)?;
-    let mut edit = Edit { azure, transaction, caller, id: &id, old: old.as_ref(), new: &mut new };
+    let mut edit = Edit { azure, transaction, writer, id: &id, old: old.as_ref(), new: &mut new };
     (known.write)(&mut edit)?;
     let written = Row::put(transaction, &new)?;
     for (child_type, children) in children {
-        replace_children(azure, transaction, caller, address, (child_type, children))?;
+        replace_children(azure, transaction, writer, address, (child_type, children))?;
     }
     Ok(written)
 }
 
 /// What a resource needs around it: its group, and its parent.
-fn check_place(connection: &Connection, address: &Address) -> Result<(), ArmError> {
+pub(crate) fn check_place(connection: &Connection, address: &Address) -> Result<(), ArmError> {
     if let Some((id, name)) = group_of(&address.scope)
         && Row::find(connection, &id.to_ascii_lowercase())?.is_none()
     {
@@ -232,7 +235,7 @@ fn check_location(
 }
 
 /// The body with the id, name and type that the path says, in front. A resource that is there keeps how its id is spelled.
-fn named(address: &Address, resource_type: &str, old: Option<&Row>, body: Value) -> Value {
+pub(crate) fn named(address: &Address, resource_type: &str, old: Option<&Row>, body: Value) -> Value {
     let spelled = old.and_then(|old| old.body["id"].as_str()).map(str::to_owned);
     let mut new = Map::new();
     let id = spelled.unwrap_or_else(|| address.id().replacen("/resourcegroups/", "/resourceGroups/", 1));
@@ -272,7 +275,7 @@ fn take_children(known: &ResourceType, new: &mut Value) -> Result<Vec<(&'static 
 fn replace_children(
     azure: &LocalAzure,
     transaction: &Transaction<'_>,
-    caller: &Principal,
+    writer: Writer<'_>,
     parent: &Address,
     (child_type, children): (&str, Vec<Value>),
 ) -> Result<(), ArmError> {
@@ -290,11 +293,11 @@ fn replace_children(
     let there = Row::of_type(transaction, &child_type.to_ascii_lowercase(), &parent.id(), None, ALL)?;
     for row in there.rows {
         if !kept.iter().any(|(address, _)| address.id().eq_ignore_ascii_case(&row.key)) {
-            remove(transaction, &row)?;
+            remove(azure, transaction, &row)?;
         }
     }
     for (address, child) in kept {
-        write(azure, transaction, caller, &address, child)?;
+        write(azure, transaction, writer, &address, child)?;
     }
     Ok(())
 }
@@ -313,7 +316,7 @@ pub(crate) fn patch(call: &mut Call<'_>) -> Answer {
         check_conditions(transaction, &address, call)?;
         row.body["tags"] = body["tags"].clone();
         let (row, _) = Row::put(transaction, &row.body)?;
-        Ok(Response::json(StatusCode::OK, &whole(transaction, row)?))
+        Ok(Response::json(StatusCode::OK, &whole(transaction, &call.request.origin, row)?))
     })
 }
 
@@ -325,18 +328,19 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
             return Ok(Response::empty(StatusCode::NO_CONTENT));
         };
         check_conditions(transaction, &address, call)?;
-        remove(transaction, &row)?;
+        remove(call.azure, transaction, &row)?;
         Ok(Response::empty(StatusCode::from_u16(known.deleted).unwrap_or(StatusCode::OK)))
     })
 }
 
 /// Removes a resource and all inside it, innermost first, where their types let them go.
-pub(crate) fn remove(transaction: &Transaction<'_>, going: &Row) -> Result<(), ArmError> {
+pub(crate) fn remove(azure: &LocalAzure, transaction: &Transaction<'_>, going: &Row) -> Result<(), ArmError> {
+    let folder = azure.folder.as_path();
     let inside = Row::within(transaction, &going.key, None, ALL)?;
     for row in inside.rows.iter().rev().chain([going]) {
         let resource_type = row.body["type"].as_str().unwrap_or_default();
         if let Some(known) = types::find(resource_type) {
-            (known.remove)(&Removal { transaction, row, going: &going.key })?;
+            (known.remove)(&Removal { transaction, row, folder, going: &going.key })?;
         }
     }
     Row::remove(transaction, &going.key)?;

@@ -112,6 +112,6 @@ pub(crate) fn patch(call: &mut Call<'_>) -> Answer {
 
 pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
     let row = found(call)?;
-    call.azure.store.write(|transaction| generic::remove(transaction, &row))?;
+    call.azure.store.write(|transaction| generic::remove(call.azure, transaction, &row))?;
     Ok(Response::empty(StatusCode::OK))
 }

@@ -7,12 +7,16 @@
 #![allow(clippy::unnecessary_wraps, reason = "rows of a table have one signature")]
 
 mod authorize;
+mod blobs;
 mod call;
+mod compute;
 mod error;
 mod generic;
 mod groups;
 mod identities;
 mod identity;
+mod images;
+mod lro;
 mod network;
 mod offers;
 mod path;
@@ -20,6 +24,7 @@ mod private;
 mod providers;
 mod reference;
 mod roles;
+mod storage;
 mod store;
 mod subscriptions;
 mod transport;
@@ -27,6 +32,7 @@ mod types;
 
 use std::fs::File;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use http::StatusCode;
@@ -36,8 +42,10 @@ use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use authorize::Authorization;
+use build_engine::network::Outbound;
 use call::{Answer, Call};
 use identity::{Kind, Principal};
+use images::Runs;
 use offers::{Needs, Offer};
 use path::Path;
 use store::{Row, Store};
@@ -51,10 +59,15 @@ pub use reference::reference;
 pub type Log = dyn Fn(&str) + Send + Sync;
 
 /// Where the endpoint keeps what it knows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "may hold a proxy's credentials")]
 pub struct Options {
     /// Folder of its state; made when missing.
     pub state: PathBuf,
+    /// Folder of the engine's cache.
+    pub cache: PathBuf,
+    /// How builds reach the outside.
+    pub outbound: Outbound,
 }
 
 /// An Azure of one tenant and one subscription.
@@ -63,7 +76,11 @@ pub struct LocalAzure {
     secrets: Secrets,
     authority: transport::Authority,
     authorization: Authorization,
+    runs: Runs,
+    cache: PathBuf,
+    outbound: Outbound,
     folder: PathBuf,
+    me: Weak<Self>,
     log: Box<Log>,
     _lock: File,
 }
@@ -79,8 +96,8 @@ impl LocalAzure {
     ///
     /// # Errors
     /// When the folder cannot be used, holds what another version wrote, or is in use.
-    pub fn open(options: &Options, log: Box<Log>) -> Result<Self, Error> {
-        let folder = options.state.clone();
+    pub fn open(options: Options, log: Box<Log>) -> Result<Arc<Self>, Error> {
+        let folder = options.state;
         private::folder(&folder)?;
         let spool = folder.join("spool");
         private::folder(&spool)?;
@@ -92,17 +109,33 @@ impl LocalAzure {
         let secrets = Secrets::open(&folder)?;
         let authority = transport::Authority::open(&folder)?;
         let store = Store::open(&folder)?;
-        let azure = Self {
+        let azure = Arc::new_cyclic(|me| Self {
             store,
             secrets,
             authority,
             authorization: Authorization::default(),
+            runs: Runs::default(),
+            cache: options.cache,
+            outbound: options.outbound,
             folder,
+            me: me.clone(),
             log,
             _lock: lock,
-        };
-        azure.first_principal().map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
+        });
+        let begun = azure.first_principal().and_then(|()| azure.recover());
+        begun.map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
+    }
+
+    /// Stops every build and waits until each has cleaned up.
+    pub fn stop(&self) {
+        self.runs.stop();
+    }
+
+    /// Itself, for threads. It lives as long as a request does, so there is always one.
+    pub(crate) fn shared(&self) -> Arc<Self> {
+        #[allow(clippy::expect_used, reason = "`open` gives nobody an endpoint outside of an `Arc`")]
+        self.me.upgrade().expect("an endpoint is always shared")
     }
 
     /// Who may log in first, and where.
@@ -173,6 +206,10 @@ impl LocalAzure {
 
     fn answer(&self, request: Request, who: &mut String) -> Answer {
         let path = Path::parse(&request.path)?;
+        if path::is_of_blobs(&request.path) {
+            let mut call = Call { azure: self, request, path, variables: Vec::new(), principal: None };
+            return Ok(blobs::handle(&mut call));
+        }
         let (offer, variables) = offers::find(&request.method, &path)?;
         let principal = match offer.needs {
             Needs::Nothing => None,

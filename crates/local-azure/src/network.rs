@@ -70,9 +70,24 @@ pub(crate) fn virtual_network(edit: &mut Edit<'_>) -> Result<(), ArmError> {
             return Err(ArmError::bad("NetcfgInvalidVirtualNetworkAddressPrefixes", message));
         }
     }
-    edit.keep(&["resourceGuid"]);
+    edit.keep(&["resourceGuid", CREATED_WITH]);
+    if edit.old.is_none() {
+        edit.new["properties"][CREATED_WITH] = edit.writer.api_version.into();
+    }
     complete(edit);
     Ok(())
+}
+
+/// Which version of the interface made a network: it decides whether its subnets are private. Clients do not see it.
+const CREATED_WITH: &str = "createdWith";
+
+/// From this version on, subnets have no default way out unless they say so (azure-networking.md 0.8).
+const PRIVATE_SINCE: &str = "2025-07-01";
+
+pub(crate) fn show_virtual_network(_: &str, body: &mut Value) {
+    if let Some(properties) = body["properties"].as_object_mut() {
+        properties.shift_remove(CREATED_WITH);
+    }
 }
 
 /// What every network resource is told to have.
@@ -135,6 +150,11 @@ pub(crate) fn subnet(edit: &mut Edit<'_>) -> Result<(), ArmError> {
             properties[field] = default.into();
         }
     }
+    if properties["defaultOutboundAccess"].is_null() {
+        let made = network["properties"][CREATED_WITH].as_str().unwrap_or_default();
+        let before = edit.old.map(|old| old.body["properties"]["defaultOutboundAccess"].clone());
+        properties["defaultOutboundAccess"] = before.unwrap_or_else(|| (made < PRIVATE_SINCE).into());
+    }
     if properties["delegations"].is_null() {
         properties["delegations"] = json!([]);
     }
@@ -159,7 +179,7 @@ fn join(edit: &Edit<'_>) -> Result<(), ArmError> {
         }
         let action = format!("{resource_type}/join/action");
         let own = ("Microsoft.Network/virtualNetworks/subnets/write", edit.id);
-        edit.azure.require_linked(edit.caller, own, (&action, id))?;
+        edit.azure.require_linked(edit.writer.caller, own, (&action, id))?;
     }
     Ok(())
 }

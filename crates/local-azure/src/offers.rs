@@ -6,7 +6,9 @@ use crate::call::{Answer, Call};
 use crate::error::ArmError;
 use crate::identity::graph;
 use crate::path::Path;
-use crate::{generic, groups, identity, providers, roles, subscriptions, types};
+use crate::{
+    compute, generic, groups, identity, images, lro, providers, roles, storage, subscriptions, types,
+};
 
 /// What a caller needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,7 @@ const fn offer(
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
 const PROVIDER: &str = "/subscriptions/{subscription}/providers/{namespace}";
+const TEMPLATE: &str = "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}";
 const FEATURE: &str =
     "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}";
 
@@ -243,6 +246,73 @@ pub(crate) const OFFERS: &[Offer] = &[
         "take a role away",
         Action("Microsoft.Authorization/roleAssignments/delete", 4),
         roles::delete_assignment,
+    ),
+    offer("GET", TEMPLATE, "an image template", OfType, generic::get),
+    offer("HEAD", TEMPLATE, "whether an image template exists", OfType, generic::head),
+    offer("PUT", TEMPLATE, "make an image template", OfType, images::put),
+    offer("PATCH", TEMPLATE, "change an image template", OfType, images::patch),
+    offer(
+        "DELETE",
+        TEMPLATE,
+        "delete an image template and its staging resource group",
+        OfType,
+        images::delete,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/{namespace}/locations/{location}/operations/{operation}",
+        "how an operation stands",
+        Token,
+        lro::get,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/{namespace}/locations/{location}/operationResults/{operation}",
+        "what an operation came to",
+        Token,
+        lro::result,
+    ),
+    offer(
+        "POST",
+        "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability",
+        "whether a storage account can have a name",
+        Action("Microsoft.Storage/checkNameAvailability/read", 3),
+        storage::check_name,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/publishers",
+        "publishers of platform images",
+        Action("Microsoft.Compute/locations/publishers/read", 5),
+        compute::catalogue,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/publishers/{publisher}/artifacttypes/vmimage/offers",
+        "offers of a publisher",
+        Action("Microsoft.Compute/locations/publishers/artifacttypes/offers/read", 9),
+        compute::catalogue,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/publishers/{publisher}/artifacttypes/vmimage/offers/{offer}/skus",
+        "skus of an offer",
+        Action("Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/read", 11),
+        compute::catalogue,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/publishers/{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions",
+        "versions of a platform image",
+        Action("Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions/read", 13),
+        compute::catalogue,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/publishers/{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions/{version}",
+        "a version of a platform image",
+        Action("Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions/read", 14),
+        compute::version,
     ),
 ];
 

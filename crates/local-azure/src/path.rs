@@ -103,13 +103,23 @@ impl Path {
 pub const RESERVED: [&str; 9] =
     ["adfs", "common", "metadata", "msi", "organizations", "providers", "subscriptions", "tenants", "v1.0"];
 
+/// Whether a name is one that a storage account can have: 3 to 24 lower-case letters and digits.
+pub fn is_account(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (3..=24).contains(&name.len()) && name.chars().all(fits)
+}
+
+/// Whether a path is one of blobs: it begins with an account's name.
+pub fn is_of_blobs(path: &str) -> bool {
+    let first = path.split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
+    is_account(first) && !RESERVED.contains(&first)
+}
+
 /// Whether a request uploads into a container: a path of three segments and more behind an account's name.
 pub fn is_upload(method: &Method, path: &str) -> bool {
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let account = segments.next().unwrap_or_default();
     *method == Method::PUT
-        && segments.count() >= 2
-        && !RESERVED.iter().any(|own| own.eq_ignore_ascii_case(account))
+        && is_of_blobs(path)
+        && path.split('/').filter(|segment| !segment.is_empty()).count() >= 3
 }
 
 impl Address {

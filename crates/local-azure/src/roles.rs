@@ -14,6 +14,7 @@ use crate::transport::Response;
 
 const DEFINITION: &str = "Microsoft.Authorization/roleDefinitions";
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
+const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 
 /// The assignment that makes the first principal the owner of a subscription.
@@ -26,6 +27,14 @@ pub(crate) fn owner(subscription: &str, object: &str) -> Value {
             "principalType": "ServicePrincipal", "scope": subscription,
         },
     })
+}
+
+/// The assignment that lets a template's identity work in the staging group that the service made for it.
+pub(crate) fn contributor(subscription: &str, scope: &str, object: &str) -> Value {
+    let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{scope} {object}").as_bytes());
+    let role = format!("{subscription}/providers/{DEFINITION}/{CONTRIBUTOR}");
+    let given = json!({ "properties": { "roleDefinitionId": role, "principalId": object } });
+    assignment(scope, &name.to_string(), &given)
 }
 
 /// A built-in role as the interface shows it.

@@ -1,22 +1,30 @@
 //! What is known of resource types: one table. Every other type is stored and returned as it is, and says so.
 
+use std::path::Path;
+
 use rusqlite::Transaction;
 use serde_json::Value;
 
 use crate::LocalAzure;
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
-use crate::identities;
 use crate::identity::Principal;
-use crate::network;
 use crate::store::Row;
+use crate::{compute, identities, images, network, storage};
+
+/// Who writes something, by which version of the interface.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub caller: &'a Principal,
+    pub api_version: &'a str,
+}
 
 /// A resource on its way into the store.
 pub(crate) struct Edit<'a> {
     pub azure: &'a LocalAzure,
     pub transaction: &'a Transaction<'a>,
-    /// Who writes it.
-    pub caller: &'a Principal,
+    /// Who writes it, by which version of the interface.
+    pub writer: Writer<'a>,
     /// Its id as the client wrote it.
     pub id: &'a str,
     /// What is there.
@@ -47,6 +55,8 @@ impl Edit<'_> {
 pub(crate) struct Removal<'a> {
     pub transaction: &'a Transaction<'a>,
     pub row: &'a Row,
+    /// Folder of the endpoint's state.
+    pub folder: &'a Path,
     /// Key of all that goes with it: the resource group, or the resource itself.
     pub going: &'a str,
 }
@@ -78,6 +88,8 @@ pub(crate) struct ResourceType {
     pub versions: &'static [&'static str],
     /// Checks and completes what is written.
     pub write: fn(&mut Edit<'_>) -> Result<(), ArmError>,
+    /// Fills in what depends on where the client believes to be.
+    pub show: fn(&str, &mut Value),
     /// Checks whether it may go.
     pub remove: fn(&Removal<'_>) -> Result<(), ArmError>,
     /// Actions by name.
@@ -88,6 +100,8 @@ fn nothing_to_write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     edit.new["properties"]["provisioningState"] = "Succeeded".into();
     Ok(())
 }
+
+fn nothing_to_show(_: &str, _: &mut Value) {}
 
 fn nothing_to_remove(_: &Removal<'_>) -> Result<(), ArmError> {
     Ok(())
@@ -103,6 +117,7 @@ pub(crate) const PLAIN: ResourceType = ResourceType {
     deleted: 200,
     versions: &["2024-05-01"],
     write: nothing_to_write,
+    show: nothing_to_show,
     remove: nothing_to_remove,
     actions: &[],
 };
@@ -121,6 +136,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
         ],
         versions: &["2024-07-01", "2024-05-01"],
         write: network::virtual_network,
+        show: network::show_virtual_network,
         remove: network::remove_virtual_network,
         ..PLAIN
     },
@@ -196,6 +212,61 @@ pub(crate) const TYPES: &[ResourceType] = &[
         write: identities::write,
         remove: identities::remove,
         ..PLAIN
+    },
+    ResourceType {
+        name: "Microsoft.Compute/images",
+        does: "what builds make of it has a file here",
+        versions: &["2024-11-01", "2024-07-01"],
+        remove: compute::remove_file,
+        ..PLAIN
+    },
+    ResourceType { name: "Microsoft.Compute/galleries", does: "stored", ..PLAIN },
+    ResourceType {
+        name: "Microsoft.Compute/galleries/images",
+        does: "image definitions that builds publish into",
+        write: compute::definition,
+        ..PLAIN
+    },
+    ResourceType {
+        name: "Microsoft.Compute/galleries/images/versions",
+        does: "what builds publish has a file here",
+        remove: compute::remove_file,
+        ..PLAIN
+    },
+    ResourceType {
+        name: storage::ACCOUNT,
+        does: "has containers of blobs",
+        created: 200,
+        versions: &["2024-01-01", "2023-05-01"],
+        write: storage::write,
+        show: storage::show,
+        remove: storage::remove,
+        actions: &[Act { name: "listKeys", does: "the account's keys", run: storage::list_keys }],
+        ..PLAIN
+    },
+    ResourceType {
+        name: images::IMAGE_TEMPLATE,
+        does: "checked as the service checks it; runs build a real image",
+        versions: &[
+            "2025-10-01",
+            "2024-02-01",
+            "2023-07-01",
+            "2022-07-01",
+            "2022-02-14",
+            "2021-10-01",
+            "2020-02-14",
+        ],
+        actions: &[
+            Act { name: "run", does: "builds the image", run: images::run },
+            Act { name: "cancel", does: "stops a build", run: images::cancel },
+        ],
+        ..PLAIN
+    },
+    ResourceType {
+        name: images::RUN_OUTPUT,
+        does: "what the last run made",
+        show: images::show_output,
+        ..CHILD
     },
 ];
 

@@ -176,7 +176,7 @@ pub(crate) fn platform_address(tag: &str) -> Option<IpAddr> {
 }
 
 /// Suffixes (or whole names) of Azure services, and the tag that holds their addresses.
-const NAMES: [(&str, &str); 11] = [
+const NAMES: [(&str, &str); 19] = [
     (".blob.core.windows.net", "Storage"),
     (".file.core.windows.net", "Storage"),
     (".queue.core.windows.net", "Storage"),
@@ -188,6 +188,15 @@ const NAMES: [(&str, &str); 11] = [
     ("management.azure.com", "AzureResourceManager"),
     ("mcr.microsoft.com", "MicrosoftContainerRegistry"),
     ("login.microsoftonline.com", "AzureActiveDirectory"),
+    // Azure Government and China.
+    (".blob.core.usgovcloudapi.net", "Storage"),
+    (".file.core.usgovcloudapi.net", "Storage"),
+    ("management.usgovcloudapi.net", "AzureResourceManager"),
+    ("login.microsoftonline.us", "AzureActiveDirectory"),
+    (".blob.core.chinacloudapi.cn", "Storage"),
+    (".file.core.chinacloudapi.cn", "Storage"),
+    ("management.chinacloudapi.cn", "AzureResourceManager"),
+    ("login.chinacloudapi.cn", "AzureActiveDirectory"),
 ];
 
 /// The tag that holds the addresses behind a public name, as far as it is known.

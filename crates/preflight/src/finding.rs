@@ -3,9 +3,10 @@
 use std::fmt;
 
 use document::Span;
-use network_policy::{Contract, Decider, Packet};
+use network_policy::{Decider, Packet};
 
-use crate::{Place, Requirement, Severity, Topology};
+use crate::repair::Change;
+use crate::{Requirement, Severity, Subject, Topology};
 
 /// Whether a requirement is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,22 +45,20 @@ pub struct Evidence {
 }
 
 /// What would make a requirement met.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Repair {
     /// In words.
     pub summary: String,
-    /// As a command of `az`.
+    /// As commands of `az`, a line each.
     pub az: Option<String>,
-    /// As a resource of an ARM template, JSON.
-    pub arm: Option<String>,
-    /// As a flow that rules of the network security group at a subnet must let through.
-    pub flow: Option<(Place, Contract)>,
+    /// As changes of resources, all of which are needed; none where it is in words alone.
+    pub changes: Vec<Change>,
 }
 
 impl Repair {
     /// A repair in words alone.
     pub fn in_words(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), az: None, arm: None, flow: None }
+        Self { summary: summary.into(), az: None, changes: Vec::new() }
     }
 
     /// The same with the command that does it.
@@ -67,6 +66,37 @@ impl Repair {
     pub fn by(mut self, az: String) -> Self {
         self.az = Some(az);
         self
+    }
+
+    /// The same with a change that does it.
+    #[must_use]
+    pub fn changing(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+
+    /// Both.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        let az = [self.az, other.az].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        Self {
+            summary: format!("{}; {}", self.summary, other.summary),
+            az: Some(az).filter(|az| !az.is_empty()),
+            changes: self.changes.into_iter().chain(other.changes).collect(),
+        }
+    }
+
+    /// The commands that do it; for flows those that add security rules.
+    pub fn to_az(&self, subject: &Subject<'_>) -> Option<String> {
+        let own = self.az.iter().cloned();
+        let rules = crate::repair::found(&self.changes, subject).into_iter().flat_map(|found| {
+            let moves = found.renumbered.iter().map(network_policy::Renumbered::to_az).collect::<Vec<_>>();
+            moves
+                .into_iter()
+                .chain(found.rules.iter().map(network_policy::NewRule::to_az).collect::<Vec<_>>())
+        });
+        let all: Vec<_> = own.chain(rules).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
     }
 }
 

@@ -4,15 +4,22 @@
 //! [`check`] asks each of them about a [`Subject`]. What could not be checked is [`Status::Skipped`] or
 //! [`Status::Undecided`], and never a pass.
 
+mod cloud;
 mod finding;
+mod path;
 mod plan;
+mod policy;
+mod repair;
 mod requirement;
 mod requirements;
 mod subject;
 mod topology;
 
+pub use cloud::Cloud;
 pub use finding::{Evidence, Finding, Outcome, Repair, Report, Status};
+pub use path::{Hop, HopState, Node, Stretch};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
+pub use repair::{Change, LeftOut, WholeRepair, is_repairable, resources};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::subnet::CONTAINER_GROUPS;
 pub use requirements::{published, requirements};

@@ -11,7 +11,7 @@ use network_policy::{
 };
 
 use crate::requirements::subnet::{addresses_taken, usable_of};
-use crate::{Check, FlowSpec, Os, Party, Place, Requirement, Topology, requirements};
+use crate::{Check, Cloud, FlowSpec, Os, Party, Place, Requirement, Topology, requirements};
 
 /// Length of the prefixes that subnets get where none is given.
 const USUAL_SUBNET: u8 = 28;
@@ -34,6 +34,8 @@ pub struct Prefixes {
     pub container: Option<Ipv4Net>,
     /// Private address of the firewall that what leaves the build subnet passes; without one it leaves by a NAT gateway.
     pub firewall: Option<Ipv4Addr>,
+    /// The cloud it is in, whose services have names of their own.
+    pub cloud: Cloud,
 }
 
 /// The network of a build.
@@ -148,13 +150,17 @@ impl Plan {
         endpoints: &[Endpoint],
         prefixes: &Prefixes,
     ) -> Result<Self, PlanError> {
-        let Prefixes { network, firewall, .. } = *prefixes;
+        let Prefixes { network, firewall, cloud, .. } = *prefixes;
         let subnets = allot(topology, validates, prefixes)?;
         let applying: Vec<_> = requirements().filter(|one| one.applies(topology, os)).collect();
         let prefix_of = |place| subnets.iter().find(|(own, _)| *own == place).map(|&(_, prefix)| prefix);
         let reached = |place| -> Vec<Endpoint> {
             let own = if place == Place::Build { endpoints } else { &[] };
-            applying.iter().flat_map(|one| service_endpoints(one, place)).chain(own.iter().cloned()).collect()
+            applying
+                .iter()
+                .flat_map(|one| service_endpoints(one, place, cloud))
+                .chain(own.iter().cloned())
+                .collect()
         };
         let subnet = |&(place, prefix): &(Place, Ipv4Net)| SubnetPlan {
             place,
@@ -180,7 +186,7 @@ fn allot(
     validates: bool,
     prefixes: &Prefixes,
 ) -> Result<Vec<(Place, Ipv4Net)>, PlanError> {
-    let Prefixes { network, build, container, firewall } = *prefixes;
+    let Prefixes { network, build, container, firewall, .. } = *prefixes;
     let brought: &[(Place, Option<Ipv4Net>)] = match topology {
         Topology::Managed => &[],
         Topology::PrivateLink => &[(Place::Build, build)],
@@ -232,12 +238,16 @@ fn free(network: Ipv4Net, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
 }
 
 /// What a requirement wants to be reachable from a subnet.
-fn service_endpoints(requirement: &Requirement, place: Place) -> impl Iterator<Item = Endpoint> {
+fn service_endpoints(
+    requirement: &Requirement,
+    place: Place,
+    cloud: Cloud,
+) -> impl Iterator<Item = Endpoint> {
     let texts = match requirement.check {
         Check::Reach(at, texts) if at == place => texts,
         _ => &[],
     };
-    texts.iter().filter_map(|text| Endpoint::parse(text).ok())
+    texts.iter().filter_map(move |text| Endpoint::parse(&cloud.endpoint(text)).ok())
 }
 
 /// The group of a subnet, its rules numbered and followed by the refusal of everything else.
@@ -355,7 +365,7 @@ mod tests {
                     let prefix = |_| Some(Ipv4Net::default());
                     assert!(flow_rule(requirement, flow, &prefix).is_some(), "{}", requirement.id);
                 }
-                Check::Ask(_) => {}
+                Check::Steps(_) | Check::Ask(_) => {}
             }
         }
     }
@@ -368,6 +378,7 @@ mod tests {
             build: None,
             container: Some(parse("10.0.0.0/27")),
             firewall: None,
+            cloud: Cloud::Public,
         };
         let plan = Plan::new(Topology::Isolated, Os::Linux, false, &[], &given).expect("a plan");
         let prefixes: Vec<_> = plan.subnets.iter().map(|subnet| subnet.prefix).collect();

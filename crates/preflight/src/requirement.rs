@@ -3,8 +3,9 @@
 use network_policy::{Contract, Direction, Proof, ProofVerdict};
 
 use crate::finding::{Asked, Evidence, Finding, Outcome, Repair};
+use crate::repair::Change;
 use crate::requirements::firewall::reach;
-use crate::{Os, Site, Subject, Topology};
+use crate::{Hop, Os, Site, Subject, Topology};
 
 /// Something that a build needs.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Requirement {
     pub source: &'static str,
     /// What is taken for granted by whoever believes in it: facts that nobody documents.
     pub assumption: Option<&'static str>,
+    /// The hop of the build's path that it is about, where it is about one.
+    pub hop: Option<Hop>,
     /// How it is checked.
     pub check: Check,
 }
@@ -43,6 +46,8 @@ pub enum Check {
     Flow(FlowSpec),
     /// Endpoints (`host:port`, the host may be a pattern) that a firewall must let a subnet reach.
     Reach(Place, &'static [&'static str]),
+    /// What the image's steps fetch ([`Subject::endpoints`]), which must be let through.
+    Steps(fn(&Subject<'_>) -> Result<Outcome, Outcome>),
     /// Anything else.
     Ask(fn(&Subject<'_>) -> Result<Outcome, Outcome>),
 }
@@ -98,7 +103,7 @@ impl Requirement {
         let outcome = match &self.check {
             Check::Flow(flow) => flow.ask(subject),
             Check::Reach(place, endpoints) => reach(subject, *place, endpoints),
-            Check::Ask(ask) => ask(subject),
+            Check::Steps(ask) | Check::Ask(ask) => ask(subject),
         };
         Finding { requirement: self, outcome: outcome.unwrap_or_else(|why| why) }
     }
@@ -171,7 +176,7 @@ pub(crate) fn conclude(
             let lost = proof.lost.as_ref().map(|lost| format!(" for {}", lost.phrase)).unwrap_or_default();
             let detail = format!("{contract}: denied{lost}");
             let repair = Repair::in_words(format!("let through: {contract}"));
-            Outcome::fail(detail).repaired(Repair { flow: Some((at, contract)), ..repair })
+            Outcome::fail(detail).repaired(repair.changing(Change::Flow(at, contract)))
         }
     };
     of_proof(outcome, subject, site, proof)

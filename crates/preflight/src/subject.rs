@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use network_policy::{CompiledPolicy, Decider, Endpoint, Layer, NetworkPolicy, Reading};
 
 use crate::finding::Outcome;
-use crate::{Os, Party, Place, Topology};
+use crate::{Cloud, Os, Party, Place, Topology};
 
 /// An image and the environment it is to be built in.
 #[derive(Debug)]
@@ -147,6 +147,11 @@ impl<'a> Subject<'a> {
         let environment = self.network.as_ref().and_then(|network| network.environment.location.as_ref());
         let own = self.template.and_then(|template| template.location.known());
         environment.map(|named| named.text.clone()).or_else(|| own.map(str::to_owned))
+    }
+
+    /// The cloud that the build is in; the public one where nobody says the region.
+    pub(crate) fn cloud(&self) -> Cloud {
+        self.location().map_or_else(Cloud::default, |region| Cloud::of_region(&region))
     }
 
     /// Where a rule or route that decided stands.

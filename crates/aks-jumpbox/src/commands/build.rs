@@ -8,12 +8,9 @@ use std::time::Duration;
 use build_engine::base::{GivenBase, HOW_TO_GET_A_DIGEST};
 use build_engine::cancel::Cancel;
 use build_engine::event::Event;
-use build_engine::network::Outbound;
 use build_engine::request::{BuildOptions, BuildReport, BuildRequest};
 use clap::ValueEnum;
-use egress_gateway::{Mirror, NoProxy, UpstreamProxy};
 use network_policy::NetworkPolicy;
-use recipe::Endpoint;
 
 use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
@@ -195,7 +192,7 @@ fn request(
     context: &Context,
     view: Arc<dyn View>,
 ) -> Result<BuildRequest, Failure> {
-    let mut outbound = outbound(input)?;
+    let mut outbound = network::outbound(&input.recipe, &input.recipe_folder)?;
     outbound.allow_undecided = args.allow_undecided;
     outbound.observer = Some(Arc::new(move |connection| view.show(&Event::Egress(connection.clone()))));
     Ok(BuildRequest {
@@ -219,28 +216,6 @@ fn request(
             sha256: args.sha256,
             time_limit: args.timeout,
         },
-    })
-}
-
-/// The `[local]` table: what this machine needs to reach the outside.
-fn outbound(input: &Input) -> Result<Outbound, Failure> {
-    let local = &input.recipe.local;
-    let wrong = |error: egress_gateway::Error| Problem::new(Category::Input, error.to_string());
-    let upstream_proxy: Option<UpstreamProxy> =
-        local.upstream_proxy.as_deref().map(str::parse).transpose().map_err(wrong)?;
-    // As in curl, the variable in lower case is the first.
-    let no_proxy = std::env::var("no_proxy").or_else(|_| std::env::var("NO_PROXY")).unwrap_or_default();
-    let upstream_proxy = upstream_proxy.map(|proxy| proxy.except(NoProxy::new(&no_proxy)));
-    let mirrors = local.mirrors.iter().map(|(name, Endpoint { name: host, port })| {
-        (name.clone(), Mirror { host: host.clone(), port: *port })
-    });
-    let authorities = local.certificate_authorities.iter().map(|file| input.recipe_folder.join(file));
-    Ok(Outbound {
-        upstream_proxy,
-        proxy_address: local.upstream_proxy.clone(),
-        mirrors: mirrors.collect(),
-        authorities: authorities.collect(),
-        ..Outbound::default()
     })
 }
 

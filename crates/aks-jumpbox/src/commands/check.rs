@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use arm::Environment;
 use clap::ValueEnum;
-use preflight::{Network, Os, Report, Status, Subject, Topology};
+use document::SourceText;
+use preflight::{Network, Os, Report, Status, Subject, Topology, WholeRepair};
 
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
@@ -12,7 +13,8 @@ use crate::exit::ExitStatus;
 use crate::input::Input;
 use crate::network::Documents;
 use crate::output::{self, Format};
-use crate::show::{check, sarif, whole_repair};
+use crate::show::page::Page;
+use crate::show::{check, sarif};
 
 /// Check every prerequisite of an image build, proven against an environment
 ///
@@ -26,6 +28,7 @@ use crate::show::{check, sarif, whole_repair};
     aks-jumpbox check --environment environment.toml --deployer 00000000-0000-0000-0000-000000000000 --strict\n  \
     aks-jumpbox check --environment environment.toml --format sarif > check.sarif\n  \
     aks-jumpbox check --environment environment.toml --repair repair.json\n  \
+    aks-jumpbox check --environment environment.toml --template image.json --html check.html\n  \
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
@@ -50,8 +53,11 @@ pub struct Arguments {
     /// Write all repairs into this file as one ARM template, to be reviewed and deployed
     #[arg(long, value_name = "FILE")]
     repair: Option<PathBuf>,
+    /// Write the findings into this file, too, as one page with a drawing of the path that needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// List every requirement instead
-    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "as_published"])]
+    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "html", "as_published"])]
     list: bool,
 }
 
@@ -84,35 +90,17 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let input = Input::load(args.template.as_deref(), context)?;
     let documents = Documents::open_several(&args.environment)?;
     let mut warnings = input.warnings.clone();
-    let template = args.template.is_some().then_some(&input.template);
-    let topology = match (args.topology, template, &documents) {
-        // The guidance knows no other.
-        _ if args.as_published => Topology::PrivateLink,
-        (Some(shape), ..) => shape.into(),
-        (None, Some(template), _) => Topology::of(template),
-        (None, None, Some(documents)) if documents.environment.container_subnet.is_some() => {
-            Topology::Isolated
-        }
-        (None, None, Some(_)) => Topology::PrivateLink,
-        (None, None, None) => Topology::Managed,
-    };
-    let network = match &documents {
-        Some(documents) => Some(network(documents, topology, &mut warnings)?),
-        None => None,
-    };
-    let subject = Subject {
-        topology,
-        os: template.map_or(Os::Linux, Os::of),
-        network,
-        template,
-        endpoints: crate::network::allow_list(&input.endpoints())?,
-        deployer: args.deployer.clone(),
-    };
-    let report =
-        if args.as_published { preflight::check_as_published(&subject) } else { preflight::check(&subject) };
+    let subject = subject(args, &input, documents.as_ref(), &mut warnings)?;
+    let report = ask(args, &subject);
     let verdict = report.verdict(args.strict);
     if let Some(file) = &args.repair {
-        repair(file, &report, &subject, context)?;
+        let review = Review { args, input: &input };
+        write_repair(file, &review.reviewed(&report, &subject)?, context)?;
+    }
+    if let Some(file) = &args.html {
+        let documents = read(args, documents.as_ref(), context)?;
+        let page = Page { report: &report, subject: &subject, verdict, documents, warnings: &warnings };
+        output::write_whole(file, page.html().as_bytes())?;
     }
     match context.output.format {
         Format::Json if context.sarif => output::json(&sarif::log(&report, &subject))?,
@@ -127,16 +115,129 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     Ok(status(verdict))
 }
 
-/// Writes the repairs, and tells what is not among them.
-fn repair(file: &Path, report: &Report, subject: &Subject<'_>, context: &Context) -> Result<(), Failure> {
-    let repair = whole_repair::of(report, subject);
+/// What is asked: the image, and the environment that documents describe.
+fn subject<'a>(
+    args: &Arguments,
+    input: &'a Input,
+    documents: Option<&'a Documents>,
+    warnings: &mut Vec<String>,
+) -> Result<Subject<'a>, Failure> {
+    let template = args.template.is_some().then_some(&input.template);
+    let topology = match (args.topology, template, documents) {
+        // The guidance knows no other.
+        _ if args.as_published => Topology::PrivateLink,
+        (Some(shape), ..) => shape.into(),
+        (None, Some(template), _) => Topology::of(template),
+        (None, None, Some(documents)) if documents.environment.container_subnet.is_some() => {
+            Topology::Isolated
+        }
+        (None, None, Some(_)) => Topology::PrivateLink,
+        (None, None, None) => Topology::Managed,
+    };
+    let network = documents.map(|documents| network(documents, topology, warnings)).transpose()?;
+    Ok(Subject {
+        topology,
+        os: template.map_or(Os::Linux, Os::of),
+        network,
+        template,
+        endpoints: crate::network::allow_list(&input.endpoints())?,
+        deployer: args.deployer.clone(),
+    })
+}
+
+fn ask(args: &Arguments, subject: &Subject<'_>) -> Report {
+    if args.as_published { preflight::check_as_published(subject) } else { preflight::check(subject) }
+}
+
+/// Checks again with a repair among the documents, before anybody deploys it.
+struct Review<'a> {
+    args: &'a Arguments,
+    input: &'a Input,
+}
+
+impl Review<'_> {
+    /// The repairs after which what they are for is met, and nothing else is worse.
+    fn reviewed(&self, report: &Report, subject: &Subject<'_>) -> Result<WholeRepair, Failure> {
+        let all = WholeRepair::of(report, subject, |_| Ok(()));
+        if self.objection(report, &all)?.is_none() {
+            return Ok(all);
+        }
+        // One after the other, each on top of those that are fine.
+        let mut fine: Vec<&str> = Vec::new();
+        let mut refused: Vec<(&str, String)> = Vec::new();
+        for &id in &all.repaired {
+            fine.push(id);
+            let wanted = |id: &str| if fine.contains(&id) { Ok(()) } else { Err(String::new()) };
+            let some = WholeRepair::of(report, subject, |finding| wanted(finding.requirement.id));
+            if let Some(objection) = self.objection(report, &some)? {
+                fine.pop();
+                refused.push((id, objection));
+            }
+        }
+        Ok(WholeRepair::of(report, subject, |finding| {
+            let refusal = refused.iter().find(|(id, _)| *id == finding.requirement.id);
+            refusal.map_or(Ok(()), |(_, why)| Err(format!("checked again with it, {why}")))
+        }))
+    }
+
+    /// What is wrong after a repair.
+    fn objection(&self, before: &Report, repair: &WholeRepair) -> Result<Option<String>, Failure> {
+        if repair.repaired.is_empty() {
+            return Ok(None);
+        }
+        let text = SourceText::new("the repair", text(repair)?);
+        let documents = Documents::open_with(&self.args.environment, Some(&text))?;
+        let subject = match subject(self.args, self.input, documents.as_ref(), &mut Vec::new()) {
+            Ok(subject) => subject,
+            Err(failure) => {
+                let told = failure.to_text(false);
+                return Ok(Some(told.lines().next().unwrap_or_default().to_owned()));
+            }
+        };
+        let after = ask(self.args, &subject);
+        Ok(before.findings.iter().zip(&after.findings).find_map(|(before, after)| {
+            let (id, was, is) = (before.requirement.id, before.status(), after.status());
+            let wanted = repair.repaired.contains(&id);
+            let fine = if wanted { is == Status::Pass } else { is == was || is == Status::Pass };
+            (!fine).then(|| format!("{id} is {is}: {}", after.outcome.detail))
+        }))
+    }
+}
+
+fn text(repair: &WholeRepair) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(&repair.template)
         .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
-    std::fs::write(file, text + "\n").map_err(|error| Failure::io("write", file, &error))?;
+    Ok(text + "\n")
+}
+
+/// Writes the repairs where there are any, and tells what is not among them.
+fn write_repair(file: &Path, repair: &WholeRepair, context: &Context) -> Result<(), Failure> {
+    let (name, tell) = (file.display(), |text: String| context.output.note(&text));
+    match repair.repaired.as_slice() {
+        [] if repair.left_out.is_empty() => tell(format!("nothing is to be repaired: {name} is not written")),
+        [] => tell(format!("no repair is a resource that a template can hold: {name} is not written")),
+        repaired => {
+            output::write_whole(file, text(repair)?.as_bytes())?;
+            tell(format!(
+                "{name} repairs {}; checked with it: they pass, and nothing else changes",
+                repaired.join(", ")
+            ));
+        }
+    }
     for left in &repair.left_out {
-        context.output.note(&format!("not in {}: {left}", file.display()));
+        tell(format!("not in {name}: {}: {}", left.id, left.instead()));
     }
     Ok(())
+}
+
+/// Names of the files that were read.
+fn read(args: &Arguments, documents: Option<&Documents>, context: &Context) -> Result<Vec<String>, Failure> {
+    let named = documents.into_iter().flat_map(|documents| {
+        let texts = documents.inventory.sources().texts().map(|text| text.name().to_owned());
+        texts.chain(documents.environment.service_tags.iter().map(|file| file.text.clone()))
+    });
+    let own = [args.template.clone(), context.configuration()?];
+    Ok(named.chain(own.into_iter().flatten().map(|file| file.display().to_string())).collect())
 }
 
 fn status(verdict: Status) -> ExitStatus {

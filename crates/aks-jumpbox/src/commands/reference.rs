@@ -32,7 +32,7 @@ pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|error| Failure::io("write", file, &error))
+    crate::output::write_whole(file, text.as_bytes())
 }
 
 fn exit_codes() -> String {

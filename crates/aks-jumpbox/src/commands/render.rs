@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
-use preflight::{Os, Plan, Prefixes, Topology};
+use preflight::{Cloud, Os, Plan, Prefixes, Topology};
 
 use crate::commands::check::Shape;
 use crate::context::Context;
@@ -104,6 +104,7 @@ fn network(args: &NetworkArguments, part: Part, context: &Context) -> Result<(),
         build: args.subnet,
         container: args.container_subnet,
         firewall: args.firewall,
+        cloud: input.template.location.known().map_or_else(Cloud::default, Cloud::of_region),
     };
     let endpoints = crate::network::allow_list(&input.endpoints())?;
     let validates = input.template.validate.is_some();

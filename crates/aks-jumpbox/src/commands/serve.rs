@@ -1,7 +1,7 @@
 //! `serve`: the local Azure endpoint.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use serde_json::json;
 use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
+use crate::input::Loaded;
 use crate::output::{self, Format};
+use crate::{input, network};
 
 /// Answer as Azure does, on this machine: real clients, real roles and networks, images built here
 ///
@@ -40,10 +42,16 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
             "others can reach this address: whoever has the client secret can run programs on this machine",
         );
     }
+    let Loaded { recipe, file, warnings } = input::load_recipe(context)?;
+    for warning in &warnings {
+        output.warn(warning);
+    }
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    let outbound = network::outbound(&recipe, folder)?;
     let state = args.state.clone().unwrap_or_else(|| context.cache().join("azure"));
     let log = move |line: &str| output.note(line);
-    let azure =
-        Arc::new(LocalAzure::open(&Options { state }, Box::new(log)).map_err(|error| cannot_start(&error))?);
+    let options = Options { state, cache: context.cache(), outbound };
+    let azure = LocalAzure::open(options, Box::new(log)).map_err(|error| cannot_start(&error))?;
     let server = local_azure::serve(Arc::clone(&azure), args.listen).map_err(|error| cannot_start(&error))?;
     let port = server.address.port();
     let host = if args.listen.ip().is_loopback() || args.listen.ip().is_unspecified() {
@@ -65,6 +73,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         std::thread::park_timeout(Duration::from_millis(100));
     }
     server.stop();
+    azure.stop();
     Ok(ExitStatus::Interrupted)
 }
 

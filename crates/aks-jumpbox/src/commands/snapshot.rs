@@ -48,7 +48,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
             .hint("name another file with --output FILE")
             .into());
     }
-    std::fs::write(&file, text).map_err(|error| Failure::io("write", &file, &error))?;
+    output::write_whole(&file, text.as_bytes())?;
     let count = documents.inventory.resources().count();
     context.output.note(&format!("{count} resources in {}", file.display()));
     Ok(ExitStatus::Yes)

@@ -97,5 +97,5 @@ fn write_junit(file: &Path, report: &TryReport) -> Result<(), Failure> {
     let text = report
         .junit()
         .map_err(|reason| Problem::new(Category::Internal, format!("could not write JUnit: {reason}")))?;
-    std::fs::write(file, text).map_err(|error| Failure::io("write", file, &error))
+    output::write_whole(file, text.as_bytes())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use network_policy::Decider;
 use preflight::{Finding, Report, Requirement, Severity, Status, Subject};
 use serde::Serialize;
 use serde_json::Value;
@@ -48,13 +49,17 @@ struct Evidence {
     decided_by: Option<json::Decider>,
 }
 
+/// What would make a finding pass.
 #[derive(Serialize)]
-struct Repair {
-    summary: String,
+pub(super) struct Repair {
+    /// In words.
+    pub summary: String,
+    /// As a resource, or several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    arm: Option<Value>,
+    pub arm: Option<Value>,
+    /// As commands, one a line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    az: Option<String>,
+    pub az: Option<String>,
 }
 
 impl Json {
@@ -101,38 +106,20 @@ pub(super) fn place(finding: &Finding, subject: &Subject<'_>) -> Option<(String,
     Some((text.name().to_owned(), at.line, at.column))
 }
 
-/// What would make a finding pass. A flow becomes the fewest rules of a network security group that let it through.
-fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
+/// What would make a finding pass: its resources, and the commands that do the same.
+pub(super) fn repair(finding: &Finding, subject: &Subject<'_>) -> Option<Repair> {
     let own = finding.outcome.repair.as_ref()?;
-    let mut repair = Repair {
-        summary: own.summary.clone(),
-        arm: own.arm.as_ref().and_then(|text| serde_json::from_str(text).ok()),
-        az: own.az.clone(),
+    let mut resources = preflight::resources(&own.changes, subject);
+    let arm = match resources.len() {
+        0 => None,
+        1 => resources.pop(),
+        _ => Some(Value::Array(resources)),
     };
-    let flow = own.flow.as_ref().zip(subject.network.as_ref());
-    if let Some(((at, contract), network)) = flow
-        && let Some(site) = network.site(*at)
-    {
-        let found = site.past_routes().repair(std::slice::from_ref(contract));
-        let arm = found
-            .rules
-            .iter()
-            .filter_map(|new| serde_json::from_str::<Value>(&new.to_arm_json()).ok())
-            .collect::<Vec<_>>();
-        let moves = found.renumbered.iter().map(network_policy::Renumbered::to_az);
-        let az: Vec<_> = moves.chain(found.rules.iter().map(network_policy::NewRule::to_az)).collect();
-        repair.arm = match arm.as_slice() {
-            [] => None,
-            [only] => Some(only.clone()),
-            _ => Some(Value::Array(arm)),
-        };
-        repair.az = Some(az.join("\n")).filter(|az| !az.is_empty());
-    }
-    Some(repair)
+    Some(Repair { summary: own.summary.clone(), arm, az: own.to_az(subject) })
 }
 
 /// A mark that is understood without its colour.
-fn mark(status: Status) -> (&'static str, Style) {
+pub(super) fn mark(status: Status) -> (&'static str, Style) {
     match status {
         Status::Pass => ("✓", GREEN),
         Status::Fail => ("✗", RED),
@@ -165,14 +152,25 @@ pub fn text(report: &Report, subject: &Subject<'_>, verdict: Status, output: Out
     text
 }
 
-fn counts(findings: &[&Finding], output: Output) -> String {
+/// How many findings have each status that any has.
+pub(super) fn tally(findings: &[&Finding]) -> Vec<(Status, usize)> {
     let words = [Status::Pass, Status::Fail, Status::Warn, Status::Undecided, Status::Skipped];
     let count = |status| findings.iter().filter(|finding| finding.status() == status).count();
-    let parts = words.into_iter().filter(|status| count(*status) > 0).map(|status| {
+    words.into_iter().map(|status| (status, count(status))).filter(|(_, count)| *count > 0).collect()
+}
+
+fn counts(findings: &[&Finding], output: Output) -> String {
+    let parts = tally(findings).into_iter().map(|(status, count)| {
         let (sign, style) = mark(status);
-        output.paint(style, &format!("{sign} {} {status}", count(status)))
+        output.paint(style, &format!("{sign} {count} {status}"))
     });
     parts.collect::<Vec<_>>().join("  ")
+}
+
+/// Who decided, and in which layer.
+pub(super) fn decided(by: &Decider) -> String {
+    let who = super::by(by);
+    format!("decided {}, {}", who.trim_start_matches([':', ' ']), super::layer(by.layer))
 }
 
 const INDENT: &str = "    ";
@@ -191,9 +189,7 @@ fn one(text: &mut String, finding: &Finding, subject: &Subject<'_>, output: Outp
         let _ = writeln!(text, "{INDENT}packet: {packet}");
     }
     if let Some(by) = &outcome.evidence.decided_by {
-        let who = super::by(by);
-        let who = who.trim_start_matches([':', ' ']);
-        let _ = writeln!(text, "{INDENT}decided {who}, {}", super::layer(by.layer));
+        let _ = writeln!(text, "{INDENT}{}", decided(by));
     }
     if let Some((file, line, column)) = place(finding, subject) {
         let _ = writeln!(text, "{INDENT}{}", output.paint(DIM, &format!("at {file}:{line}:{column}")));

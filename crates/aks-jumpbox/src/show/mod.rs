@@ -4,11 +4,11 @@ pub mod check;
 pub mod denials;
 pub mod excess;
 mod json;
+pub mod page;
 pub mod path;
 pub mod proof;
 pub mod repair;
 pub mod sarif;
-pub mod whole_repair;
 
 use anstyle::Style;
 use network_policy::{Decider, Decision, Direction, Layer, LayerDecision, Protocol};

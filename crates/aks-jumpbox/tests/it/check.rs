@@ -5,7 +5,7 @@ use crate::program::Place;
 const NSG: &str = include_str!("../../../../docs/examples/network/nsg.json");
 
 /// The example's group at a subnet.
-fn place(policies: &str) -> Place {
+pub fn place(policies: &str) -> Place {
     let place = Place::new();
     let network = format!(
         r#"{{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet",
@@ -99,7 +99,7 @@ fn the_catalogue_is_listed() {
 }
 
 /// The example's group without some of its rules.
-fn broken() -> Place {
+pub fn broken() -> Place {
     let place = place("Disabled");
     let group: String = NSG
         .lines()
@@ -132,16 +132,89 @@ fn code_scanning_gets_the_rule_at_its_line() {
     assert_eq!(wrong.code, Some(2), "{wrong}");
 }
 
+/// The environment of [`place`] with everything that can be repaired broken.
+fn very_broken() -> Place {
+    let place = broken();
+    let text = place.read("network.json").replace("\"Disabled\"", "\"Enabled\"");
+    place.write("network.json", &text);
+    place.write(
+        "roles.json",
+        r#"[{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id"},
+           {"id": "/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/a", "principalId": "p",
+            "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7",
+            "scope": "/subscriptions/s/resourceGroups/other"}]"#,
+    );
+    place
+}
+
 #[test]
 fn all_repairs_are_one_template_after_which_the_check_passes() {
-    let place = broken();
-    let answer = place.run("check --environment environment.toml --repair repair.json");
-    assert_eq!(answer.code, Some(1), "{answer}");
+    let place = very_broken();
+    let documents = "--environment environment.toml --environment roles.json --deployer d";
+    let before = place.run(&format!("check {documents} --repair repair.json"));
+    assert_eq!(before.code, Some(1), "{before}");
+    let template: serde_json::Value = serde_json::from_str(&place.read("repair.json")).expect("JSON");
+    let repaired: Vec<_> = template["metadata"]["repairs"]
+        .as_array()
+        .expect("ids")
+        .iter()
+        .filter_map(|id| id.as_str())
+        .collect();
+    let expected = [
+        "subnet.private-link-policies",
+        "nsg.inbound.ssh-to-build-vm",
+        "access.identity.network",
+        "access.deployer.template",
+        "access.deployer.identity",
+        "access.deployer.roles",
+    ];
+    assert_eq!(repaired, expected, "{before}");
+    assert!(before.stderr.contains("repair.json repairs subnet.private-link-policies, "), "{before}");
+    assert!(before.stderr.contains("not in repair.json: diagnostics.flow-logs: "), "{before}");
+
+    let after = place.run(&format!("check {documents} --environment repair.json --format json"));
+    let json = after.json();
+    for finding in json["findings"].as_array().expect("findings") {
+        let id = finding["id"].as_str().expect("an id");
+        assert!(!expected.contains(&id) || finding["status"] == "pass", "{id}: {after}");
+    }
+    assert_eq!(after.code, Some(0), "{after}");
+    // Named by the environment file it is the same.
     let environment = place.read("environment.toml");
+    let source = "[[source]]\nkind = \"arm-template\"\nfile = \"repair.json\"\n";
+    place.write("environment.toml", &format!("{environment}{source}"));
+    let named = place.run(&format!("check {documents}"));
+    assert_eq!(named.code, Some(0), "{named}");
+}
+
+#[test]
+fn where_nothing_is_to_be_repaired_nothing_is_written() {
+    let place = place("Disabled");
+    let documents = "--environment environment.toml";
+    for _ in 0..2 {
+        let answer = place.run(&format!("check {documents} --repair repair.json"));
+        assert_eq!(answer.code, Some(0), "{answer}");
+        assert!(answer.stderr.contains("repair.json is not written"), "{answer}");
+        assert!(!place.path().join("repair.json").exists());
+    }
+}
+
+#[test]
+fn a_repair_that_does_not_help_is_not_offered() {
+    let place = broken();
+    // What holds at an interface no rule of the group changes.
     place.write(
-        "environment.toml",
-        &format!("{environment}[[source]]\nkind = \"arm-template\"\nfile = \"repair.json\"\n"),
+        "effective.json",
+        r#"{"value": [{"association": {"subnet": {"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet/subnets/snet-imagebuilder"}},
+            "networkSecurityGroup": {"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/nsg-imagebuilder"},
+            "effectiveSecurityRules": [{"name": "securityRules/DenyAll", "protocol": "All", "sourcePortRange": "0-65535",
+              "destinationPortRange": "0-65535", "sourceAddressPrefix": "0.0.0.0/0", "destinationAddressPrefix": "0.0.0.0/0",
+              "access": "Deny", "priority": 100, "direction": "Inbound"}]}]}"#,
     );
-    let after = place.run("check --environment environment.toml");
-    assert_eq!(after.code, Some(0), "{after}\n{}", place.read("repair.json"));
+    let answer =
+        place.run("check --environment environment.toml --environment effective.json --repair repair.json");
+    assert_eq!(answer.code, Some(1), "{answer}");
+    assert!(!place.path().join("repair.json").exists(), "{answer}");
+    let refused = "not in repair.json: nsg.inbound.ssh-to-build-vm: ";
+    assert!(answer.stderr.contains(refused), "{answer}");
 }

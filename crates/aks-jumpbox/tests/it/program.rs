@@ -74,6 +74,18 @@ impl Place {
         (answer.code != Some(99) && !answer.stderr.starts_with("unshare:")).then_some(answer)
     }
 
+    /// The same on a disk of `size` (as `mount` takes it) that is full but for a file `out` of one byte, which is what
+    /// standard output holds afterwards; none where none can be mounted.
+    pub fn run_on_a_full_disk(&self, size: &str, line: &str) -> Option<Answer> {
+        let fill = "mkdir disk && mount -t tmpfs -o size=$0 none disk || exit 99; printf 1 > disk/out; \
+                    cat /dev/zero > disk/filler 2>/dev/null; \"$@\" > /dev/null; code=$?; cat disk/out; ls disk; exit $code";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "/bin/sh", "-c", fill, size]);
+        command.arg(env!("CARGO_BIN_EXE_aks-jumpbox")).args(line.split_whitespace());
+        let answer = self.answer(&mut command, None);
+        (answer.code != Some(99) && !answer.stderr.starts_with("unshare:")).then_some(answer)
+    }
+
     /// `path`: where programs are looked for; none for where the test itself does.
     fn answer(&self, command: &mut Command, path: Option<&str>) -> Answer {
         command.current_dir(self.path()).stdin(Stdio::null()).env_clear().env("HOME", self.path());

@@ -1,8 +1,8 @@
 //! Two descriptions of one resource.
 
-use std::collections::HashMap;
-
 use document::{Diagnostic, Kind, Member, Object, Reader, Sources, Value};
+
+use super::places::Places;
 
 /// Fields that differ between documents without changing what a resource does.
 const VOLATILE: [&str; 3] = ["etag", "provisioningState", "resourceGuid"];
@@ -21,6 +21,26 @@ const ENVELOPE: [&str; 11] = [
     "location",
     "systemData",
 ];
+
+/// Fields of resources that Azure adds itself: no deployment takes them away.
+const READ_ONLY: [&str; 7] = [
+    "ipConfigurations",
+    "ipConfigurationProfiles",
+    "privateEndpoints",
+    "provisioningState",
+    "purpose",
+    "resourceNavigationLinks",
+    "serviceAssociationLinks",
+];
+
+/// Adds to a description that a deployment brings what Azure had added to the resource before.
+pub(super) fn keep_what_azure_adds(new: &mut Value, old: Value) {
+    let (Kind::Object(new), Kind::Object(old)) = (&mut new.kind, old.kind) else { return };
+    let is_kept = |member: &Member| READ_ONLY.iter().any(|field| field.eq_ignore_ascii_case(&member.key));
+    let kept: Vec<_> =
+        old.into_iter().filter(|member| is_kept(member) && new.find(&member.key).is_none()).collect();
+    *new = Object::of(std::mem::take(new).into_iter().chain(kept).collect());
+}
 
 fn is_volatile(key: &str, path: &str) -> bool {
     let listed = |fields: &[&str]| fields.iter().any(|field| field.eq_ignore_ascii_case(key));
@@ -78,10 +98,9 @@ impl Merge<'_> {
         let mut members: Vec<Member> = std::mem::take(into).into_iter().collect();
         let known = members.len();
         let mut met = vec![false; known];
-        let places: HashMap<String, usize> =
-            members.iter().enumerate().map(|(at, own)| (own.key.to_ascii_lowercase(), at)).collect();
+        let places = Places::of(members.iter().map(|own| own.key.as_str()));
         for member in from {
-            let place = places.get(&member.key.to_ascii_lowercase()).copied();
+            let place = places.find(&members, |own| &own.key, &member.key);
             let volatile = is_volatile(&member.key, path);
             let inner = format!("{path}.{}", member.key);
             match place {

@@ -2,8 +2,10 @@
 
 mod merge;
 mod normal;
+mod places;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Value};
 
@@ -11,17 +13,18 @@ use crate::ResourceId;
 use merge::{Merge, Mode};
 pub use normal::{field, is_absent};
 pub(crate) use normal::{is_expression, normal, reason};
+pub(crate) use places::Places;
 
-/// Lists of a resource whose items are resources of their own: type in lower case, field.
+/// Lists of a resource whose items are resources of their own: type, field.
 const CHILDREN: [(&str, &str); 8] = [
-    ("microsoft.network/networksecuritygroups", "securityRules"),
-    ("microsoft.network/virtualnetworks", "subnets"),
-    ("microsoft.network/virtualnetworks", "virtualNetworkPeerings"),
-    ("microsoft.network/routetables", "routes"),
-    ("microsoft.network/firewallpolicies", "ruleCollectionGroups"),
-    ("microsoft.network/azurefirewalls", "applicationRuleCollections"),
-    ("microsoft.network/azurefirewalls", "networkRuleCollections"),
-    ("microsoft.network/azurefirewalls", "natRuleCollections"),
+    ("Microsoft.Network/networkSecurityGroups", "securityRules"),
+    ("Microsoft.Network/virtualNetworks", "subnets"),
+    ("Microsoft.Network/virtualNetworks", "virtualNetworkPeerings"),
+    ("Microsoft.Network/routeTables", "routes"),
+    ("Microsoft.Network/firewallPolicies", "ruleCollectionGroups"),
+    ("Microsoft.Network/azureFirewalls", "applicationRuleCollections"),
+    ("Microsoft.Network/azureFirewalls", "networkRuleCollections"),
+    ("Microsoft.Network/azureFirewalls", "natRuleCollections"),
 ];
 
 /// The member of a resource in a snapshot that says why it may not exist.
@@ -38,6 +41,9 @@ const WHOLE: [&str; 4] = [
     "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
     "Microsoft.Network/networkManagers/securityAdminConfigurations/ruleCollections/rules",
 ];
+
+/// A [`ResourceId::key`].
+type Key = Arc<str>;
 
 /// A resource, however many documents describe it.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,13 +94,13 @@ fn path(id: &ResourceId) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     sources: Sources,
-    resources: BTreeMap<String, Resource>,
+    resources: BTreeMap<Key, Resource>,
     /// Keys of the resources by [`ResourceId::tail`].
-    tails: HashMap<String, Vec<String>>,
+    tails: HashMap<String, Vec<Key>>,
     /// Keys of the resources by type in lower case.
-    types: HashMap<String, Vec<String>>,
+    types: HashMap<String, Vec<Key>>,
     /// Keys of the resources inside one that is in no document, by type in lower case.
-    orphans: HashMap<String, Vec<String>>,
+    orphans: HashMap<String, Vec<Key>>,
     effective_groups: Vec<Value>,
     effective_routes: Vec<Value>,
     providers: Vec<Value>,
@@ -141,7 +147,7 @@ impl Inventory {
 
     fn listed(
         &self,
-        lists: &HashMap<String, Vec<String>>,
+        lists: &HashMap<String, Vec<Key>>,
         resource_type: &str,
     ) -> impl Iterator<Item = &Resource> {
         let keys = lists.get(&resource_type.to_ascii_lowercase()).cloned().unwrap_or_default();
@@ -151,11 +157,11 @@ impl Inventory {
     /// The resource that an id means. Parts that either side does not know match anything, as long as only one
     /// resource is meant.
     pub fn find(&self, id: &ResourceId) -> Option<&Resource> {
-        if let Some(found) = self.resources.get(&id.key()) {
+        if let Some(found) = self.resources.get(id.key()) {
             return Some(found);
         }
         let alike =
-            self.tails.get(&id.tail())?.iter().take(MAX_ALIKE).filter_map(|key| self.resources.get(key));
+            self.tails.get(id.tail())?.iter().take(MAX_ALIKE).filter_map(|key| self.resources.get(key));
         let mut alike = alike.filter(|resource| may_be_same(&resource.id, id));
         let found = alike.next()?;
         alike.next().is_none().then_some(found)
@@ -168,7 +174,7 @@ impl Inventory {
         kind: &str,
     ) -> impl Iterator<Item = &'a Resource> + use<'a> {
         let prefix = format!("{}/{}/", parent.key(), kind.to_ascii_lowercase());
-        let range = self.resources.range(prefix.clone()..);
+        let range = self.resources.range(Key::from(prefix.as_str())..);
         range
             .take_while({
                 let prefix = prefix.clone();
@@ -255,8 +261,10 @@ pub(crate) struct Collector {
     /// Whether a template will ask for that.
     pub keeps: bool,
     /// Keys of the resources that templates refer to.
-    pub used: HashSet<String>,
-    resources: BTreeMap<String, Resource>,
+    pub used: HashSet<Key>,
+    /// Descriptions that take the place of those that other documents give.
+    pub over: Vec<Draft>,
+    resources: BTreeMap<Key, Resource>,
 }
 
 impl Collector {
@@ -281,11 +289,16 @@ impl Collector {
     }
 
     fn take_children(&mut self, id: &ResourceId, value: &mut Value, doubt: Option<&String>) {
-        let Some(own_type) = id.resource_type().map(|own| own.to_ascii_lowercase()) else { return };
         let Kind::Object(object) = &mut value.kind else { return };
+        let own_type = id.resource_type().unwrap_or_default();
+        let lists: Vec<_> =
+            CHILDREN.iter().filter(|(parent, _)| parent.eq_ignore_ascii_case(&own_type)).collect();
+        if lists.is_empty() {
+            return;
+        }
         let field_of = |member: &Member| {
-            let lists = CHILDREN.iter().filter(|(parent, _)| *parent == own_type);
-            lists.map(|&(_, field)| field).find(|field| field.eq_ignore_ascii_case(&member.key))
+            let mut fields = lists.iter().map(|&&(_, field)| field);
+            fields.find(|field| field.eq_ignore_ascii_case(&member.key))
         };
         let (mut kept, mut taken) = (Vec::new(), Vec::new());
         for member in std::mem::take(object) {
@@ -299,7 +312,7 @@ impl Collector {
             let mut seen = HashSet::new();
             for (index, item) in items.into_iter().enumerate() {
                 let mut child = child_id(id, field, index, &item);
-                if !seen.insert(child.key()) {
+                if !seen.insert(Arc::clone(child.key())) {
                     self.twice(&child, field, &item);
                     child = id.child(field, &format!("{} (item {index})", child.name()));
                 }
@@ -318,8 +331,8 @@ impl Collector {
     }
 
     fn insert(&mut self, resource: Resource) {
-        let Some(own) = self.resources.get_mut(&resource.id.key()) else {
-            self.resources.insert(resource.id.key(), resource);
+        let Some(own) = self.resources.get_mut(resource.id.key()) else {
+            self.resources.insert(Arc::clone(resource.id.key()), resource);
             return;
         };
         let whole = WHOLE.iter().any(|whole| own.id.is_type(whole))
@@ -341,16 +354,19 @@ impl Collector {
             .filter(|(_, own)| !is_complete(&own.id))
             .map(|(key, _)| key.clone())
             .collect();
-        let mut complete: HashMap<String, BTreeMap<String, ResourceId>> = HashMap::new();
+        if open.is_empty() {
+            return;
+        }
+        let mut complete: HashMap<String, BTreeMap<Key, ResourceId>> = HashMap::new();
         for id in self.resources.values().map(|resource| &resource.id).filter(|id| is_complete(id)) {
             // A child tells the whole id of its parent, too.
             for id in std::iter::once(id.clone()).chain(id.parent()) {
-                complete.entry(id.tail()).or_default().insert(id.key(), id);
+                complete.entry(id.tail().to_owned()).or_default().insert(Arc::clone(id.key()), id);
             }
         }
         for key in open {
             let Some(resource) = self.resources.get(&key) else { continue };
-            let Some(alike) = complete.get(&resource.id.tail()) else { continue };
+            let Some(alike) = complete.get(resource.id.tail()) else { continue };
             let mut alike = alike.values().take(MAX_ALIKE).filter(|id| may_be_same(id, &resource.id));
             if let (Some(id), None) = (alike.next().cloned(), alike.next())
                 && let Some(resource) = self.resources.remove(&key)
@@ -360,9 +376,39 @@ impl Collector {
         }
     }
 
+    /// Puts a resource in the place of the one that is there, as a deployment does; one that may not be deployed is a
+    /// description like others.
+    fn put(&mut self, draft: Draft) {
+        if draft.doubt.is_some() {
+            self.add(draft);
+            return;
+        }
+        let tail = draft.id.tail();
+        let mut alike = self.resources.iter().filter(|(_, own)| {
+            own.id == draft.id || own.id.tail() == tail && may_be_same(&own.id, &draft.id)
+        });
+        let key = match (alike.next(), alike.next()) {
+            (Some((key, _)), None) => key.clone(),
+            _ => draft.id.key().clone(),
+        };
+        let mut value = normal(draft.value);
+        self.take_children(&draft.id, &mut value, None);
+        let id = match self.resources.remove(&key) {
+            Some(old) => {
+                merge::keep_what_azure_adds(&mut value, old.value);
+                old.id
+            }
+            None => draft.id,
+        };
+        self.insert(Resource { id, value, doubt: None });
+    }
+
     /// The inventory of everything that was added.
     pub fn finish(mut self) -> Inventory {
         self.settle();
+        for draft in std::mem::take(&mut self.over) {
+            self.put(draft);
+        }
         let mut inventory = Inventory {
             effective_groups: self.effective_groups,
             effective_routes: self.effective_routes,
@@ -372,17 +418,17 @@ impl Collector {
         };
         for (key, resource) in &self.resources {
             let own_type = resource.id.resource_type().unwrap_or_default().to_ascii_lowercase();
-            let parent = resource.id.parent().filter(|parent| parent.resource_type().is_some());
-            if parent.is_some_and(|parent| !self.resources.contains_key(&parent.key())) {
+            let parent = resource.id.parent().filter(ResourceId::is_resource);
+            if parent.is_some_and(|parent| !self.resources.contains_key(parent.key())) {
                 inventory.orphans.entry(own_type.clone()).or_default().push(key.clone());
             }
             inventory.types.entry(own_type).or_default().push(key.clone());
-            inventory.tails.entry(resource.id.tail()).or_default().push(key.clone());
+            inventory.tails.entry(resource.id.tail().to_owned()).or_default().push(key.clone());
         }
         inventory.resources = self.resources;
         for (id, span, value) in self.runtime {
-            let Some(key) = inventory.find(&id).map(|resource| resource.id.key()) else {
-                if self.used.contains(&id.key()) {
+            let Some(key) = inventory.find(&id).map(|resource| Arc::clone(resource.id.key())) else {
+                if self.used.contains(id.key()) {
                     continue;
                 }
                 let message =

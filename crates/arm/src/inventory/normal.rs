@@ -4,9 +4,9 @@
 //! that has a singular and a plural form is a list under its plural name, so that two documents that use
 //! different forms can be compared.
 
-use std::collections::HashMap;
-
 use document::{Kind, Member, Object, Value};
+
+use super::places::Places;
 
 /// Fields with two forms; each holds one value or a list, and what they mean is the union.
 const FORMS: [(&str, &str); 5] = [
@@ -17,14 +17,19 @@ const FORMS: [(&str, &str); 5] = [
     ("addressPrefix", "addressPrefixes"),
 ];
 
+/// What policies are written in: their expressions are no template's, and stay as they are.
+const POLICY_LANGUAGE: [&str; 2] = ["policyRule", "policyDefinitions"];
+
 /// The normal form of a value and of all that is in it. Expressions that reach this point are unknown.
 pub(crate) fn normal(value: Value) -> Value {
     let Value { span, kind } = value;
     let kind = match kind {
         Kind::Array(items) => Kind::Array(items.into_iter().map(normal).collect()),
         Kind::Object(object) => {
-            let members =
-                flattened(object).into_iter().map(|member| Member { value: normal(member.value), ..member });
+            let is_policy = |key: &str| POLICY_LANGUAGE.iter().any(|own| own.eq_ignore_ascii_case(key));
+            let members = flattened(object).into_iter().map(|member| {
+                if is_policy(&member.key) { member } else { Member { value: normal(member.value), ..member } }
+            });
             Kind::Object(Object::of(folded(members.collect())))
         }
         Kind::String(text) if is_expression(&text) => Kind::Unknown(reason(&text)),
@@ -62,12 +67,14 @@ pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// The members with those of `properties` among them. A member that is there already stays in `properties`.
 fn flattened(object: Object) -> Vec<Member> {
+    let is_inner =
+        |member: &Member| member.key.eq_ignore_ascii_case("properties") && member.value.as_object().is_some();
+    if !object.iter().any(is_inner) {
+        return object.into_iter().collect();
+    }
     let (mut members, mut inner) = (Vec::with_capacity(object.len()), None);
     for member in object {
-        if inner.is_none()
-            && member.key.eq_ignore_ascii_case("properties")
-            && member.value.as_object().is_some()
-        {
+        if inner.is_none() && is_inner(&member) {
             inner = Some(member);
         } else {
             members.push(member);
@@ -76,12 +83,11 @@ fn flattened(object: Object) -> Vec<Member> {
     let Some(Member { key, key_span, value: Value { span, kind: Kind::Object(inner) } }) = inner else {
         return members;
     };
-    let places: HashMap<String, usize> =
-        members.iter().enumerate().map(|(at, member)| (member.key.to_ascii_lowercase(), at)).collect();
+    let places = Places::of(members.iter().map(|member| member.key.as_str()));
     let mut kept = Vec::new();
     for member in inner {
-        match places.get(&member.key.to_ascii_lowercase()) {
-            Some(&at) if is_absent(&members[at].value) => members[at] = member,
+        match places.find(&members, |own| &own.key, &member.key) {
+            Some(at) if is_absent(&members[at].value) => members[at] = member,
             Some(_) => kept.push(member),
             None => members.push(member),
         }
@@ -94,16 +100,16 @@ fn flattened(object: Object) -> Vec<Member> {
 
 /// The members with singular forms folded into plural ones, and absent values left out.
 fn folded(members: Vec<Member>) -> Vec<Member> {
+    if !members.iter().any(|member| is_absent(&member.value) || form(member).is_some()) {
+        return members;
+    }
     let mut out: Vec<Member> = Vec::with_capacity(members.len());
     let mut places = [None; FORMS.len()];
     for mut member in members {
         if is_absent(&member.value) {
             continue;
         }
-        let form = FORMS.iter().position(|(singular, plural)| {
-            member.key.eq_ignore_ascii_case(singular) || member.key.eq_ignore_ascii_case(plural)
-        });
-        let Some(form) = form else {
+        let Some(form) = form(&member) else {
             out.push(member);
             continue;
         };
@@ -120,6 +126,12 @@ fn folded(members: Vec<Member>) -> Vec<Member> {
         }
     }
     out
+}
+
+/// Which of [`FORMS`] a member is.
+fn form(member: &Member) -> Option<usize> {
+    let is = |name: &str| member.key.eq_ignore_ascii_case(name);
+    FORMS.iter().position(|(singular, plural)| is(singular) || is(plural))
 }
 
 /// Adds a list to a list; what is not known makes the union unknown.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use document::{Diagnostic, Severity, Value};
 
-use super::deploy::Instance;
 use super::eval::{Context, Evaluator};
-use super::frame::Frame;
+use super::frame::{Frame, Named};
+use super::instances::Instance;
 use crate::read::member;
 
 /// Reports a resource whose `dependsOn` leads back to it. Azure deploys no such template, but exports some.
@@ -16,8 +16,8 @@ pub fn check<'t>(
     instances: &[Instance<'t>],
     severity: Severity,
 ) {
-    let places: HashMap<String, usize> =
-        instances.iter().enumerate().map(|(index, instance)| (instance.id.key(), index)).collect();
+    let places: HashMap<&str, usize> =
+        instances.iter().enumerate().map(|(index, instance)| (instance.id.key().as_ref(), index)).collect();
     let edges: Vec<Vec<usize>> =
         instances.iter().map(|instance| targets(evaluator, frame, instance, &places)).collect();
     let mut waiting: Vec<usize> = vec![0; instances.len()];
@@ -50,7 +50,7 @@ fn targets<'t>(
     evaluator: &Evaluator<'t>,
     frame: &Frame<'t>,
     instance: &Instance<'t>,
-    places: &HashMap<String, usize>,
+    places: &HashMap<&str, usize>,
 ) -> Vec<usize> {
     let depends = member(instance.body, "dependsOn").and_then(Value::as_array).unwrap_or_default();
     let context = Context::new(frame, &instance.loops);
@@ -58,16 +58,16 @@ fn targets<'t>(
     for one in depends {
         let Some(name) = evaluator.value(one, context).symbol() else { continue };
         if name.starts_with('/') {
-            found.extend(places.get(&name.to_ascii_lowercase()));
+            found.extend(places.get(name.to_ascii_lowercase().as_str()));
             continue;
         }
         let key = name.to_ascii_lowercase();
-        if let Some(ids) = frame.symbolic.borrow().get(&key) {
-            // Waiting for a whole loop adds nothing to what its first turn tells about circles.
-            found.extend(ids.first().and_then(|id| places.get(&id.key())));
-        } else if let Some(Some(id)) = frame.named.borrow().get(&key) {
-            found.extend(places.get(&id.key()));
-        }
+        // Waiting for a whole loop adds nothing to what its first turn tells about circles.
+        let named = frame.symbolic(&key, |ids| ids.first().cloned()).or_else(|| match frame.named(&key)? {
+            Named::One(id) => Some(id),
+            Named::Several => None,
+        });
+        found.extend(named.and_then(|id| places.get(id.key().as_ref())));
     }
     found
 }

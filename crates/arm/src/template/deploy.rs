@@ -1,52 +1,61 @@
-//! Resources of templates: loops, conditions, names, children, and deployments inside deployments.
+//! Deploys templates on paper: one task for each resource, for each deployment inside another and for its outputs.
+//!
+//! A task that asked for a resource is done again when something else is told of that. So the work grows with what
+//! refers to what, not with the length of chains; and since a value can only become known, it ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
-use document::{Diagnostic, Kind, Severity, Value};
+use document::{Diagnostic, Severity, Value};
 
-use super::copy::{self, Turns};
+use super::Template;
+use super::copy;
 use super::depends;
 use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
-use super::place::{Level, Place, text_or_symbol};
+use super::instances::{self, Around, Instance, place_of};
+use super::place::text_or_symbol;
 use super::value::{Data, Field, MAX_SIZE, Val, sealed};
+use super::world::Path;
 use crate::ResourceId;
-use crate::inventory::{Draft, label};
+use crate::inventory::Draft;
 use crate::read::{member, text};
 
 /// The largest resource, in bytes ("ARM template limits").
 const MAX_RESOURCE: usize = 1024 * 1024;
 
-/// The most resources of a template, its loops turned ("ARM template limits").
-const MAX_RESOURCES: usize = 800;
+/// How often a task is done again before what it waits for is taken to be itself.
+const MAX_TIMES: usize = 1000;
 
-/// Roughly the memory of a resource before it is evaluated, in bytes.
-const INSTANCE: usize = 8 * 1024;
-
-const DEPLOYMENT: &str = "Microsoft.Resources/deployments";
+/// The place of a deployment's outputs, behind all of its resources.
+const OUTPUTS: usize = usize::MAX - 1;
 
 /// Members of a resource that say how it is deployed rather than what it is.
 const DIRECTIVES: [&str; 7] =
     ["resources", "copy", "condition", "existing", "dependsOn", "metadata", "comments"];
 
-/// Evaluates the templates of one document.
+/// Does the tasks of all templates of an environment.
 pub struct Deployer<'e, 't> {
     evaluator: &'e Evaluator<'t>,
-    document: usize,
-    /// How bad resources are that wait for each other.
-    circles: Severity,
+    templates: &'t [Template],
+    tasks: BTreeMap<Path, Task<'t>>,
+    /// What is to be done in this round.
+    due: BTreeSet<Path>,
+}
+
+/// What all templates make.
+pub struct Deployed {
     pub described: Vec<Described>,
+    pub found: Vec<Diagnostic>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
-    /// How many resources have a name that is not known.
-    unnamed: usize,
-    /// Bytes of all resources.
-    size: usize,
 }
 
 /// A resource as a template describes it.
 pub struct Described {
+    /// The position of its document among the templates.
+    pub document: usize,
     id: ResourceId,
     value: Val,
     doubt: Option<String>,
@@ -59,248 +68,160 @@ impl Described {
     }
 }
 
-/// The resource around a child.
-struct Around<'a> {
-    resource_type: &'a str,
-    names: &'a str,
+struct Task<'t> {
+    work: Work<'t>,
+    times: usize,
+    done: Done,
 }
 
-/// One resource of a template: one turn of its loop.
-pub struct Instance<'t> {
-    pub body: &'t Value,
-    pub id: ResourceId,
-    pub loops: Vec<Loop>,
-    resource_type: String,
-    /// Why it is not known whether it exists; `None` when it does.
-    doubt: Option<String>,
-    is_absent: bool,
+enum Work<'t> {
+    /// The template of a document.
+    Document(&'t Template),
+    /// A resource or a deployment of the template of a frame.
+    Instance(Instance<'t>, Rc<Frame<'t>>),
+    /// The outputs of a template, which tell of the deployment `of`.
+    Outputs { template: &'t Value, frame: Rc<Frame<'t>>, loops: Vec<Loop>, of: Option<ResourceId> },
+}
+
+/// What a task came to when it was done last.
+#[derive(Default)]
+struct Done {
+    /// What it told of.
+    told: Option<ResourceId>,
+    /// What it made.
+    value: Option<Val>,
+    found: Vec<Diagnostic>,
+    unread: bool,
+    /// Memory that it took, in bytes.
+    memory: usize,
+}
+
+fn inside(path: &Path, place: usize) -> Path {
+    path.iter().copied().chain([place]).collect()
 }
 
 impl<'e, 't> Deployer<'e, 't> {
-    pub fn new(evaluator: &'e Evaluator<'t>, document: usize, circles: Severity) -> Self {
-        Self { evaluator, document, circles, described: Vec::new(), unread: false, unnamed: 0, size: 0 }
+    pub fn new(evaluator: &'e Evaluator<'t>, templates: &'t [Template]) -> Self {
+        let mut deployer = Self { evaluator, templates, tasks: BTreeMap::new(), due: BTreeSet::new() };
+        for (index, template) in templates.iter().enumerate() {
+            deployer.add(Rc::new([index]), Work::Document(template));
+        }
+        deployer
     }
 
-    /// Evaluates every resource of a template, which goes to `place`. Returns its outputs.
-    pub fn template(
+    /// Does every task until none would come to something else.
+    pub fn deploy(mut self) -> Deployed {
+        while !self.due.is_empty() {
+            let mut next = BTreeSet::new();
+            while let Some(path) = self.due.pop_first() {
+                self.perform(&path);
+                // What is still to be done in this round will find it.
+                let outdated = self.evaluator.world.borrow_mut().take_outdated();
+                next.extend(outdated.into_iter().filter(|path| !self.due.contains(path)));
+                if self.evaluator.is_exhausted() {
+                    return self.deployed();
+                }
+            }
+            self.evaluator.world.borrow_mut().next_round();
+            self.due = next;
+        }
+        self.deployed()
+    }
+
+    fn add(&mut self, path: Path, work: Work<'t>) {
+        self.due.insert(Rc::clone(&path));
+        let task = self.tasks.remove(&path);
+        let task = task.unwrap_or_else(|| Task {
+            work: Work::Document(&self.templates[0]),
+            times: 0,
+            done: Done::default(),
+        });
+        self.tasks.insert(path, Task { work, ..task });
+    }
+
+    fn perform(&mut self, path: &Path) {
+        let Some(mut task) = self.tasks.remove(path) else { return };
+        task.times += 1;
+        if task.times > MAX_TIMES {
+            let error = Diagnostic::error(
+                "cycle",
+                task.span(),
+                "what this says keeps changing: it depends on itself",
+            );
+            task.done.found.push(error);
+            self.tasks.insert(Rc::clone(path), task);
+            return;
+        }
+        self.evaluator.start(path, task.done.memory);
+        let before = self.evaluator.memory();
+        let mut done = match &task.work {
+            Work::Document(template) => self.document(path, template),
+            Work::Instance(instance, frame) if instance.is_deployment => {
+                self.deployment(path, instance, frame)
+            }
+            Work::Instance(instance, frame) => {
+                if task.times > 1 {
+                    self.forget(path, 0, usize::MAX);
+                }
+                self.resource(instance, frame)
+            }
+            Work::Outputs { template, frame, loops, of } => self.outputs(template, frame, loops, of.as_ref()),
+        };
+        done.found = self.evaluator.take_found();
+        done.memory = self.evaluator.memory().saturating_sub(before);
+        if let Some(old) = task.done.told.filter(|old| done.told.as_ref() != Some(old)) {
+            self.evaluator.world.borrow_mut().withdraw(path, &old);
+        }
+        self.tasks.insert(Rc::clone(path), Task { done, ..task });
+    }
+
+    /// Takes out the tasks inside one from a place to another, and what they told.
+    fn forget(&mut self, path: &Path, from: usize, to: usize) {
+        let gone: Vec<Path> =
+            self.tasks.range(inside(path, from)..inside(path, to)).map(|(path, _)| Rc::clone(path)).collect();
+        for path in gone {
+            if let Some(told) = self.tasks.remove(&path).and_then(|task| task.done.told) {
+                self.evaluator.world.borrow_mut().withdraw(&path, &told);
+            }
+        }
+    }
+
+    /// Makes a task of every resource of a template, and of its outputs.
+    fn template(
         &mut self,
+        path: &Path,
         template: &'t Value,
-        frame: &Frame<'t>,
-        place: &Place,
-        doubt: Option<&str>,
-        loops: &[Loop],
-    ) -> Val {
-        let mut instances = Vec::new();
-        if let Some(resources) = member(template, "resources") {
-            self.listed(resources, frame, place, (doubt, None), loops, &mut instances);
-        }
-        instances.retain(|instance: &Instance<'_>| !instance.is_absent);
-        if instances.len() > MAX_RESOURCES {
-            let message = format!("the template has {} resources", instances.len());
-            let warning = Diagnostic::warning("limit", template.span, message);
-            self.evaluator
-                .report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
-        }
-        self.check_names(&instances);
-        depends::check(self.evaluator, frame, &instances, self.circles);
-        for instance in &instances {
-            self.resource(instance, frame, place);
-        }
-        self.outputs(template, Context::new(frame, loops))
-    }
-
-    /// Reports a resource that the template surely has twice.
-    fn check_names(&self, instances: &[Instance<'t>]) {
-        let mut seen = HashSet::new();
-        for instance in instances.iter().filter(|instance| instance.doubt.is_none()) {
-            if !seen.insert(instance.id.key()) {
-                let message = format!("`{}` is in the template twice", label(&instance.id));
-                let at = member(instance.body, "name").map_or(instance.body.span, |name| name.span);
-                let fault = Fault::new("duplicate-resource", message);
-                self.evaluator.wrong(fault.hinting("in a loop, the name needs `copyIndex()`"), at);
-            }
-        }
-    }
-
-    /// Resources are a list or, by symbolic name, an object.
-    fn listed(
-        &mut self,
-        resources: &'t Value,
-        frame: &Frame<'t>,
-        place: &Place,
-        around: (Option<&str>, Option<&Around<'_>>),
-        loops: &[Loop],
-        out: &mut Vec<Instance<'t>>,
+        frame: &Rc<Frame<'t>>,
+        around: Around<'_>,
+        of: Option<ResourceId>,
     ) {
-        match &resources.kind {
-            Kind::Array(items) => {
-                for item in items {
-                    self.expand(item, None, frame, place, around, loops, out);
-                }
+        let instances = instances::of(self.evaluator, template, frame, around, path);
+        let is_deployable = self.templates.get(path[0]).is_some_and(|template| template.is_deployable);
+        let circles = if is_deployable { Severity::Error } else { Severity::Warning };
+        depends::check(self.evaluator, frame, &instances, circles);
+        self.forget(path, instances.len(), OUTPUTS);
+        for (place, instance) in instances.into_iter().enumerate() {
+            self.add(inside(path, place), Work::Instance(instance, Rc::clone(frame)));
+        }
+        let (frame, loops) = (Rc::clone(frame), around.loops.to_vec());
+        self.add(inside(path, OUTPUTS), Work::Outputs { template, frame, loops, of });
+    }
+
+    fn document(&mut self, path: &Path, template: &'t Template) -> Done {
+        match super::frame_of(self.evaluator, template, path[0]) {
+            Some(frame) => {
+                let around = Around { parent: None, doubt: None, loops: &[] };
+                self.template(path, &template.value, &Rc::new(frame), around, None);
+                Done::default()
             }
-            Kind::Object(object) => {
-                for member in object {
-                    self.expand(&member.value, Some(&member.key), frame, place, around, loops, out);
-                }
-            }
-            _ => {}
+            None => Done { unread: true, ..Done::default() },
         }
     }
 
-    /// The instances of a resource and of those inside it.
-    #[allow(clippy::too_many_arguments)]
-    fn expand(
-        &mut self,
-        body: &'t Value,
-        symbolic: Option<&str>,
-        frame: &Frame<'t>,
-        place: &Place,
-        around: (Option<&str>, Option<&Around<'_>>),
-        loops: &[Loop],
-        out: &mut Vec<Instance<'t>>,
-    ) {
-        let context = Context::new(frame, loops);
-        let Some(one) = copy::own_loop(body) else {
-            self.instance(body, symbolic, context, place, around, out);
-            return;
-        };
-        let mut inner = loops.to_vec();
-        inner.push(Loop { name: text(one, "name").unwrap_or_default().into(), index: None });
-        let (turns, doubt) = match self.evaluator.turns(one, context) {
-            Turns::Known(turns) => (turns, None),
-            Turns::Open(unknown) => (1, unknown.as_unknown().map(|why| format!("its loop, {}", why.reason))),
-        };
-        let around = (doubt.as_deref().or(around.0), around.1);
-        for turn in 0..turns {
-            if self.evaluator.is_exhausted() {
-                return;
-            }
-            if let (Some(last), None) = (inner.last_mut(), &doubt) {
-                last.index = Some(turn);
-            }
-            self.instance(body, symbolic, Context::new(frame, &inner), place, around, out);
-        }
-    }
-
-    fn instance(
-        &mut self,
-        body: &'t Value,
-        symbolic: Option<&str>,
-        context: Context<'_, 't>,
-        place: &Place,
-        (doubt, around): (Option<&str>, Option<&Around<'_>>),
-        out: &mut Vec<Instance<'t>>,
-    ) {
-        if let Err(fault) = self.evaluator.keep(INSTANCE) {
-            self.evaluator.wrong(fault, body.span);
-            return;
-        }
-        let Some(own_type) = member(body, "type").map(|own| self.evaluator.value(own, context)) else {
-            return;
-        };
-        let Some(own_type) = own_type.as_text() else { return };
-        let (resource_type, names) = self.identity(body, own_type, context, around);
-        let is_deployment = resource_type.trim_matches('/').eq_ignore_ascii_case(DEPLOYMENT);
-        let is_existing = member(body, "existing").is_some_and(|value| value.kind == Kind::Bool(true));
-        // Only these two may be elsewhere.
-        let target = if is_deployment || is_existing { &self.target(body, context, place) } else { place };
-        let Some(id) = self.id(body, &resource_type, &names, context, target) else { return };
-        let mut instance = Instance {
-            body,
-            id: id.clone(),
-            loops: context.loops.to_vec(),
-            resource_type: resource_type.clone(),
-            doubt: doubt.map(str::to_owned),
-            is_absent: is_existing,
-        };
-        if let Some(condition) = member(body, "condition") {
-            let value = self.evaluator.value(condition, context);
-            match &value.data {
-                Data::Bool(true) => {}
-                Data::Bool(false) => instance.is_absent = true,
-                Data::Unknown(why) => instance.doubt = Some(format!("its condition, {}", why.reason)),
-                _ => {
-                    let fault = Fault::argument(format!("{} is no condition", value.describe()));
-                    self.evaluator.wrong(fault.expecting("a boolean"), condition.span);
-                    instance.doubt = Some("its condition".to_owned());
-                }
-            }
-        }
-        let frame = context.frame;
-        if let Some(symbolic) = symbolic {
-            frame.symbolic.borrow_mut().entry(symbolic.to_ascii_lowercase()).or_default().push(id.clone());
-        }
-        let mut by_name = frame.named.borrow_mut();
-        let same = by_name.entry(names.to_ascii_lowercase()).or_insert_with(|| Some(id.clone()));
-        if same.as_ref().is_some_and(|same| *same != id) {
-            *same = None;
-        }
-        drop(by_name);
-        let (doubt, is_absent) = (instance.doubt.clone(), instance.is_absent);
-        out.push(instance);
-        if let (Some(children), false) = (member(body, "resources"), is_absent && !is_existing) {
-            let around = Around { resource_type: &resource_type, names: &names };
-            self.listed(children, frame, place, (doubt.as_deref(), Some(&around)), context.loops, out);
-        }
-    }
-
-    /// Full type and names; a name that is not known is `*` and a number.
-    fn identity(
-        &mut self,
-        body: &'t Value,
-        own_type: &str,
-        context: Context<'_, 't>,
-        around: Option<&Around<'_>>,
-    ) -> (String, String) {
-        let own = member(body, "name").and_then(|name| self.evaluator.value(name, context).symbol());
-        let own = own.map_or_else(
-            || {
-                self.unnamed += 1;
-                format!("*{}", self.unnamed)
-            },
-            |name| name.as_ref().to_owned(),
-        );
-        match around {
-            Some(around) if !own_type.trim_matches('/').contains('/') => {
-                (format!("{}/{own_type}", around.resource_type), format!("{}/{own}", around.names))
-            }
-            _ => (own_type.to_owned(), own),
-        }
-    }
-
-    fn id(
-        &self,
-        body: &'t Value,
-        resource_type: &str,
-        names: &str,
-        context: Context<'_, 't>,
-        place: &Place,
-    ) -> Option<ResourceId> {
-        let scope = member(body, "scope").map(|scope| self.evaluator.value(scope, context));
-        match scope.and_then(|scope| scope.symbol()) {
-            Some(scope) if scope.as_ref() == "/" => ResourceId::named("", resource_type, names),
-            Some(scope) if scope.starts_with('/') => ResourceId::named(&scope, resource_type, names),
-            Some(scope) => {
-                let parts: Vec<_> = scope.split('/').collect();
-                let (types, own) = parts.split_at(1.min(parts.len()));
-                // `Microsoft.Network/virtualNetworks/name`, in the place of the template.
-                let kinds: Vec<_> = own.iter().step_by(2).copied().collect();
-                let outer: Vec<_> = own.iter().skip(1).step_by(2).copied().collect();
-                let scope =
-                    place.resource(&format!("{}/{}", types.concat(), kinds.join("/")), &outer.join("/"))?;
-                ResourceId::named(scope.as_str(), resource_type, names)
-            }
-            None => place.resource(resource_type, names),
-        }
-    }
-
-    fn resource(&mut self, instance: &Instance<'t>, frame: &Frame<'t>, place: &Place) {
+    /// The members of a resource.
+    fn resource(&self, instance: &Instance<'t>, frame: &Frame<'t>) -> Done {
         let context = Context::new(frame, &instance.loops);
-        if instance.resource_type.trim_matches('/').eq_ignore_ascii_case(DEPLOYMENT) {
-            self.deployment(instance, context, place);
-            return;
-        }
-        let Some(object) = instance.body.as_object() else { return };
+        let Some(object) = instance.body.as_object() else { return Done::default() };
         let own = object
             .iter()
             .filter(|member| !DIRECTIVES.iter().any(|directive| member.key.eq_ignore_ascii_case(directive)));
@@ -315,76 +236,39 @@ impl<'e, 't> Deployer<'e, 't> {
                 .expecting(format!("at most {MAX_RESOURCE}, Azure's limit"))),
         });
         let span = instance.body.span;
-        self.size += value.as_ref().map_or(0, Val::size);
-        let value = match self.size {
-            0..=MAX_SIZE => value,
-            _ => Err(Fault::new("too-large", "the resources of the template are too large together")
-                .expecting(format!("at most {MAX_SIZE} bytes, Azure's limit"))),
-        };
         let value = value.unwrap_or_else(|fault| self.evaluator.wrong(fault, span)).placed(span);
-        self.evaluator.world.borrow_mut().tell(self.document, &instance.id, &value);
-        self.described.push(Described { id: instance.id.clone(), value, doubt: instance.doubt.clone() });
+        self.told(&instance.id, value)
     }
 
-    /// Where a deployment inside this one goes.
-    fn target(&self, body: &'t Value, context: Context<'_, 't>, place: &Place) -> Place {
-        let field = |name| {
-            let value = self.evaluator.value(member(body, name)?, context);
-            Some(value.symbol().map_or_else(|| "*".to_owned(), |name| name.as_ref().to_owned()))
-        };
-        let (subscription, group) = (field("subscriptionId"), field("resourceGroup"));
-        let template = member(body, "properties").and_then(|properties| member(properties, "template"));
-        let schema = template.and_then(|template| text(template, "$schema")).unwrap_or_default();
-        let level = match (&group, Level::of_schema(schema)) {
-            (Some(_), _) => Level::Group,
-            (None, Level::Group) => place.level,
-            (None, level) => level,
-        };
-        Place {
-            level,
-            subscription: subscription.unwrap_or_else(|| place.subscription.clone()),
-            group: group.unwrap_or_else(|| place.group.clone()),
-            location: place.location.clone(),
-        }
+    fn told(&self, id: &ResourceId, value: Val) -> Done {
+        self.evaluator.world.borrow_mut().tell(id, value.clone());
+        Done { told: Some(id.clone()), value: Some(value), ..Done::default() }
     }
 
-    /// Evaluates a deployment inside this one.
-    fn deployment(&mut self, instance: &Instance<'t>, context: Context<'_, 't>, place: &Place) {
-        let Some(properties) = member(instance.body, "properties") else { return };
-        let target = self.target(instance.body, context, place);
-        let outputs = match member(properties, "template") {
-            Some(template) => self.nested(template, properties, instance, context, &target),
-            None => self.linked(properties),
-        };
-        let value = Val::fields([("properties", Val::fields([("outputs", sealed(outputs))]))]);
-        self.evaluator.world.borrow_mut().tell(self.document, &instance.id, &value);
-    }
-
-    fn nested(
-        &mut self,
-        template: &'t Value,
-        properties: &'t Value,
-        instance: &Instance<'t>,
-        context: Context<'_, 't>,
-        target: &Place,
-    ) -> Val {
-        let doubt = instance.doubt.as_deref();
+    /// A deployment inside another one.
+    fn deployment(&mut self, path: &Path, instance: &Instance<'t>, frame: &Rc<Frame<'t>>) -> Done {
+        let Some(properties) = member(instance.body, "properties") else { return Done::default() };
+        let Some(template) = member(properties, "template") else { return self.linked(instance, properties) };
+        let context = Context::new(frame, &instance.loops);
+        let target = place_of(self.evaluator, instance.body, context, &frame.target);
         let options = member(properties, "expressionEvaluationOptions");
         let scope = options.and_then(|options| text(options, "scope")).unwrap_or("outer");
-        if !scope.eq_ignore_ascii_case("inner") {
+        let doubt = instance.doubt.as_deref();
+        let (frame, loops) = if scope.eq_ignore_ascii_case("inner") {
+            let given = member(properties, "parameters").map(|parameters| self.given(parameters, context));
+            let name = text_or_symbol(instance.id.name().to_owned(), "a deployment's name");
+            let origin = format!("{} in {}", frame.origin, instance.id.name());
+            let (given, about) = (given.unwrap_or_default(), (named_deployment(name), origin));
+            let frame = Frame::new(self.evaluator, template, given, target, about);
+            frame.check(self.evaluator);
+            (frame, &[][..])
+        } else {
             // By default a template inside uses the parameters and variables of the one around it.
-            return self.template(template, context.frame, target, doubt, context.loops);
-        }
-        let given = match member(properties, "parameters") {
-            Some(parameters) => self.given(parameters, context),
-            None => HashMap::new(),
+            (Frame::inside(frame, target), instance.loops.as_slice())
         };
-        let deployment =
-            named_deployment(text_or_symbol(instance.id.name().to_owned(), "a deployment's name"));
-        let origin = format!("{} in {}", context.frame.origin, instance.id.name());
-        let frame = Frame::new(self.evaluator, template, given, target.clone(), (deployment, origin));
-        frame.check(self.evaluator);
-        self.template(template, &frame, target, doubt, &[])
+        let around = Around { parent: None, doubt, loops };
+        self.template(path, template, &Rc::new(frame), around, Some(instance.id.clone()));
+        Done::default()
     }
 
     fn given(&self, parameters: &'t Value, context: Context<'_, 't>) -> HashMap<String, Given> {
@@ -401,17 +285,29 @@ impl<'e, 't> Deployer<'e, 't> {
     }
 
     /// A template that is elsewhere.
-    fn linked(&mut self, properties: &Value) -> Val {
-        self.unread = true;
+    fn linked(&self, instance: &Instance<'t>, properties: &Value) -> Done {
         let message = "the template of this deployment is elsewhere and is not read";
         let warning = Diagnostic::warning("linked-template", properties.span, message)
             .hinting("name its file as a source of its own, or give the deployed resources");
         self.evaluator.report(warning);
-        Val::unknown("the outputs of a template that is elsewhere")
+        let outputs = Val::unknown("the outputs of a template that is elsewhere");
+        Done { unread: true, ..self.told_outputs(&instance.id, outputs) }
+    }
+
+    fn told_outputs(&self, id: &ResourceId, outputs: Val) -> Done {
+        let value = Val::fields([("properties", Val::fields([("outputs", sealed(outputs))]))]);
+        self.told(id, value)
     }
 
     /// The outputs of a template: `{"name": {"type": ..., "value": ...}}`.
-    fn outputs(&self, template: &'t Value, context: Context<'_, 't>) -> Val {
+    fn outputs(
+        &self,
+        template: &'t Value,
+        frame: &Frame<'t>,
+        loops: &[Loop],
+        of: Option<&ResourceId>,
+    ) -> Done {
+        let context = Context::new(frame, loops);
         let outputs = member(template, "outputs").and_then(Value::as_object);
         let members = outputs.into_iter().flatten().filter_map(|output| {
             let condition = member(&output.value, "condition");
@@ -429,7 +325,52 @@ impl<'e, 't> Deployer<'e, 't> {
             let value = Val::fields([("type", Val::text(kind)), ("value", value)]);
             Some(Field { key: output.key.as_str().into(), key_span: output.key_span, value })
         });
-        Val::object(members.collect()).unwrap_or_else(|fault| self.evaluator.wrong(fault, template.span))
+        let outputs = Val::object(members.collect());
+        let outputs = outputs.unwrap_or_else(|fault| self.evaluator.wrong(fault, template.span));
+        of.map_or_else(Done::default, |id| self.told_outputs(id, outputs))
+    }
+
+    /// What all tasks came to.
+    fn deployed(self) -> Deployed {
+        let mut deployed = Deployed { described: Vec::new(), found: Vec::new(), unread: false };
+        let (mut document, mut size) = (0, 0);
+        let mut seen = HashSet::new();
+        for (path, task) in self.tasks {
+            let Task { work, done, .. } = task;
+            deployed.unread |= done.unread;
+            // A loop does not repeat its complaints.
+            deployed
+                .found
+                .extend(done.found.into_iter().filter(|found| seen.insert((found.span, found.code))));
+            let (Work::Instance(Instance { id, doubt, is_deployment: false, body, .. }, _), Some(mut value)) =
+                (work, done.value)
+            else {
+                continue;
+            };
+            if path[0] != document {
+                (document, size) = (path[0], 0);
+            }
+            size += value.size();
+            if size > MAX_SIZE {
+                let fault = Fault::new("too-large", "the resources of the template are too large together");
+                value = self
+                    .evaluator
+                    .wrong(fault.expecting(format!("at most {MAX_SIZE} bytes, Azure's limit")), body.span);
+            }
+            deployed.described.push(Described { document, id, value, doubt });
+        }
+        deployed.found.extend(self.evaluator.take_found());
+        deployed
+    }
+}
+
+impl Task<'_> {
+    fn span(&self) -> document::Span {
+        match &self.work {
+            Work::Document(template) => template.value.span,
+            Work::Instance(instance, _) => instance.body.span,
+            Work::Outputs { template, .. } => template.span,
+        }
     }
 }
 

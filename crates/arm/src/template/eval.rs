@@ -3,19 +3,19 @@
 //! An expression that is wrong is reported once, at its place in the file, and counts as unknown.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
 use document::{Diagnostic, Kind, Member, Sources, Span, Value, nearest, quote};
 
-use super::copy;
+use super::code::{Code, Text};
 use super::fault::Fault;
 use super::frame::Frame;
 use super::functions::{self, Function};
 use super::parse::{Expression, Node, parse};
-use super::value::{Data, Field, Val};
-use super::world::World;
+use super::value::{Data, Val};
+use super::world::{Path, World};
 use crate::inventory::is_expression;
 
 /// The deepest nesting of values, calls and variables of variables that is followed.
@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 160;
 /// The most steps that all templates of an environment may take together. A step reads about 256 bytes.
 const MAX_STEPS: usize = 20_000_000;
 
-/// The most memory that the values of one round may take, in bytes.
+/// The most memory that the values of all templates may take, in bytes.
 const MAX_MEMORY: usize = 384 * 1024 * 1024;
 
 /// What evaluates, and what was noticed on the way.
@@ -35,14 +35,16 @@ pub struct Evaluator<'t> {
     /// Places of complaints, so that a loop does not repeat them.
     told: RefCell<HashSet<(Span, &'static str)>>,
     /// Expressions by the place of their string.
-    parsed: RefCell<HashMap<Span, Parsed>>,
+    parsed: RefCell<BTreeMap<(usize, usize), Parsed>>,
+    /// What was evaluated, made ready for the next time.
+    codes: RefCell<BTreeMap<*const Value, Rc<Code<'t>>>>,
     steps: Cell<usize>,
     memory: Cell<usize>,
     depth: Cell<usize>,
 }
 
 /// An expression, or what is wrong with it.
-type Parsed = Result<Rc<Expression>, Rc<Diagnostic>>;
+pub type Parsed = Result<Rc<Expression>, Rc<Diagnostic>>;
 
 /// What an expression may refer to.
 #[derive(Clone, Copy)]
@@ -103,17 +105,28 @@ impl<'t> Evaluator<'t> {
             found: RefCell::default(),
             told: RefCell::default(),
             parsed: RefCell::default(),
+            codes: RefCell::default(),
             steps: Cell::new(0),
             memory: Cell::new(0),
             depth: Cell::new(0),
         }
     }
 
-    /// Ends a round: what was noticed in it.
+    /// Starts a task; what was made when it was done before takes no memory any more.
+    pub fn start(&self, task: &Path, before: usize) {
+        self.world.borrow_mut().start(task);
+        self.memory.set(self.memory.get().saturating_sub(before));
+    }
+
+    /// What was noticed since this was asked last.
     pub fn take_found(&self) -> Vec<Diagnostic> {
-        self.memory.set(0);
         self.told.take();
         self.found.take()
+    }
+
+    /// The memory that is taken, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory.get()
     }
 
     /// Notes a complaint, once for a place.
@@ -125,8 +138,14 @@ impl<'t> Evaluator<'t> {
 
     /// A value with every expression in it evaluated.
     pub fn value(&self, json: &'t Value, context: Context<'_, 't>) -> Val {
-        let made = self.deeper(|| self.spend(0).and_then(|()| self.evaluated(json, context)));
-        made.unwrap_or_else(|fault| self.wrong(fault, json.span))
+        let place = std::ptr::from_ref(json);
+        let known = self.codes.borrow().get(&place).cloned();
+        let code = known.unwrap_or_else(|| {
+            let code = Rc::new(self.code(json));
+            self.codes.borrow_mut().insert(place, Rc::clone(&code));
+            code
+        });
+        self.run(&code, context)
     }
 
     /// Whether no step or no memory is left.
@@ -134,69 +153,45 @@ impl<'t> Evaluator<'t> {
         self.steps.get() > MAX_STEPS || self.memory.get() > MAX_MEMORY
     }
 
-    fn evaluated(&self, json: &'t Value, context: Context<'_, 't>) -> Result<Val, Fault> {
-        let made = match &json.kind {
-            Kind::String(text) if is_expression(text) => self.expression(text, json.span, context),
-            Kind::String(text) if text.starts_with("[[") => Val::text(&text[1..]),
-            Kind::Array(items) => Val::array(items.iter().map(|item| self.value(item, context)).collect())?,
-            Kind::Object(object) => {
-                let mut members = Vec::with_capacity(object.len());
-                for member in object {
-                    match copy::loops(member) {
-                        Some(loops) => members.extend(self.copied(loops, context)),
-                        None => members.push(self.member(member, context)),
-                    }
-                }
-                Val::object(members)?
-            }
-            _ => Val::literal(json)?,
-        };
-        self.keep(made.weight())?;
-        Ok(made.placed(json.span))
-    }
-
-    /// A member of an object, whose name may be an expression, too.
-    fn member(&self, member: &'t Member, context: Context<'_, 't>) -> Field {
-        let value = self.value(&member.value, context);
-        let key: Rc<str> = if is_expression(&member.key) {
-            let key = self.expression(&member.key, member.key_span, context);
-            key.symbol().unwrap_or_else(|| member.key.as_str().into())
-        } else {
-            member.key.as_str().into()
-        };
-        Field { key, key_span: member.key_span, value }
-    }
-
     /// The value of an expression: unknown, after a complaint, where it is wrong.
-    fn expression(&self, text: &str, span: Span, context: Context<'_, 't>) -> Val {
-        let Some(tree) = self.parsed(text, span) else { return mistaken(text) };
-        self.node(&tree, context).unwrap_or_else(|fault| {
-            let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
-            self.report(fault.diagnostic(place));
-            mistaken(text)
+    pub fn expression(&self, of: &Text<'_>, context: Context<'_, 't>) -> Val {
+        let tree = match &of.tree {
+            Ok(tree) => tree,
+            Err(found) => {
+                self.report(found.as_ref().clone());
+                return mistaken(of.written);
+            }
+        };
+        self.node(tree, context).unwrap_or_else(|fault| {
+            self.report(self.inside(fault, of.span));
+            mistaken(of.written)
         })
     }
 
-    fn parsed(&self, text: &str, span: Span) -> Option<Rc<Expression>> {
-        let known = self.parsed.borrow().get(&span).cloned();
-        let parsed = known.unwrap_or_else(|| {
-            let tree = parse(text).and_then(|tree| checked(&tree).map(|()| Rc::new(tree)));
-            let parsed = tree.map_err(|fault| {
-                let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
-                Rc::new(fault.diagnostic(place))
-            });
-            self.parsed.borrow_mut().insert(span, parsed.clone());
-            parsed
-        });
-        // What is wrong is so in every round.
-        parsed.map_err(|found| self.report(found.as_ref().clone())).ok()
+    /// The tree of an expression, or what is wrong with it whatever its values are.
+    pub fn parsed(&self, text: &str, span: Span) -> Parsed {
+        if let Some(known) = self.parsed.borrow().get(&(span.start, span.end)) {
+            return known.clone();
+        }
+        let tree = parse(text).and_then(|mut tree| resolve(&mut tree).map(|()| Rc::new(tree)));
+        let parsed = tree.map_err(|fault| Rc::new(self.inside(fault, span)));
+        self.parsed.borrow_mut().insert((span.start, span.end), parsed.clone());
+        parsed
+    }
+
+    /// An error inside the string at `span`.
+    fn inside(&self, fault: Fault, span: Span) -> Diagnostic {
+        let place = fault.place().map_or(span, |at| self.sources.inside(span, at));
+        fault.diagnostic(place)
     }
 
     /// Reports what is wrong with expressions whatever their values are, those included that nothing evaluates.
     pub fn check(&self, json: &Value) {
         match &json.kind {
             Kind::String(text) if is_expression(text) => {
-                self.parsed(text, json.span);
+                if let Err(found) = self.parsed(text, json.span) {
+                    self.report(found.as_ref().clone());
+                }
             }
             Kind::Array(items) => items.iter().for_each(|item| self.check(item)),
             Kind::Object(object) => {
@@ -214,7 +209,7 @@ impl<'t> Evaluator<'t> {
     }
 
     /// Does something one level deeper.
-    fn deeper<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    pub fn deeper<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         let depth = self.depth.get();
         if depth == MAX_DEPTH {
             return Err(Fault::new("too-deep", "values, calls and variables are nested too deeply")
@@ -253,7 +248,7 @@ impl<'t> Evaluator<'t> {
         let value = self.deeper(|| {
             self.spend(0)?;
             match &expression.node {
-                Node::Text(text) => Ok(Val::text(text.as_str())),
+                Node::Text(text) => Ok(Val::text(Rc::clone(text))),
                 Node::Integer(number) => Ok(Val::new(Data::Integer(*number))),
                 Node::Property { of, name } => {
                     let of = self.node(of, context)?;
@@ -265,7 +260,14 @@ impl<'t> Evaluator<'t> {
                     self.searched(&of)?;
                     item(&of, &index)
                 }
-                Node::Call { name, arguments } => self.call(name, arguments, expression, context),
+                Node::Call { name, function, arguments } => {
+                    let call = Call { evaluator: self, context, name, arguments };
+                    let made = match function {
+                        Some(function) => functions::run(function, &call),
+                        None => context.frame.call_own(&call),
+                    };
+                    made.map_err(|fault| fault.at(expression.at.start..expression.at.start + name.len()))
+                }
             }
         });
         value.map_err(|fault| fault.at(end_of(expression)))
@@ -275,37 +277,21 @@ impl<'t> Evaluator<'t> {
     fn searched(&self, of: &Val) -> Result<(), Fault> {
         self.spend(of.as_object().map_or(0, |fields| 16 * fields.members.len()))
     }
-
-    fn call(
-        &self,
-        name: &str,
-        arguments: &[Expression],
-        whole: &Expression,
-        context: Context<'_, 't>,
-    ) -> Result<Val, Fault> {
-        let named = whole.at.start..whole.at.start + name.len();
-        let call = Call { evaluator: self, context, name, arguments };
-        if name.contains('.') {
-            return context.frame.call_own(&call).map_err(|fault| fault.at(named));
-        }
-        let function = function(name, arguments.len())?;
-        functions::run(function, &call).map_err(|fault| fault.at(named))
-    }
 }
 
-/// The error of a tree that calls what there is not, or with arguments of the wrong number.
-fn checked(expression: &Expression) -> Result<(), Fault> {
-    match &expression.node {
+/// Finds the functions that a tree calls; an error is about one that there is not, or about the number of arguments.
+fn resolve(expression: &mut Expression) -> Result<(), Fault> {
+    match &mut expression.node {
         Node::Text(_) | Node::Integer(_) => Ok(()),
-        Node::Property { of, .. } => checked(of),
-        Node::Index { of, index } => checked(of).and_then(|()| checked(index)),
-        Node::Call { name, arguments } => {
+        Node::Property { of, .. } => resolve(of),
+        Node::Index { of, index } => resolve(of).and_then(|()| resolve(index)),
+        Node::Call { name, function, arguments } => {
             let named = expression.at.start..expression.at.start + name.len();
             // A template's own functions are looked up when they are called.
             if !name.contains('.') {
-                function(name, arguments.len()).map_err(|fault| fault.at(named))?;
+                *function = Some(self::function(name, arguments.len()).map_err(|fault| fault.at(named))?);
             }
-            arguments.iter().try_for_each(checked)
+            arguments.iter_mut().try_for_each(resolve)
         }
     }
 }

@@ -19,17 +19,33 @@ use crate::read::member;
 pub struct Frame<'t> {
     /// Where the functions are that tell the scope.
     pub place: Place,
+    /// Where the resources go.
+    pub target: Place,
     /// The name of the deployment, and what else is known about it.
     pub deployment: Val,
     /// What tells parameters without a value from those of other templates.
     pub origin: String,
-    parameters: HashMap<String, Slot<'t>>,
-    variables: HashMap<String, Slot<'t>>,
+    parameters: Rc<HashMap<String, Slot<'t>>>,
+    variables: Rc<HashMap<String, Slot<'t>>>,
     functions: Rc<HashMap<String, &'t Value>>,
-    /// Ids of resources by symbolic name, each of its loop's turns.
-    pub symbolic: RefCell<HashMap<String, Vec<ResourceId>>>,
-    /// Ids of resources by name; of several with one name, none is meant.
-    pub named: RefCell<HashMap<String, Option<ResourceId>>>,
+    names: RefCell<Names>,
+    /// The frame of the template around this one, whose values this one uses.
+    outer: Option<Rc<Frame<'t>>>,
+}
+
+/// The resources of a template by what its expressions call them, in lower case.
+#[derive(Default)]
+struct Names {
+    /// Ids by symbolic name, each of its loop's turns.
+    symbolic: HashMap<String, Vec<ResourceId>>,
+    named: HashMap<String, Named>,
+}
+
+/// What a name means.
+#[derive(Clone)]
+pub enum Named {
+    One(ResourceId),
+    Several,
 }
 
 /// A parameter or a variable, evaluated when it is first asked for.
@@ -108,15 +124,59 @@ impl<'t> Frame<'t> {
             }
         }
         Self {
+            target: place.clone(),
             place,
             deployment,
             origin,
-            parameters,
-            variables: variables(template),
+            parameters: Rc::new(parameters),
+            variables: Rc::new(variables(template)),
             functions: Rc::new(functions),
-            symbolic: RefCell::default(),
-            named: RefCell::default(),
+            names: RefCell::default(),
+            outer: None,
         }
+    }
+
+    /// A template inside another one whose values it uses, which goes to `target`.
+    pub fn inside(outer: &Rc<Self>, target: Place) -> Self {
+        Self {
+            target,
+            place: outer.place.clone(),
+            deployment: outer.deployment.clone(),
+            origin: outer.origin.clone(),
+            parameters: Rc::clone(&outer.parameters),
+            variables: Rc::clone(&outer.variables),
+            functions: Rc::clone(&outer.functions),
+            names: RefCell::default(),
+            outer: Some(Rc::clone(outer)),
+        }
+    }
+
+    /// Gives a resource its names.
+    pub fn name(&self, symbolic: Option<&str>, names: &str, id: &ResourceId) {
+        let mut own = self.names.borrow_mut();
+        if let Some(symbolic) = symbolic {
+            own.symbolic.entry(symbolic.to_ascii_lowercase()).or_default().push(id.clone());
+        }
+        let one = || Named::One(id.clone());
+        let meant = own.named.entry(names.to_ascii_lowercase()).or_insert_with(one);
+        if matches!(meant, Named::One(other) if other != id) {
+            *meant = Named::Several;
+        }
+    }
+
+    /// What there is of the resources of a symbolic name, each turn of its loop.
+    pub fn symbolic<T>(&self, name: &str, of: impl FnOnce(&[ResourceId]) -> Option<T>) -> Option<T> {
+        match (self.names.borrow().symbolic.get(name), &self.outer) {
+            (Some(ids), _) => of(ids),
+            (None, Some(outer)) => outer.symbolic(name, of),
+            (None, None) => None,
+        }
+    }
+
+    /// What resource a name means.
+    pub fn named(&self, name: &str) -> Option<Named> {
+        let own = self.names.borrow().named.get(name).cloned();
+        own.or_else(|| self.outer.as_ref()?.named(name))
     }
 
     /// The value of a parameter.
@@ -137,7 +197,7 @@ impl<'t> Frame<'t> {
 
     /// Evaluates all parameters, so that what is wrong with one is told even when nothing uses it.
     pub fn check(&self, evaluator: &Evaluator<'t>) {
-        let mut slots: Vec<_> = self.parameters.iter().chain(&self.variables).collect();
+        let mut slots: Vec<_> = self.parameters.iter().chain(self.variables.iter()).collect();
         slots.sort_by_key(|(_, slot)| slot.span().start);
         for (_, slot) in slots {
             if let Err(fault) = slot.value(self, evaluator) {
@@ -167,13 +227,14 @@ impl<'t> Frame<'t> {
         });
         let frame = Frame {
             place: self.place.clone(),
+            target: self.target.clone(),
             deployment: self.deployment.clone(),
             origin: self.origin.clone(),
-            parameters: parameters.collect(),
-            variables: HashMap::new(),
+            parameters: Rc::new(parameters.collect()),
+            variables: Rc::default(),
             functions: Rc::clone(&self.functions),
-            symbolic: RefCell::default(),
-            named: RefCell::default(),
+            names: RefCell::default(),
+            outer: None,
         };
         let output = member(function, "output").and_then(|output| member(output, "value"));
         let Some(output) = output else {

@@ -1,10 +1,11 @@
 //! The language of ARM templates: expressions, functions, loops and nested deployments, evaluated into descriptions
 //! of resources.
 //!
-//! Templates refer to each other's resources in any order, so all of an environment are evaluated together, round
-//! after round, from knowing nothing of each other to the first round that tells nothing new. A round can only make
-//! known what was not, so the order of the documents does not matter. What is still not known at the end says why.
+//! Templates refer to each other's resources in any order, so all of an environment are evaluated together: each
+//! resource again when one that it asked for becomes known, starting from knowing nothing of each other. That can only
+//! make known what was not, so the order of the documents does not matter. What is still not known at the end says why.
 
+mod code;
 mod copy;
 mod depends;
 mod deploy;
@@ -12,6 +13,7 @@ mod eval;
 mod fault;
 mod frame;
 mod functions;
+mod instances;
 mod parameters;
 mod parse;
 mod place;
@@ -23,7 +25,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use document::{Diagnostic, Severity, Value};
+use document::{Diagnostic, Kind, Value};
 
 use crate::inventory::Collector;
 use crate::read::{Scope, member, text};
@@ -39,9 +41,6 @@ pub use functions::reference as function_reference;
 /// The largest template, in bytes ("ARM template limits").
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// The most rounds: longer chains of references between documents stay unknown.
-const MAX_ROUNDS: usize = 64;
-
 /// A template and what its environment says about it.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -55,8 +54,17 @@ pub(crate) struct Template {
     pub parameters: Vec<(String, Value)>,
 }
 
+impl Template {
+    /// Whether it is deployed over what the other documents describe (`metadata.replaces` is true): like a deployment,
+    /// its resources take the place of those that are there.
+    fn replaces(&self) -> bool {
+        let says = member(&self.value, "metadata").and_then(|metadata| member(metadata, "replaces"));
+        says.is_some_and(|says| says.kind == Kind::Bool(true))
+    }
+}
+
 /// Evaluates templates together and adds the resources that they describe.
-pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
+pub(crate) fn evaluate(collector: &mut Collector, templates: Vec<Template>) {
     if templates.is_empty() {
         return;
     }
@@ -69,49 +77,33 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: &[Template]) {
     }
     let sources = std::mem::take(&mut collector.sources);
     let evaluator = Evaluator::new(&sources, world);
-    let (mut described, mut unread, mut found) = (Vec::new(), false, Vec::new());
-    for _ in 0..MAX_ROUNDS {
-        evaluator.world.borrow_mut().start_round();
-        described.clear();
-        unread = false;
-        for (index, template) in templates.iter().enumerate() {
-            let circles = if template.is_deployable { Severity::Error } else { Severity::Warning };
-            let mut deployer = Deployer::new(&evaluator, index, circles);
-            document(&evaluator, &mut deployer, template, index);
-            unread |= deployer.unread;
-            described.append(&mut deployer.described);
-        }
-        found = evaluator.take_found();
-        if !evaluator.world.borrow_mut().end_round() {
-            break;
-        }
-    }
+    let deployed = Deployer::new(&evaluator, &templates).deploy();
     collector.used = evaluator.world.into_inner().into_used();
+    let replaces: Vec<bool> = templates.iter().map(Template::replaces).collect();
+    drop(templates);
     collector.sources = sources;
-    collector.unread |= unread;
-    for finding in found {
+    collector.unread |= deployed.unread;
+    for finding in deployed.found {
         collector.reader.report(finding);
     }
-    for one in described {
-        collector.add(one.draft());
+    for described in deployed.described {
+        if replaces[described.document] {
+            collector.over.push(described.draft());
+        } else {
+            collector.add(described.draft());
+        }
     }
 }
 
-/// Evaluates the template of a document.
-fn document<'t>(
-    evaluator: &Evaluator<'t>,
-    deployer: &mut Deployer<'_, 't>,
-    template: &'t Template,
-    index: usize,
-) {
+/// What the expressions of a document's template refer to; `None`, after a complaint, where it is too large.
+fn frame_of<'t>(evaluator: &Evaluator<'t>, template: &'t Template, index: usize) -> Option<Frame<'t>> {
     let value = &template.value;
     let bytes = value.span.end - value.span.start;
     if bytes > MAX_BYTES {
         let error = Diagnostic::error("too-large", value.span, format!("the template has {bytes} bytes"))
             .expecting(format!("at most {MAX_BYTES}, Azure's limit"));
         evaluator.report(error);
-        deployer.unread = true;
-        return;
+        return None;
     }
     let literal =
         |value: &Value| Val::literal(value).unwrap_or_else(|_| evaluator.wrong(too_large(), value.span));
@@ -130,7 +122,7 @@ fn document<'t>(
     let deployment = deploy::unnamed_deployment();
     evaluator.check(value);
     let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
-    let frame = Frame::new(evaluator, value, given, place.clone(), (deployment, origin));
+    let frame = Frame::new(evaluator, value, given, place, (deployment, origin));
     frame.check(evaluator);
-    deployer.template(value, &frame, &place, None, &[]);
+    Some(frame)
 }

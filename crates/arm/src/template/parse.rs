@@ -3,10 +3,12 @@
 //! Places are byte offsets into the text between the brackets' string, brackets included.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use document::quote;
 
 use super::fault::Fault;
+use super::functions::Function;
 
 /// The longest expression that Azure takes, in characters ("ARM template limits").
 pub const MAX_CHARACTERS: usize = 24_576;
@@ -26,11 +28,13 @@ pub struct Expression {
 /// What an expression is.
 #[derive(Debug, PartialEq)]
 pub enum Node {
-    Text(String),
+    Text(Rc<str>),
     Integer(i64),
     Call {
         /// The function's name, with its namespace where it has one: `contoso.name`.
         name: String,
+        /// The function of the language that it is; none of a template's own.
+        function: Option<&'static Function>,
         arguments: Vec<Expression>,
     },
     Property {
@@ -140,7 +144,7 @@ impl Parser<'_> {
         let start = self.at;
         if self.eat('\'') {
             let text = self.literal(start)?;
-            return Ok(Expression { at: start..self.at, node: Node::Text(text) });
+            return Ok(Expression { at: start..self.at, node: Node::Text(text.into()) });
         }
         let sign = usize::from(self.rest().starts_with(['-', '+']));
         if self.rest()[sign..].starts_with(|c: char| c.is_ascii_digit()) {
@@ -170,7 +174,7 @@ impl Parser<'_> {
                 }
             }
         }
-        Ok(Expression { at: start..self.at, node: Node::Call { name, arguments } })
+        Ok(Expression { at: start..self.at, node: Node::Call { name, function: None, arguments } })
     }
 
     fn integer(&mut self, sign: usize) -> Result<Expression, Fault> {
@@ -232,10 +236,10 @@ mod tests {
     fn calls_properties_and_items_nest() {
         let tree = parse("[ contoso.f('it''s', -3).a [ g() ] ]").expect("an expression");
         let Node::Index { of, index } = tree.node else { panic!("{tree:?}") };
-        assert_eq!(index.node, Node::Call { name: "g".into(), arguments: Vec::new() });
+        assert_eq!(index.node, Node::Call { name: "g".into(), function: None, arguments: Vec::new() });
         let Node::Property { of, name } = of.node else { panic!("{of:?}") };
         assert_eq!(name, "a");
-        let Node::Call { name, arguments } = of.node else { panic!("{of:?}") };
+        let Node::Call { name, arguments, .. } = of.node else { panic!("{of:?}") };
         assert_eq!((name.as_str(), of.at), ("contoso.f", 2..24));
         assert_eq!(arguments[0].node, Node::Text("it's".into()));
         assert_eq!((&arguments[1].node, &arguments[1].at), (&Node::Integer(-3), &(21..23)));

@@ -308,14 +308,20 @@ impl Val {
             Data::Integer(number) => Value::from(number).kind,
             Data::Float(number) => Kind::Number(number),
             Data::Text(text) => Kind::String(text.as_ref().to_owned()),
-            Data::Array(list) => Kind::Array(list.items.iter().cloned().map(Self::into_value).collect()),
+            Data::Array(list) => Kind::Array(match Rc::try_unwrap(list) {
+                Ok(list) => list.items.into_iter().map(Self::into_value).collect(),
+                Err(shared) => shared.items.iter().cloned().map(Self::into_value).collect(),
+            }),
             Data::Object(fields) => {
-                let member = |field: &Field| Member {
+                let member = |field: Field| Member {
                     key: field.key.as_ref().to_owned(),
                     key_span: field.key_span,
-                    value: field.value.clone().into_value(),
+                    value: field.value.into_value(),
                 };
-                Kind::Object(Object::of(fields.members.iter().map(member).collect()))
+                Kind::Object(Object::of(match Rc::try_unwrap(fields) {
+                    Ok(fields) => fields.members.into_iter().map(member).collect(),
+                    Err(shared) => shared.members.iter().cloned().map(member).collect(),
+                }))
             }
             Data::Unknown(unknown) => match &unknown.symbol {
                 Some(symbol) if symbol.starts_with("/subscriptions/") => {

@@ -37,10 +37,17 @@ const TABLES: &str = "
         key      TEXT NOT NULL,     -- of the resource it is about
         state    TEXT NOT NULL,     -- InProgress, Succeeded, Failed, Canceled
         error    TEXT,              -- inner part of the error's envelope
+        replay   TEXT,              -- the client's id of the request
         started  INTEGER NOT NULL,
         ended    INTEGER
     ) WITHOUT ROWID;
     CREATE INDEX operations_of_resource ON operations (key);
+    CREATE TABLE image_templates (
+        key         TEXT PRIMARY KEY,
+        api_version TEXT NOT NULL,
+        caller      TEXT NOT NULL,  -- object id of who made it
+        operation   TEXT            -- of the creation, run or deletion under way
+    ) WITHOUT ROWID;
     CREATE TABLE principals (
         object    TEXT PRIMARY KEY,
         client    TEXT NOT NULL UNIQUE,

@@ -106,6 +106,18 @@ impl Row {
         Self::page(found, limit)
     }
 
+    /// All resources inside a scope whose type begins so.
+    pub fn of_types(connection: &Connection, start: &str, scope: &str) -> Result<Vec<Self>, ArmError> {
+        let (from, to) = inside(scope);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM resources WHERE type >= ?1 AND type < ?2 AND key > ?3 AND key < ?4 ORDER BY key"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let end = format!("{start}\u{7f}");
+        let found = statement.query_map(params![start, end, from, to], Self::read)?;
+        Ok(Self::page(found, ALL)?.rows)
+    }
+
     /// Everything inside a scope, from after a key on, at most `limit`.
     pub fn within(
         connection: &Connection,

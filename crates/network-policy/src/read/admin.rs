@@ -52,7 +52,8 @@ fn applies(scan: &Scan<'_>, collection: &Resource, site: &Site<'_>) -> bool {
         })
         .collect();
     scan.inventory.of_type(MEMBERS).any(|member| {
-        let of_group = member.id.parent().is_some_and(|group| groups.contains(&group.key()));
+        let of_group =
+            member.id.parent().is_some_and(|group| groups.iter().any(|own| **own == **group.key()));
         let is_ours = Item::of(member)
             .text("resourceId")
             .is_some_and(|id| id.eq_ignore_ascii_case(network.id.as_str()));

@@ -1,11 +1,11 @@
 //! Names that the firewall must let through.
 
-use network_policy::{Contract, Endpoint, ProofVerdict};
+use network_policy::{Contract, Endpoint, Layer, ProofVerdict};
 
 use super::{BASE, BROUGHT, ISOLATED, PRIVATE_LINK};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Check, Outcome, Party, Place, Repair, Requirement, Subject};
+use crate::{Change, Check, Hop, Outcome, Party, Place, Repair, Requirement, Subject};
 
 /// Endpoints of the service itself.
 const STORAGE: &str = "*.blob.core.windows.net:443";
@@ -17,6 +17,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         id: "firewall.storage",
         title: "the firewall lets the build subnet reach blob storage by any account name",
+        hop: Some(Hop::BUILD_TO_INTERNET),
         check: Check::Reach(Place::Build, &[STORAGE]),
         ..PLAIN
     },
@@ -24,13 +25,15 @@ pub(super) const ALL: &[Requirement] = &[
         id: "firewall.management",
         title: "the firewall lets the build subnet reach Azure's control plane",
         topologies: PRIVATE_LINK,
+        hop: Some(Hop::BUILD_TO_INTERNET),
         check: Check::Reach(Place::Build, &[MANAGEMENT]),
         ..PLAIN
     },
     Requirement {
         id: "firewall.image-endpoints",
         title: "the firewall lets the build subnet reach what the image's steps fetch",
-        check: Check::Ask(image_endpoints),
+        hop: Some(Hop::BUILD_TO_INTERNET),
+        check: Check::Steps(image_endpoints),
         ..PLAIN
     },
     Requirement {
@@ -39,8 +42,10 @@ pub(super) const ALL: &[Requirement] = &[
         topologies: ISOLATED,
         assumption: Some(
             "the container instance needs management.azure.com, login.microsoftonline.com, blob storage, its Azure \
-             Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com: Microsoft publishes no list",
+             Files share (445) and mcr.microsoft.com with *.data.mcr.microsoft.com, or what its cloud calls these: Microsoft \
+             publishes no list",
         ),
+        hop: Some(Hop::CONTAINER_TO_INTERNET),
         check: Check::Reach(
             Place::Container,
             &[
@@ -64,7 +69,9 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
 
 /// Whether all endpoints of a requirement can be reached.
 pub(crate) fn reach(subject: &Subject<'_>, place: Place, endpoints: &[&str]) -> Asked {
-    let endpoints: Vec<_> = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok()).collect();
+    let cloud = subject.cloud();
+    let endpoints: Vec<_> =
+        endpoints.iter().filter_map(|text| Endpoint::parse(&cloud.endpoint(text)).ok()).collect();
     all(subject, place, &endpoints)
 }
 
@@ -75,7 +82,7 @@ fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
     if policy.firewall.is_none() && policy.routes.is_none() {
         return Ok(Outcome::skipped("no document describes a firewall or routes to one"));
     }
-    let (mut refused, mut open, mut shown) = (Vec::new(), Vec::new(), None);
+    let (mut refused, mut lacking, mut open, mut shown) = (Vec::new(), Vec::new(), Vec::new(), None);
     for endpoint in endpoints {
         let line = format!("allow outbound tcp {from} -> {}:{}", endpoint.name, endpoint.port);
         let contract =
@@ -90,6 +97,13 @@ fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
             Some(by) if proof.verdict == ProofVerdict::Refuted => by.rule.clone(),
             _ => proof.open.join("; "),
         };
+        let by_firewall = proof
+            .decided_by
+            .as_ref()
+            .is_some_and(|by| matches!(by.layer, Layer::FirewallNetwork | Layer::FirewallApplication));
+        if proof.verdict == ProofVerdict::Refuted && by_firewall {
+            lacking.push(endpoint.clone());
+        }
         list.push((endpoint.to_string(), format!("{endpoint} ({why})")));
         if shown.is_none() || (proof.verdict == ProofVerdict::Refuted && refused.len() == 1) {
             shown = Some(proof);
@@ -107,6 +121,9 @@ fn all(subject: &Subject<'_>, place: Place, endpoints: &[Endpoint]) -> Asked {
         (refused, _) => {
             let names: Vec<_> = refused.iter().map(|(name, _)| name.as_str()).collect();
             let repair = Repair::in_words(format!("allow in an application rule: {}", names.join(", ")));
+            let all = lacking.len() == refused.len();
+            let change = all.then_some(Change::Endpoints(place, lacking));
+            let repair = change.into_iter().fold(repair, Repair::changing);
             Outcome::fail(format!("denied: {}", described(refused))).repaired(repair)
         }
     };

@@ -4,33 +4,70 @@ use access::Action;
 use arm::ResourceId;
 use image_template::{Customizer, Distribute, ImageTemplate, Script, Source};
 
-use super::grant::{ASSIGN, Who, at_each, identity, principal, told};
+use super::grant::{ASSIGN, IDENTITY_OPERATOR, Permissions, Who, at_each, identity, told, within};
 use super::{BASE, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Place, Requirement, Subject};
 
-const READ_NETWORK: Action<'static> = Action::Control("Microsoft.Network/virtualNetworks/read");
-const JOIN: Action<'static> = Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action");
-const WRITE_IMAGE: [Action<'static>; 3] = [
-    Action::Control("Microsoft.Compute/images/write"),
-    Action::Control("Microsoft.Compute/images/read"),
-    Action::Control("Microsoft.Compute/images/delete"),
-];
-const READ_GALLERY: [Action<'static>; 3] = [
-    Action::Control("Microsoft.Compute/galleries/read"),
-    Action::Control("Microsoft.Compute/galleries/images/read"),
-    Action::Control("Microsoft.Compute/galleries/images/versions/read"),
-];
-const WRITE_VERSION: Action<'static> = Action::Control("Microsoft.Compute/galleries/images/versions/write");
-const READ_BLOB: Action<'static> =
-    Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read");
+const JOIN_NETWORK: Permissions = Permissions {
+    name: "network",
+    actions: &[
+        Action::Control("Microsoft.Network/virtualNetworks/read"),
+        Action::Control("Microsoft.Network/virtualNetworks/subnets/join/action"),
+    ],
+    role: None,
+};
+const WRITE_IMAGE: Permissions = Permissions {
+    name: "image",
+    actions: &[
+        Action::Control("Microsoft.Compute/images/write"),
+        Action::Control("Microsoft.Compute/images/read"),
+        Action::Control("Microsoft.Compute/images/delete"),
+    ],
+    role: None,
+};
+const READ_IMAGE: Permissions = Permissions {
+    name: "source image",
+    actions: &[Action::Control("Microsoft.Compute/images/read")],
+    role: None,
+};
+const WRITE_GALLERY: Permissions = Permissions {
+    name: "gallery",
+    actions: &[
+        Action::Control("Microsoft.Compute/galleries/read"),
+        Action::Control("Microsoft.Compute/galleries/images/read"),
+        Action::Control("Microsoft.Compute/galleries/images/versions/read"),
+        Action::Control("Microsoft.Compute/galleries/images/versions/write"),
+    ],
+    role: None,
+};
+const READ_GALLERY: Permissions = Permissions {
+    name: "source gallery",
+    actions: &[
+        Action::Control("Microsoft.Compute/galleries/read"),
+        Action::Control("Microsoft.Compute/galleries/images/read"),
+        Action::Control("Microsoft.Compute/galleries/images/versions/read"),
+    ],
+    role: None,
+};
+const READ_BLOB: Permissions = Permissions {
+    name: "scripts",
+    actions: &[Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read")],
+    role: Some("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
+};
+const GIVE_IDENTITY: Permissions =
+    Permissions { name: "build VM identities", actions: &[ASSIGN], role: Some(IDENTITY_OPERATOR) };
 /// Of what Contributor may do, what a build makes in its staging resource group.
-const STAGING: [Action<'static>; 4] = [
-    Action::Control("Microsoft.Compute/virtualMachines/write"),
-    Action::Control("Microsoft.Storage/storageAccounts/write"),
-    Action::Control("Microsoft.ContainerInstance/containerGroups/write"),
-    Action::Control("Microsoft.Network/networkInterfaces/write"),
-];
+const STAGING: Permissions = Permissions {
+    name: "staging",
+    actions: &[
+        Action::Control("Microsoft.Compute/virtualMachines/write"),
+        Action::Control("Microsoft.Storage/storageAccounts/write"),
+        Action::Control("Microsoft.ContainerInstance/containerGroups/write"),
+        Action::Control("Microsoft.Network/networkInterfaces/write"),
+    ],
+    role: Some("b24988ac-6180-42a0-ab88-20f7382dd24c"),
+};
 const PLAIN: Requirement = Requirement { source: PERMISSIONS, ..BASE };
 
 pub(super) const ALL: &[Requirement] = &[
@@ -98,7 +135,7 @@ fn template<'a>(subject: &Subject<'a>) -> Result<&'a ImageTemplate, Outcome> {
 /// Asks about the template's identity at each of some scopes; the worst answer counts.
 fn of_identity(
     subject: &Subject<'_>,
-    actions: &[Action<'static>],
+    what: Permissions,
     scopes: impl FnOnce(&ImageTemplate) -> Vec<String>,
     none: &'static str,
 ) -> Asked {
@@ -107,15 +144,16 @@ fn of_identity(
     if scopes.is_empty() {
         return Ok(Outcome::pass(none));
     }
-    at_each(network, Who::Identity, &principal(identity(subject)?), actions, &scopes)
+    at_each(network, &Who::identity(identity(subject)?), what, &scopes)
 }
 
 fn subnet_access(subject: &Subject<'_>, place: Place) -> Asked {
     let network = told(subject)?;
     let subnet = subject.subnet(place)?;
-    let principal = principal(identity(subject)?);
-    let actions = [READ_NETWORK, JOIN];
-    at_each(network, Who::Identity, &principal, &actions, &[subnet.id.to_string()])
+    // Microsoft asks for the role at the virtual network, which is read, too.
+    let around = subnet.id.parent().unwrap_or_else(|| subnet.id.clone());
+    let scopes = [(subnet.id.to_string(), around.to_string())];
+    within(network, &Who::identity(identity(subject)?), JOIN_NETWORK, &scopes)
 }
 
 fn network(subject: &Subject<'_>) -> Asked {
@@ -141,7 +179,7 @@ fn image(subject: &Subject<'_>) -> Asked {
         });
         images.collect()
     };
-    of_identity(subject, &WRITE_IMAGE, scopes, "the template makes no managed image")
+    of_identity(subject, WRITE_IMAGE, scopes, "the template makes no managed image")
 }
 
 fn gallery(subject: &Subject<'_>) -> Asked {
@@ -156,8 +194,7 @@ fn gallery(subject: &Subject<'_>) -> Asked {
         });
         targets.collect()
     };
-    let [a, b, c] = READ_GALLERY;
-    of_identity(subject, &[a, b, c, WRITE_VERSION], scopes, "the template makes no gallery image version")
+    of_identity(subject, WRITE_GALLERY, scopes, "the template makes no gallery image version")
 }
 
 fn source(subject: &Subject<'_>) -> Asked {
@@ -167,14 +204,14 @@ fn source(subject: &Subject<'_>) -> Asked {
                 Source::ManagedImage { image_id } => vec![image_id.as_str().to_owned()],
                 _ => Vec::new(),
             };
-            of_identity(subject, &WRITE_IMAGE[1..2], scopes, "")
+            of_identity(subject, READ_IMAGE, scopes, "")
         }
         Some(Source::SharedImageVersion { .. }) => {
             let scopes = |template: &ImageTemplate| match &template.source {
                 Source::SharedImageVersion { image_version_id } => vec![above(image_version_id.as_str(), 2)],
                 _ => Vec::new(),
             };
-            of_identity(subject, &READ_GALLERY, scopes, "")
+            of_identity(subject, READ_GALLERY, scopes, "")
         }
         Some(Source::PlatformImage { .. }) => Ok(Outcome::pass("images of the Marketplace need no role")),
         None => Err(Outcome::skipped("no image template was given")),
@@ -225,19 +262,19 @@ fn scripts(subject: &Subject<'_>) -> Asked {
         })?;
         scopes.push(own.id.to_string());
     }
-    at_each(network, Who::Identity, &principal(identity(subject)?), &[READ_BLOB], &scopes)
+    at_each(network, &Who::identity(identity(subject)?), READ_BLOB, &scopes)
 }
 
 fn vm_identities(subject: &Subject<'_>) -> Asked {
     let scopes = |template: &ImageTemplate| {
         template.vm_profile.user_assigned_identities.iter().map(|id| id.as_str().to_owned()).collect()
     };
-    of_identity(subject, &[ASSIGN], scopes, "the build VM carries no identity")
+    of_identity(subject, GIVE_IDENTITY, scopes, "the build VM carries no identity")
 }
 
 fn staging(subject: &Subject<'_>) -> Asked {
     let scopes = |template: &ImageTemplate| {
         template.staging_resource_group.iter().map(|group| group.as_str().to_owned()).collect()
     };
-    of_identity(subject, &STAGING, scopes, "the service makes the staging resource group, and may work in it")
+    of_identity(subject, STAGING, scopes, "the service makes the staging resource group, and may work in it")
 }

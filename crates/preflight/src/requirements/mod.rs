@@ -35,6 +35,7 @@ const BASE: Requirement = Requirement {
     severity: Severity::Required,
     source: GUIDANCE,
     assumption: None,
+    hop: None,
     check: Check::Ask(|_| Err(Outcome::skipped("nothing is asked"))),
 };
 

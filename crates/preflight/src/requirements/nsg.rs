@@ -5,7 +5,7 @@ use network_policy::{Contract, Direction, Proof, ProofVerdict};
 use super::{ANY_SYSTEM, BASE, BROUGHT, GUIDANCE, ISOLATED, LINUX, NETWORKING, PRIVATE_LINK, WINDOWS};
 use crate::finding::Asked;
 use crate::requirement::conclude;
-use crate::{Check, FlowSpec, Outcome, Party, Place, Requirement, Severity, Subject};
+use crate::{Change, Check, FlowSpec, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
 const BUILD: Party = Party::Subnet(Place::Build);
 const CONTAINER: Party = Party::Subnet(Place::Container);
@@ -29,6 +29,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         id: "nsg.inbound.probe-to-linux-proxy",
         title: "the load balancer's health probe reaches the proxy VM (60001)",
+        hop: Some(Hop::TO_PROXY),
         check: into_build(PROBE, 60001),
         ..PLAIN
     },
@@ -36,12 +37,14 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.inbound.probe-to-windows-proxy",
         title: "the load balancer's health probe reaches the proxy VM (60000)",
         systems: WINDOWS,
+        hop: Some(Hop::TO_PROXY),
         check: into_build(PROBE, 60000),
         ..PLAIN
     },
     Requirement {
         id: "nsg.inbound.private-link-to-linux-proxy",
         title: "the private link service reaches the proxy VM (60001)",
+        hop: Some(Hop::TO_PROXY),
         check: into_build(BUILD, 60001),
         ..PLAIN
     },
@@ -49,12 +52,14 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.inbound.private-link-to-windows-proxy",
         title: "the private link service reaches the proxy VM (60000)",
         systems: WINDOWS,
+        hop: Some(Hop::TO_PROXY),
         check: into_build(BUILD, 60000),
         ..PLAIN
     },
     Requirement {
         id: "nsg.inbound.ssh-to-build-vm",
         title: "the proxy VM reaches the build VM (SSH 22), inbound",
+        hop: Some(Hop::PROXY_TO_BUILD),
         check: into_build(BUILD, 22),
         ..PLAIN
     },
@@ -62,12 +67,14 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.inbound.winrm-to-build-vm",
         title: "the proxy VM reaches the build VM (WinRM 5986), inbound",
         systems: WINDOWS,
+        hop: Some(Hop::PROXY_TO_BUILD),
         check: into_build(BUILD, 5986),
         ..PLAIN
     },
     Requirement {
         id: "nsg.outbound.ssh-to-build-vm",
         title: "the proxy VM reaches the build VM (SSH 22), outbound",
+        hop: Some(Hop::PROXY_TO_BUILD),
         check: out_of(Place::Build, BUILD, 22, &[]),
         ..PLAIN
     },
@@ -75,6 +82,7 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.outbound.winrm-to-build-vm",
         title: "the proxy VM reaches the build VM (WinRM 5986), outbound",
         systems: WINDOWS,
+        hop: Some(Hop::PROXY_TO_BUILD),
         check: out_of(Place::Build, BUILD, 5986, &[]),
         ..PLAIN
     },
@@ -82,6 +90,7 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.outbound.https",
         title: "the build subnet reaches Azure's control plane and storage (443)",
         systems: ANY_SYSTEM,
+        hop: Some(Hop::OUT_OF_BUILD),
         check: out_of(Place::Build, INTERNET, 443, &["Storage", "AzureResourceManager"]),
         ..PLAIN
     },
@@ -91,6 +100,7 @@ pub(super) const ALL: &[Requirement] = &[
         topologies: BROUGHT,
         severity: Severity::Advised,
         source: GUIDANCE,
+        hop: Some(Hop::OUT_OF_BUILD),
         check: out_of(Place::Build, INTERNET, 80, &[]),
         ..PLAIN
     },
@@ -98,6 +108,7 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.inbound.ssh-from-container",
         title: "the container instance reaches the build VM (SSH 22), inbound",
         topologies: ISOLATED,
+        hop: Some(Hop::CONTAINER_TO_BUILD),
         check: into_build(CONTAINER, 22),
         ..PLAIN
     },
@@ -106,6 +117,7 @@ pub(super) const ALL: &[Requirement] = &[
         title: "the container instance reaches the build VM (WinRM 5986), inbound",
         topologies: ISOLATED,
         systems: WINDOWS,
+        hop: Some(Hop::CONTAINER_TO_BUILD),
         check: into_build(CONTAINER, 5986),
         ..PLAIN
     },
@@ -113,6 +125,7 @@ pub(super) const ALL: &[Requirement] = &[
         id: "nsg.outbound.container-ssh",
         title: "the container instance reaches the build VM (SSH 22), outbound",
         topologies: ISOLATED,
+        hop: Some(Hop::CONTAINER_TO_BUILD),
         check: out_of(Place::Container, BUILD, 22, &[]),
         ..PLAIN
     },
@@ -121,6 +134,7 @@ pub(super) const ALL: &[Requirement] = &[
         title: "the container instance reaches the build VM (WinRM 5986), outbound",
         topologies: ISOLATED,
         systems: WINDOWS,
+        hop: Some(Hop::CONTAINER_TO_BUILD),
         check: out_of(Place::Container, BUILD, 5986, &[]),
         ..PLAIN
     },
@@ -129,6 +143,7 @@ pub(super) const ALL: &[Requirement] = &[
         title: "the container instance reaches its image, Azure's control plane and storage (443)",
         topologies: ISOLATED,
         systems: ANY_SYSTEM,
+        hop: Some(Hop::OUT_OF_CONTAINER),
         check: out_of(
             Place::Container,
             INTERNET,
@@ -142,6 +157,7 @@ pub(super) const ALL: &[Requirement] = &[
         title: "the container instance mounts its Azure Files share (SMB 445)",
         topologies: ISOLATED,
         systems: ANY_SYSTEM,
+        hop: Some(Hop::OUT_OF_CONTAINER),
         check: out_of(Place::Container, INTERNET, 445, &["Storage"]),
         ..PLAIN
     },
@@ -151,7 +167,8 @@ pub(super) const ALL: &[Requirement] = &[
         topologies: BROUGHT,
         systems: ANY_SYSTEM,
         source: GUIDANCE,
-        check: Check::Ask(image_endpoints),
+        hop: Some(Hop::OUT_OF_BUILD),
+        check: Check::Steps(image_endpoints),
         ..PLAIN
     },
     Requirement {
@@ -163,6 +180,7 @@ pub(super) const ALL: &[Requirement] = &[
         assumption: Some(
             "traffic to DNS servers other than Azure's own is filtered by network security groups",
         ),
+        hop: Some(Hop::OUT_OF_BUILD),
         check: Check::Ask(custom_dns),
         ..PLAIN
     },
@@ -178,7 +196,7 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
         return Ok(Outcome::pass("the image's steps name no endpoint of their own"));
     }
     let mut worst: Option<(u8, Contract, Proof)> = None;
-    let mut denied = Vec::new();
+    let (mut denied, mut refuted) = (Vec::new(), Vec::new());
     for port in &ports {
         let Ok(contract) = Contract::parse(&format!("allow outbound tcp {from} -> Internet:{port}")) else {
             continue;
@@ -190,6 +208,9 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
             ProofVerdict::Refuted => 1,
         };
         denied.push(format!("{port} ({})", hosts(subject, *port)));
+        if rank == 1 {
+            refuted.push(Change::Flow(Place::Build, contract.clone()));
+        }
         if worst.as_ref().is_none_or(|(before, ..)| *before < rank) {
             worst = Some((rank, contract, proof));
         }
@@ -198,7 +219,10 @@ fn image_endpoints(subject: &Subject<'_>) -> Asked {
         let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         return Ok(Outcome::pass(format!("outbound TCP {ports} is proved for every packet")));
     };
-    let outcome = conclude(subject, Place::Build, site, contract, proof);
+    let mut outcome = conclude(subject, Place::Build, site, contract, proof);
+    if let Some(repair) = &mut outcome.repair {
+        repair.changes = refuted;
+    }
     let detail = format!("{}; ports in question: {}", outcome.detail, denied.join(", "));
     Ok(Outcome { detail, ..outcome })
 }
@@ -225,5 +249,6 @@ fn custom_dns(subject: &Subject<'_>) -> Asked {
         "the virtual network asks {} for names, and no rule lets the build subnet reach them on port 53, UDP and TCP",
         list(&refused)
     );
-    Ok(Outcome::fail(detail))
+    let repair = Repair::in_words(format!("let {} through on port 53, UDP and TCP", list(&refused)));
+    Ok(Outcome::fail(detail).repaired(repair))
 }

@@ -1,38 +1,24 @@
 //! Azure Policy assignments that break builds.
 
 use arm::{Resource, ResourceId, field};
-use document::{Kind, Value};
+use document::Value;
 
 use super::{BASE, ISOLATION};
 use crate::finding::Asked;
+use crate::policy::{Effect, EffectKind, effects, ending};
 use crate::{Check, Outcome, Repair, Requirement, Subject};
 
 pub(super) const ALL: &[Requirement] = &[Requirement {
     id: "policy.assignments",
     title: "no policy denies what a build makes",
     source: ISOLATION,
-    assumption: Some("what a policy does is told by its name: policy rules are not evaluated"),
+    assumption: Some(
+        "the staging storage account has no firewall and takes shared keys, as public evidence shows; an assignment's \
+         parameter `effect` is what its definition does",
+    ),
     check: Check::Ask(assignments),
     ..BASE
 }];
-
-/// Words of a policy's name, all of which it has, and why it breaks a build.
-const BREAKING: [(&[&str], &str); 5] = [
-    (&["storage", "public network"], "the staging storage account is reached over the public network"),
-    (&["shared key"], "the staging storage account uses shared keys as far as is known"),
-    (&["allowed resource types"], "a build makes container groups, storage accounts and machines"),
-    (
-        &["require", "tag", "resource group"],
-        "the service makes the staging resource group: set `managedResourceTags`",
-    ),
-    (&["ddos"], "the identity would have to join the protection plan"),
-];
-
-enum Effect {
-    Denies,
-    Harmless,
-    Unknown,
-}
 
 fn assignments(subject: &Subject<'_>) -> Asked {
     let inventory = subject.inventory()?;
@@ -40,61 +26,67 @@ fn assignments(subject: &Subject<'_>) -> Asked {
     if all.is_empty() {
         return Ok(Outcome::skipped("no document tells of policy assignments (`az policy assignment list`)"));
     }
-    let (mut breaking, mut open, mut span) = (Vec::new(), Vec::new(), None);
-    for assignment in &all {
-        let name = name(subject, assignment);
-        let lower = name.to_ascii_lowercase();
-        let known = BREAKING.iter().find(|(words, _)| words.iter().all(|word| lower.contains(word)));
-        match (effect(assignment), known) {
-            (Effect::Harmless, _) => {}
-            (Effect::Denies, Some((_, why))) => {
-                breaking.push(format!("'{name}': {why}"));
-                span = span.or(Some(assignment.value.span));
-            }
-            (Effect::Denies | Effect::Unknown, _) => open.push(format!("'{name}'")),
+    let judged: Vec<(&Resource, Vec<Effect>)> =
+        all.iter().map(|&assignment| (assignment, effects(assignment, subject, inventory))).collect();
+    let of = |kind| {
+        judged.iter().flat_map(move |(assignment, effects)| {
+            let own = effects.iter().filter(move |effect| effect.kind == kind);
+            own.map(move |effect| (*assignment, effect))
+        })
+    };
+    let told = |kind| {
+        let each =
+            of(kind).map(|(assignment, effect)| format!("{}: {}", name(subject, assignment), effect.detail));
+        each.collect::<Vec<_>>().join("; ")
+    };
+    let span = |kind| of(kind).next().map(|(assignment, _)| assignment.value.span);
+    let first = [EffectKind::Denies, EffectKind::Open, EffectKind::Changes]
+        .into_iter()
+        .find(|kind| span(*kind).is_some());
+    let outcome = match first {
+        None => {
+            Outcome::pass(format!("{} assignments refuse and alter nothing of what a build makes", all.len()))
         }
-    }
-    if !breaking.is_empty() {
-        let repair = "exempt the staging resource group from the policy, or bring one that is exempt";
-        let outcome = Outcome::fail(breaking.join("; ")).repaired(Repair::in_words(repair));
-        return Ok(Outcome { span, ..outcome });
-    }
-    Ok(if open.is_empty() {
-        Outcome::pass(format!("{} assignments only audit or are not enforced", all.len()))
-    } else {
-        Outcome::undecided(format!("whether these deny what a build makes: {}", open.join(", ")))
-    })
+        Some(kind @ EffectKind::Denies) => {
+            let denying =
+                judged.iter().filter(|(_, effects)| effects.iter().any(|effect| effect.kind == kind));
+            let repairs = denying.map(|(assignment, _)| exemption(assignment, subject));
+            let repair = repairs.reduce(Repair::and).map(Box::new);
+            Outcome { repair, ..Outcome::fail(told(kind)) }
+        }
+        Some(kind @ EffectKind::Open) => {
+            Outcome::undecided(format!("whether it denies what a build makes: {}", told(kind)))
+        }
+        Some(kind @ EffectKind::Changes) => Outcome::warn(told(kind)),
+    };
+    Ok(Outcome { span: first.and_then(span), assumptions: ending(inventory), ..outcome })
+}
+
+/// How a build gets past an assignment.
+fn exemption(assignment: &Resource, subject: &Subject<'_>) -> Repair {
+    let own = subject.template.and_then(|template| template.staging_resource_group.as_ref()?.known());
+    let group = own.unwrap_or("STAGING_RESOURCE_GROUP_ID");
+    let az = format!(
+        "az policy exemption create --name image-builder --exemption-category Waiver --policy-assignment {} --scope {group}",
+        assignment.id
+    );
+    let words = "set the tags that it asks for by `managedResourceTags` of the template, or have the staging resource group \
+                 exempt: one of your own, named by `stagingResourceGroup`, can be before the build";
+    Repair::in_words(format!("{}: {words}", name(subject, assignment))).by(az)
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     field(value, name).and_then(Value::as_str)
 }
 
-/// Name of the assignment for people, with that of its definition where a document tells it.
+/// Name of the assignment for people, with that of its definition where that is known.
 fn name(subject: &Subject<'_>, assignment: &Resource) -> String {
     let own = text(&assignment.value, "displayName").unwrap_or_else(|| assignment.id.name());
-    let definition = text(&assignment.value, "policyDefinitionId").and_then(|id| ResourceId::parse(id).ok());
-    let definition = definition.and_then(|id| subject.inventory().ok()?.find(&id));
-    match definition.and_then(|definition| text(&definition.value, "displayName")) {
-        Some(of) if of != own => format!("{own} ({of})"),
-        _ => own.to_owned(),
-    }
-}
-
-fn effect(assignment: &Resource) -> Effect {
-    if text(&assignment.value, "enforcementMode")
-        .is_some_and(|mode| mode.eq_ignore_ascii_case("donotenforce"))
-    {
-        return Effect::Harmless;
-    }
-    let parameters = field(&assignment.value, "parameters");
-    let effect = parameters.and_then(|all| field(all, "effect")).and_then(|effect| field(effect, "value"));
-    match effect.map(|value| &value.kind) {
-        Some(Kind::String(effect)) => match effect.to_ascii_lowercase().as_str() {
-            "deny" => Effect::Denies,
-            "audit" | "auditifnotexists" | "disabled" => Effect::Harmless,
-            _ => Effect::Unknown,
-        },
-        _ => Effect::Unknown,
+    let id = text(&assignment.value, "policyDefinitionId").unwrap_or_default();
+    let told = ResourceId::parse(id).ok().and_then(|id| subject.inventory().ok()?.find(&id));
+    let of = told.and_then(|definition| text(&definition.value, "displayName"));
+    match of.or_else(|| crate::policy::built_in_name(id)) {
+        Some(of) if of != own => format!("'{own}' ({of})"),
+        _ => format!("'{own}'"),
     }
 }

@@ -5,7 +5,10 @@ use document::Value;
 
 use super::{BASE, OVERVIEW, TEMPLATE};
 use crate::finding::Asked;
-use crate::{Check, Outcome, Repair, Requirement, Severity, Subject};
+use crate::{Check, Cloud, Outcome, Repair, Requirement, Severity, Subject};
+
+/// The service itself.
+pub(super) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
 
 /// Registered by the subscription before anything else.
 const NEEDED: [&str; 7] = [
@@ -65,7 +68,8 @@ fn registered(subject: &Subject<'_>) -> Asked {
     if !missing.is_empty() {
         let az: Vec<_> =
             missing.iter().map(|name| format!("az provider register --namespace {name} --wait")).collect();
-        let repair = Repair::in_words(format!("register {}", missing.join(", "))).by(az.join("\n"));
+        let az = format!("{}{}", subject.cloud().az(), az.join("\n"));
+        let repair = Repair::in_words(format!("register {}", missing.join(", "))).by(az);
         return Ok(Outcome::fail(format!("not registered: {}", missing.join(", "))).repaired(repair));
     }
     Ok(if open.is_empty() {
@@ -75,12 +79,34 @@ fn registered(subject: &Subject<'_>) -> Asked {
     })
 }
 
+/// State of a feature of the service, as `az feature list` prints it.
+pub(super) fn feature_state<'a>(inventory: &'a Inventory, feature: &str) -> Option<&'a str> {
+    let mut all = inventory.of_type("Microsoft.VirtualMachineImages/features");
+    let own = all.find(|own| own.id.name().eq_ignore_ascii_case(feature))?;
+    field(&own.value, "state").and_then(Value::as_str)
+}
+
+/// How a feature is registered, and the provider told.
+pub(super) fn register(feature: &str, cloud: Cloud) -> Repair {
+    let az = format!(
+        "{}az feature register --namespace {NAMESPACE} --name {feature}\naz provider register --namespace {NAMESPACE}",
+        cloud.az()
+    );
+    Repair::in_words(format!("register the feature {feature}, and the provider again")).by(az)
+}
+
 fn triggers(subject: &Subject<'_>) -> Asked {
+    const FEATURE: &str = "Triggers";
     let inventory = subject.inventory()?;
     let trigger = inventory.of_type("Microsoft.VirtualMachineImages/imageTemplates/triggers").next();
     let Some(trigger) = trigger else { return Ok(Outcome::pass("no trigger is used")) };
-    let az = "az feature register --namespace Microsoft.VirtualMachineImages --name Triggers";
-    let repair = Repair::in_words("register the feature Triggers").by(az.to_owned());
-    let detail = "the trigger's how-to still asks for the feature Triggers, and no document tells of it";
-    Ok(Outcome::warn(detail).at(trigger.value.span).repaired(repair))
+    let is = match feature_state(inventory, FEATURE) {
+        Some(state) if state.eq_ignore_ascii_case("registered") => {
+            return Ok(Outcome::pass(format!("{FEATURE} is registered")));
+        }
+        Some(state) => format!("which is {state}"),
+        None => "and no document tells of it".to_owned(),
+    };
+    let detail = format!("the trigger's how-to still asks for the feature {FEATURE}, {is}");
+    Ok(Outcome::warn(detail).at(trigger.value.span).repaired(register(FEATURE, subject.cloud())))
 }

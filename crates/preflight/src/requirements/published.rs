@@ -7,7 +7,7 @@ use network_policy::Direction;
 use super::{BASE, PRIVATE_LINK, diagnostics, firewall, subnet};
 use crate::finding::Asked;
 use crate::subject::known;
-use crate::{Check, FlowSpec, Outcome, Party, Place, Requirement, Subject};
+use crate::{Check, FlowSpec, Hop, Outcome, Party, Place, Requirement, Subject};
 
 const NETWORK: Party = Party::Tag("VirtualNetwork");
 
@@ -27,12 +27,14 @@ const OWN: &[Requirement] = &[
     Requirement {
         id: "nsg.published.inbound-60001",
         title: "inbound: AzureLoadBalancer to VirtualNetwork, 60001",
+        hop: Some(Hop::TO_PROXY),
         check: flow(Direction::Inbound, Party::Tag("AzureLoadBalancer"), NETWORK, 60001),
         ..PLAIN
     },
     Requirement {
         id: "nsg.published.outbound-443",
         title: "outbound: VirtualNetwork to Internet, 443",
+        hop: Some(Hop::OUT_OF_BUILD),
         check: flow(Direction::Outbound, NETWORK, Party::Tag("Internet"), 443),
         ..PLAIN
     },

@@ -5,7 +5,7 @@ use network_policy::{Contract, Outbound, ProofVerdict};
 use super::{BASE, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Check, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+use crate::{Check, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
 const PLAIN: Requirement = Requirement { topologies: BROUGHT, source: OUTBOUND, ..BASE };
 
@@ -13,6 +13,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         id: "route.build-egress",
         title: "what leaves the build subnet has a way to the Internet",
+        hop: Some(Hop::BUILD_TO_INTERNET),
         check: Check::Ask(build_egress),
         ..PLAIN
     },
@@ -20,6 +21,7 @@ pub(super) const ALL: &[Requirement] = &[
         id: "route.container-egress",
         title: "what leaves the container instance subnet has a way to the Internet",
         topologies: ISOLATED,
+        hop: Some(Hop::CONTAINER_TO_INTERNET),
         check: Check::Ask(container_egress),
         ..PLAIN
     },
@@ -33,6 +35,7 @@ pub(super) const ALL: &[Requirement] = &[
             "container instances whose traffic a route table leads to an appliance work, though Microsoft calls only \
              the NAT gateway supported",
         ),
+        hop: Some(Hop::CONTAINER_TO_INTERNET),
         check: Check::Ask(container_nat),
         ..PLAIN
     },

@@ -3,6 +3,7 @@
 use arm::{Inventory, Resource, ResourceId, field};
 use document::{Kind, Value};
 use ipnet::Ipv4Net;
+use serde_json::json;
 
 use super::{
     BASE, BROUGHT, CONTAINERS, GUIDANCE, ISOLATED, ISOLATION, NETWORKING, PRIVATE_LINK, PRIVATE_LINK_POLICY,
@@ -10,10 +11,12 @@ use super::{
 };
 use crate::finding::Asked;
 use crate::subject::{known, text};
-use crate::{Check, Outcome, Place, Repair, Requirement, Severity, Subject, Topology};
+use crate::{Change, Check, Hop, Outcome, Place, Repair, Requirement, Severity, Subject, Topology};
 
 /// Addresses of every subnet that Azure keeps for itself.
 const RESERVED: u64 = 5;
+/// Property of a subnet.
+const DELEGATIONS: &str = "delegations";
 /// Delegation of a subnet for container instances.
 pub const CONTAINER_GROUPS: &str = "Microsoft.ContainerInstance/containerGroups";
 
@@ -42,6 +45,7 @@ pub(super) const ALL: &[Requirement] = &[
         title: "private link service network policies are disabled on the build subnet",
         topologies: PRIVATE_LINK,
         source: PRIVATE_LINK_POLICY,
+        hop: Some(Hop::TO_PRIVATE_LINK),
         check: Check::Ask(private_link_policies),
         ..PLAIN
     },
@@ -181,13 +185,14 @@ fn private_link_policies(subject: &Subject<'_>) -> Asked {
         subnet.id
     );
     let span = field(&subnet.value, FIELD).map_or(subnet.value.span, |found| found.span);
-    let repair = Repair::in_words(format!("set `{FIELD}` to Disabled")).by(az);
+    let change = Change::Subnet(subnet.id.clone(), FIELD, json!("Disabled"));
+    let repair = Repair::in_words(format!("set `{FIELD}` to Disabled")).by(az).changing(change);
     Ok(Outcome::fail(format!("`{FIELD}` is {is}{confused}")).at(span).repaired(repair))
 }
 
 /// The services that a subnet is delegated to.
 fn delegations(subnet: &Resource) -> Result<Vec<String>, Outcome> {
-    let list = known(subnet, "delegations")?.and_then(Value::as_array).unwrap_or_default();
+    let list = known(subnet, DELEGATIONS)?.and_then(Value::as_array).unwrap_or_default();
     let service = |item: &Value| match field(item, "serviceName").map(|found| &found.kind) {
         Some(Kind::String(name)) => Ok(name.clone()),
         _ => {
@@ -204,9 +209,11 @@ fn not_delegated(subject: &Subject<'_>) -> Asked {
         Outcome::pass("it is delegated to nobody")
     } else {
         let az = format!("az network vnet subnet update --ids {} --remove delegations", subnet.id);
+        let change = Change::Subnet(subnet.id.clone(), DELEGATIONS, json!(null));
+        let repair = Repair::in_words("remove the delegation, or build in another subnet");
         Outcome::fail(format!("it is delegated to {}", delegated.join(", ")))
             .at(subnet.value.span)
-            .repaired(Repair::in_words("remove the delegation, or build in another subnet").by(az))
+            .repaired(repair.by(az).changing(change))
     })
 }
 
@@ -221,9 +228,13 @@ fn container_delegation(subject: &Subject<'_>) -> Asked {
             let is = if other.is_empty() { "nobody".to_owned() } else { other.join(", ") };
             let az =
                 format!("az network vnet subnet update --ids {} --delegations {CONTAINER_GROUPS}", subnet.id);
+            let delegation =
+                json!([{ "name": "container-groups", "properties": { "serviceName": CONTAINER_GROUPS } }]);
+            let change = Change::Subnet(subnet.id.clone(), DELEGATIONS, delegation);
+            let repair = Repair::in_words(format!("delegate it to {CONTAINER_GROUPS}"));
             Outcome::fail(format!("it is delegated to {is}"))
                 .at(subnet.value.span)
-                .repaired(Repair::in_words(format!("delegate it to {CONTAINER_GROUPS}")).by(az))
+                .repaired(repair.by(az).changing(change))
         }
     })
 }

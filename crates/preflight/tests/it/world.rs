@@ -18,12 +18,16 @@ pub fn network(kind: &str, name: &str) -> String {
     format!("{}/providers/Microsoft.Network/{kind}/{name}", group("rg-net"))
 }
 
+const FETCHED: [&str; 1] = ["packages.microsoft.com:443"];
+
 /// All resources, and the template as it is written.
 #[derive(Clone)]
 pub struct World {
     pub topology: Topology,
     pub resources: Vec<Value>,
     pub template: Value,
+    /// What its steps fetch.
+    pub endpoints: Vec<&'static str>,
 }
 
 fn rule(name: &str, direction: &str, priority: u16, from: &str, to: &str, port: &str) -> Value {
@@ -171,8 +175,12 @@ impl World {
             json!({"id": policy, "properties": {}}),
             names,
         ]);
-        let mut world =
-            Self { topology: Topology::PrivateLink, resources, template: template(Topology::PrivateLink) };
+        let mut world = Self {
+            topology: Topology::PrivateLink,
+            resources,
+            template: template(Topology::PrivateLink),
+            endpoints: FETCHED.to_vec(),
+        };
         world.rule("AllowDnsUdp")["properties"]["protocol"] = json!("Udp");
         world
     }
@@ -210,8 +218,12 @@ impl World {
         ];
         let mut resources = common();
         resources.extend([build, driver, vnet(&subnets)]);
-        let mut world =
-            Self { topology: Topology::Isolated, resources, template: template(Topology::Isolated) };
+        let mut world = Self {
+            topology: Topology::Isolated,
+            resources,
+            template: template(Topology::Isolated),
+            endpoints: FETCHED.to_vec(),
+        };
         world.rule("AllowDnsUdp")["properties"]["protocol"] = json!("Udp");
         world
     }
@@ -264,13 +276,32 @@ impl World {
         self.ask(preflight::check, look);
     }
 
+    /// Checks it with a template deployed over it.
+    pub fn check_with(&self, template: &Value, look: impl FnOnce(&Report, &Subject<'_>)) {
+        self.ask_with(Some(template), preflight::check, look);
+    }
+
     /// Asks it by one of the catalogues.
     pub fn ask(&self, check: impl FnOnce(&Subject<'_>) -> Report, look: impl FnOnce(&Report, &Subject<'_>)) {
+        self.ask_with(None, check, look);
+    }
+
+    fn ask_with(
+        &self,
+        over: Option<&Value>,
+        check: impl FnOnce(&Subject<'_>) -> Report,
+        look: impl FnOnce(&Report, &Subject<'_>),
+    ) {
         let text = serde_json::to_string(&self.resources).expect("JSON");
         let mut environment = Environment::read(SourceText::new("world.json", text));
         environment.subscription =
             Some(arm::Named { text: SUBSCRIPTION.to_owned(), span: document::Span::default() });
-        let inventory = environment.open(|path| Err(format!("nothing names {path}"))).expect("one document");
+        if over.is_some() {
+            environment.add("repair.json");
+        }
+        let over =
+            |path: &str| over.map(|over| SourceText::new(path, over.to_string())).ok_or("no such document");
+        let inventory = environment.open(over).expect("documents");
         let errors: Vec<_> = inventory.findings().iter().filter(|found| found.is_error()).collect();
         assert!(errors.is_empty(), "{errors:?}");
         let mut read = |end: &str| {
@@ -289,7 +320,11 @@ impl World {
             os: Os::of(&template),
             network: Some(Network::new(&environment, &inventory, Some(build), container)),
             template: Some(&template),
-            endpoints: vec![Endpoint::parse("packages.microsoft.com:443").expect("an endpoint")],
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|text| Endpoint::parse(text).expect("an endpoint"))
+                .collect(),
             deployer: Some(DEPLOYER.to_owned()),
         };
         look(&check(&subject), &subject);

@@ -62,11 +62,11 @@ fn ids(plan: &Plan<'_>, scope: &Scope) -> Vec<Option<ResourceId>> {
 
 /// Puts items into the lists of the resources they belong to. Of one that the plan does not make, more may be there.
 fn itemise(drafts: &mut Vec<Draft>, items: Vec<Draft>) {
-    let mut places: HashMap<String, usize> =
-        drafts.iter().enumerate().map(|(place, draft)| (draft.id.key(), place)).collect();
+    let mut places: HashMap<ResourceId, usize> =
+        drafts.iter().enumerate().map(|(place, draft)| (draft.id.clone(), place)).collect();
     for Draft { id, value, doubt } in items {
         let Kind::Object(members) = value.kind else { continue };
-        let place = *places.entry(id.key()).or_insert_with(|| {
+        let place = *places.entry(id.clone()).or_insert_with(|| {
             let rest = members.iter().map(|member| {
                 let why = format!("`{}`, of which the plan only adds items", member.key);
                 let rest = Value::unknown(member.value.span, why);

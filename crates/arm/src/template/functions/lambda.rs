@@ -52,14 +52,14 @@ fn lambda<'a>(
         let variables = if least == most { least.to_string() } else { format!("{least} to {most}") };
         call.wrong(index, Fault::argument(message).expecting(format!("`lambda` with {variables} variables")))
     };
-    let Node::Call { name, arguments } = &given.node else {
+    let Node::Call { name, arguments, .. } = &given.node else {
         return Err(wrong("this is no lambda function".to_owned()));
     };
     let Some((body, names)) = arguments.split_last().filter(|_| name.eq_ignore_ascii_case("lambda")) else {
         return Err(wrong("this is no lambda function".to_owned()));
     };
     let name = |argument: &Expression| match &argument.node {
-        Node::Text(name) => Ok(name.as_str().into()),
+        Node::Text(name) => Ok(Rc::clone(name)),
         _ => Err(wrong("the name of a variable is no string".to_owned())),
     };
     let names = names.iter().map(name).collect::<Result<Vec<_>, _>>()?;

@@ -37,6 +37,18 @@ pub struct Function {
     run: Run,
 }
 
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 /// How a function runs, and how far what is not known spreads.
 #[derive(Clone, Copy)]
 enum Run {

@@ -7,6 +7,7 @@ use super::{Function, MANY, Made, Run, text};
 use crate::ResourceId;
 use crate::template::eval::Call;
 use crate::template::fault::Fault;
+use crate::template::frame::Named;
 use crate::template::place::{Level, Place, is_open};
 use crate::template::value::{Data, Field, Val};
 
@@ -135,13 +136,13 @@ fn target(call: &Call<'_, '_, '_>) -> Result<Result<ResourceId, Val>, Fault> {
         Some((symbolic, turn)) => (symbolic, turn.parse().unwrap_or(usize::MAX)),
         None => (key.as_str(), 0),
     };
-    if let Some(found) = frame.symbolic.borrow().get(symbolic).and_then(|ids| ids.get(turn)) {
-        return Ok(Ok(found.clone()));
+    if let Some(found) = frame.symbolic(symbolic, |ids| ids.get(turn).cloned()) {
+        return Ok(Ok(found));
     }
-    match (frame.named.borrow().get(&key), unknown) {
-        (Some(Some(found)), _) => Ok(Ok(found.clone())),
+    match (frame.named(&key), unknown) {
+        (Some(Named::One(found)), _) => Ok(Ok(found)),
         (_, Some(unknown)) => Ok(Err(Val::because(unknown, None))),
-        (Some(None), None) => {
+        (Some(Named::Several), None) => {
             Ok(Err(Val::unknown(format!("which resource {} is meant: several have this name", quote(&name)))))
         }
         (None, None) => {
@@ -186,7 +187,7 @@ fn references(call: &Call<'_, '_, '_>) -> Made {
         return Ok(Val::because(unknown, None));
     }
     let name = text(&name).map_err(|fault| call.wrong(0, fault))?;
-    let ids = call.context.frame.symbolic.borrow().get(&name.to_ascii_lowercase()).cloned();
+    let ids = call.context.frame.symbolic(&name.to_ascii_lowercase(), |ids| Some(ids.to_vec()));
     match ids {
         Some(ids) => {
             call.evaluator.spend(256 * ids.len())?;

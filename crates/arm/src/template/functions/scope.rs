@@ -40,7 +40,7 @@ fn group(call: &Call<'_, '_, '_>) -> Made {
         Field::new("name", text_or_symbol(place.group.clone(), NO_GROUP)),
         Field::new("type", Val::text("Microsoft.Resources/resourceGroups")),
     ];
-    let told = ResourceId::parse(&id).ok().map(|id| call.evaluator.world.borrow_mut().resource(&id));
+    let told = ResourceId::parse(&id).ok().and_then(|id| call.evaluator.world.borrow_mut().known(&id));
     let told =
         told.as_ref().and_then(Val::as_object).map(|fields| fields.members.clone()).unwrap_or_default();
     let more = told.into_iter().filter(|field| ["location", "tags"].contains(&field.key.as_ref()));

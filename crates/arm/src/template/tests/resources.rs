@@ -221,6 +221,38 @@ fn values_that_refer_to_each_other_stay_unknown_and_say_so() {
 }
 
 #[test]
+fn a_value_reaches_the_end_of_a_long_chain_whatever_its_order() {
+    const LENGTH: usize = 800;
+    let link = |index: usize, next: usize| {
+        let known = if next == LENGTH { "yes".to_owned() } else { format!("[reference('c{next}').known]") };
+        format!(
+            r#"{{"type": "A.B/c", "apiVersion": "1", "name": "c{index}", "properties": {{"known": "{known}"}}}}"#
+        )
+    };
+    let ascending: Vec<_> = (0..LENGTH).map(|index| link(index, index + 1)).collect();
+    let descending: Vec<_> = ascending.iter().rev().cloned().collect();
+    for chain in [ascending, descending] {
+        let inventory = template(&format!(r#""resources": [{}]"#, chain.join(",")));
+        assert_eq!(errors(&inventory), [""; 0]);
+        let known =
+            |own: &&crate::Resource| own.value.get("known").and_then(document::Value::as_str) == Some("yes");
+        assert_eq!(inventory.of_type("A.B/c").filter(known).count(), LENGTH);
+    }
+}
+
+#[test]
+fn a_resource_that_exists_unless_it_exists_is_refused() {
+    let inventory = template(
+        r#""resources": [{"type": "A.B/c", "apiVersion": "1", "name": "x", "properties": {"on": true},
+          "condition": "[not(reference(resourceId('A.B/c', 'x')).on)]"}]"#,
+    );
+    assert_eq!(
+        errors(&inventory),
+        ["main.json:1:1 cycle what this says keeps changing: it depends on itself"]
+    );
+}
+
+#[test]
 fn symbolic_names_loops_and_existing_resources_are_referred_to() {
     let inventory = template(
         r#""languageVersion": "2.0", "functions": [{"namespace": "contoso", "members": {"named": {

@@ -1,0 +1,21 @@
+//! Image templates: what Azure Image Builder does with them, in its order and at its moments.
+
+mod distribute;
+mod needs;
+mod outputs;
+mod provision;
+mod run;
+mod staging;
+mod status;
+mod template;
+
+pub(crate) use outputs::show as show_output;
+pub(crate) use run::Runs;
+pub(crate) use template::{cancel, delete, patch, put, run};
+
+/// The type of image templates.
+pub(crate) const IMAGE_TEMPLATE: &str = "Microsoft.VirtualMachineImages/imageTemplates";
+/// The type of what runs make.
+pub(crate) const RUN_OUTPUT: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";
+/// The provider.
+pub(crate) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";

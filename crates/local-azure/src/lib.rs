@@ -45,7 +45,7 @@ use uuid::Uuid;
 use authorize::Authorization;
 use build_engine::network::Outbound;
 use call::{Answer, Call};
-use identity::Principal;
+use identity::{Kind, Principal};
 use images::Runs;
 use offers::{Needs, Offer};
 use path::Path;
@@ -166,11 +166,12 @@ impl LocalAzure {
     /// The first principal, and that it owns the subscription.
     fn first_principal(&self) -> Result<(), ArmError> {
         let Secrets { object_id, client_id, client_secret, .. } = &self.secrets;
-        let principal =
-            Principal { object: object_id.clone(), client: client_id.clone(), name: "owner".to_owned() };
+        let (object, client, kind) = (object_id.clone(), client_id.clone(), Kind::Application);
+        let principal = Principal { object, client, name: "owner".to_owned(), kind };
         let assignment = roles::owner(&self.subscription(), object_id);
         self.store.write(|transaction| {
-            principal.keep(transaction, Some(client_secret))?;
+            principal.keep(transaction)?;
+            principal.keep_password(transaction, (object_id, "first"), client_secret, 0..i64::MAX)?;
             if Row::find(transaction, &assignment["id"].as_str().unwrap_or_default().to_ascii_lowercase())?
                 .is_none()
             {

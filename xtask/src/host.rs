@@ -42,34 +42,6 @@ pub fn prepare(program: &Path, packages: &[String], subcommands: &[&str], yes: b
     installs.iter_mut().try_for_each(|install| run(install).map_err(|stop| Stop::not_able(stop.message)))
 }
 
-/// The SMT solver that proofs are compared with: the release that measured figures speak of.
-const SOLVER: &str = "z3-solver==5.4.1.0";
-
-/// A Python with the solver in it, in the target folder; made when it is not there.
-///
-/// Where it cannot be made this is said, and the tests that need it say that they are skipped; continuous integration
-/// fails then.
-pub fn solver() -> Result<PathBuf, Stop> {
-    let folder = crate::process::target().join("python");
-    let python = folder.join("bin/python3");
-    if succeeds(&mut command(&python, &["-c", "import z3"])) {
-        return Ok(python);
-    }
-    let made = run(command("python3", &["-m", "venv"]).arg(&folder)).and_then(|()| {
-        run(&mut command(
-            &python,
-            &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SOLVER],
-        ))
-    });
-    if let Err(stop) = made {
-        if std::env::var_os("CI").is_some() {
-            return Err(stop);
-        }
-        eprintln!("\nNOT COMPARED: proofs with an SMT solver; it cannot be installed ({})", stop.message);
-    }
-    Ok(python)
-}
-
 /// A command of this machine's administrator.
 pub fn privileged(program: &str, arguments: &[&str]) -> Command {
     if is_root() {

@@ -7,6 +7,7 @@ mod docs;
 mod fuzz;
 mod host;
 mod process;
+mod python;
 mod test;
 mod up;
 

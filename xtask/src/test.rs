@@ -7,6 +7,7 @@ use crate::docs;
 use crate::fuzz;
 use crate::host;
 use crate::process::{self, cargo, command, output, succeeds};
+use crate::python;
 
 /// Sets up and checks everything; `yes` answers every question.
 pub fn run(yes: bool) -> Result<(), Stop> {
@@ -14,7 +15,8 @@ pub fn run(yes: bool) -> Result<(), Stop> {
     host::prepare(&program, &[], &["nextest", "deny"], yes)?;
     // Asked only now: installing the emulator may have removed a `qemu-img` of another version.
     host::prepare(&program, &test_packages()?, &[], yes)?;
-    host::solver()?;
+    python::solver()?;
+    python::azure_clients()?;
 
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     process::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
@@ -47,7 +49,7 @@ fn test_packages() -> Result<Vec<String>, Stop> {
     if !browsers.iter().any(|program| succeeds(&mut command(program, &["--version"]))) {
         packages.push("chromium-headless-shell".to_owned());
     }
-    // Makes the folder that `z3-solver` is installed into.
+    // Makes the folders that Python packages are installed into.
     if !succeeds(&mut command("python3", &["-c", "import venv, ensurepip"])) {
         packages.push("python3-venv".to_owned());
     }

@@ -118,11 +118,8 @@ pub(crate) fn put(call: &mut Call<'_>) -> Answer {
     let (caller, api_version) = (call.caller()?.clone(), call.api_version());
     let writer = Writer { caller: &caller, api_version: &api_version };
     let known = types::find(&address.resource_type());
-    let (if_match, if_none_match) =
-        (call.request.headers.get(IF_MATCH), call.request.headers.get(IF_NONE_MATCH));
-    let conditions = (if_match.and_then(|value| value.to_str().ok()), if_none_match.is_some());
     let (body, etag, write) = call.azure.store.write(|transaction| {
-        check_conditions(transaction, &address, conditions)?;
+        check_conditions(transaction, &address, call)?;
         let (row, write) = write(call.azure, transaction, writer, &address, body)?;
         let etag = row.etag.clone();
         Ok((whole(transaction, &call.request.origin, row)?, etag, write))
@@ -133,11 +130,12 @@ pub(crate) fn put(call: &mut Call<'_>) -> Answer {
     Ok(note(Response::json(status, &body).with(ETAG, &quoted(&etag)), known))
 }
 
-fn check_conditions(
-    connection: &Connection,
-    address: &Address,
-    (if_match, if_none_match): (Option<&str>, bool),
-) -> Result<(), ArmError> {
+/// What a client says about the resource that it means to change (RFC 9110, 13.1).
+fn check_conditions(connection: &Connection, address: &Address, call: &Call<'_>) -> Result<(), ArmError> {
+    let headers = &call.request.headers;
+    // What is no text is nobody's tag.
+    let if_match = headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
+    let if_none_match = headers.contains_key(IF_NONE_MATCH);
     let old = Row::find(connection, &address.id().to_ascii_lowercase())?;
     let matches = match (if_match, &old) {
         (None, _) => true,
@@ -315,6 +313,7 @@ pub(crate) fn patch(call: &mut Call<'_>) -> Answer {
     }
     call.azure.store.write(|transaction| {
         let mut row = find(transaction, &address)?;
+        check_conditions(transaction, &address, call)?;
         row.body["tags"] = body["tags"].clone();
         let (row, _) = Row::put(transaction, &row.body)?;
         Ok(Response::json(StatusCode::OK, &whole(transaction, &call.request.origin, row)?))
@@ -328,6 +327,7 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
         let Some(row) = Row::find(transaction, &address.id().to_ascii_lowercase())? else {
             return Ok(Response::empty(StatusCode::NO_CONTENT));
         };
+        check_conditions(transaction, &address, call)?;
         remove(call.azure, transaction, &row)?;
         Ok(Response::empty(StatusCode::from_u16(known.deleted).unwrap_or(StatusCode::OK)))
     })

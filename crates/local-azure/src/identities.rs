@@ -1,7 +1,7 @@
 //! Managed identities: principals that roles are assigned to.
 
 use crate::error::ArmError;
-use crate::identity::Principal;
+use crate::identity::{Kind, Principal};
 use crate::types::{Edit, Removal};
 
 /// A new identity gets a principal; one that is there keeps it.
@@ -10,7 +10,7 @@ pub(crate) fn write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
         edit.keep(&["principalId", "clientId", "tenantId"]);
         return Ok(());
     }
-    let principal = Principal::make(edit.transaction, edit.name(), None)?;
+    let principal = Principal::make(edit.transaction, edit.name(), Kind::ManagedIdentity)?;
     let properties = &mut edit.new["properties"];
     properties["principalId"] = principal.object.into();
     properties["clientId"] = principal.client.into();

@@ -10,6 +10,7 @@ mod authorize;
 mod blobs;
 mod call;
 mod compute;
+mod deployments;
 mod error;
 mod generic;
 mod groups;
@@ -44,7 +45,7 @@ use uuid::Uuid;
 use authorize::Authorization;
 use build_engine::network::Outbound;
 use call::{Answer, Call};
-use identity::Principal;
+use identity::{Kind, Principal};
 use images::Runs;
 use offers::{Needs, Offer};
 use path::Path;
@@ -122,7 +123,8 @@ impl LocalAzure {
             log,
             _lock: lock,
         });
-        let begun = azure.first_principal().and_then(|()| azure.recover());
+        let begun =
+            azure.first_principal().and_then(|()| azure.recover()).and_then(|()| azure.recover_deployments());
         begun.map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
     }
@@ -164,11 +166,12 @@ impl LocalAzure {
     /// The first principal, and that it owns the subscription.
     fn first_principal(&self) -> Result<(), ArmError> {
         let Secrets { object_id, client_id, client_secret, .. } = &self.secrets;
-        let principal =
-            Principal { object: object_id.clone(), client: client_id.clone(), name: "owner".to_owned() };
+        let (object, client, kind) = (object_id.clone(), client_id.clone(), Kind::Application);
+        let principal = Principal { object, client, name: "owner".to_owned(), kind };
         let assignment = roles::owner(&self.subscription(), object_id);
         self.store.write(|transaction| {
-            principal.keep(transaction, Some(client_secret))?;
+            principal.keep(transaction)?;
+            principal.keep_password(transaction, (object_id, "first"), client_secret, 0..i64::MAX)?;
             if Row::find(transaction, &assignment["id"].as_str().unwrap_or_default().to_ascii_lowercase())?
                 .is_none()
             {
@@ -218,6 +221,15 @@ impl LocalAzure {
             *who = format!(" by {}", principal.client);
         }
         let mut call = Call { azure: self, request, path, variables, principal };
+        self.admit(offer, &call)?;
+        (offer.run)(&mut call)
+    }
+
+    /// Does what a principal asks for, as a part of something larger that has asked who it is.
+    pub(crate) fn perform(&self, request: Request, principal: Principal) -> Answer {
+        let path = Path::parse(&request.path)?;
+        let (offer, variables) = offers::find(&request.method, &path)?;
+        let mut call = Call { azure: self, request, path, variables, principal: Some(principal) };
         self.admit(offer, &call)?;
         (offer.run)(&mut call)
     }

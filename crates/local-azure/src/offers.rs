@@ -4,9 +4,11 @@ use http::Method;
 
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
+use crate::identity::graph;
 use crate::path::Path;
 use crate::{
-    compute, generic, groups, identity, images, lro, providers, roles, storage, subscriptions, types,
+    compute, deployments, generic, groups, identity, images, lro, providers, roles, storage, subscriptions,
+    types,
 };
 
 /// What a caller needs.
@@ -44,6 +46,7 @@ const fn offer(
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
 const PROVIDER: &str = "/subscriptions/{subscription}/providers/{namespace}";
+const DEPLOYMENT: &str = "{scope}/providers/Microsoft.Resources/deployments/{name}";
 const TEMPLATE: &str = "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}";
 const FEATURE: &str =
     "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}";
@@ -63,14 +66,26 @@ pub(crate) const OFFERS: &[Offer] = &[
     ),
     offer("POST", "/{tenant}/oauth2/token", "log in as a service principal", Nothing, identity::token),
     offer("POST", "/{tenant}/oauth2/v2.0/token", "log in as a service principal", Nothing, identity::token),
+    offer("GET", "/v1.0/servicePrincipals", "principals", Token, graph::service_principals),
+    offer("POST", "/v1.0/servicePrincipals", "the application's own", Token, graph::make_service_principal),
+    offer("GET", "/v1.0/servicePrincipals/{id}", "a principal", Token, graph::get_service_principal),
+    offer("DELETE", "/v1.0/servicePrincipals/{id}", "remove it and its application", Token, graph::remove),
+    offer("GET", "/v1.0/applications", "applications", Token, graph::applications),
     offer(
-        "GET",
-        "/v1.0/servicePrincipals",
-        "find a principal by its client id",
+        "POST",
+        "/v1.0/applications",
+        "make an application and its principal",
         Token,
-        identity::graph_principals,
+        graph::make_application,
     ),
-    offer("POST", "/v1.0/directoryObjects/getByIds", "names of principals", Token, identity::graph_by_ids),
+    offer("GET", "/v1.0/applications/{id}", "an application", Token, graph::get_application),
+    offer("PATCH", "/v1.0/applications/{id}", "change its name", Token, graph::change_application),
+    offer("DELETE", "/v1.0/applications/{id}", "remove it and its principal", Token, graph::remove),
+    offer("POST", "/v1.0/applications/{id}/addPassword", "make a password", Token, graph::add_password),
+    offer("POST", "/v1.0/applications/{id}/removePassword", "remove one", Token, graph::remove_password),
+    offer("POST", "/v1.0/servicePrincipals/{id}/addPassword", "make a password", Token, graph::add_password),
+    offer("POST", "/v1.0/servicePrincipals/{id}/removePassword", "remove one", Token, graph::remove_password),
+    offer("POST", "/v1.0/directoryObjects/getByIds", "names of principals", Token, graph::by_ids),
     offer("GET", "/tenants", "the tenant", Token, subscriptions::tenants),
     offer("GET", "/subscriptions", "the subscription", Token, subscriptions::list),
     offer(
@@ -233,6 +248,38 @@ pub(crate) const OFFERS: &[Offer] = &[
         "take a role away",
         Action("Microsoft.Authorization/roleAssignments/delete", 4),
         roles::delete_assignment,
+    ),
+    offer("PUT", DEPLOYMENT, "deploy a template", OfType, deployments::put),
+    offer("GET", DEPLOYMENT, "a deployment", OfType, deployments::get),
+    offer("HEAD", DEPLOYMENT, "whether a deployment exists", OfType, deployments::head),
+    offer("DELETE", DEPLOYMENT, "forget a deployment", OfType, deployments::delete),
+    offer(
+        "POST",
+        "{scope}/providers/Microsoft.Resources/deployments/{name}/validate",
+        "check a deployment",
+        OfType,
+        deployments::validate,
+    ),
+    offer(
+        "POST",
+        "{scope}/providers/Microsoft.Resources/deployments/{name}/whatIf",
+        "what a deployment would change",
+        OfType,
+        deployments::what_if,
+    ),
+    offer(
+        "GET",
+        "{scope}/providers/Microsoft.Resources/deployments/{name}/operations",
+        "what a deployment did with each resource",
+        Action("Microsoft.Resources/deployments/operations/read", 5),
+        deployments::operations,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/resourceGroups/{group}/deployments/{name}/operations",
+        "what a deployment did with each resource",
+        Action("Microsoft.Resources/deployments/operations/read", 3),
+        deployments::operations,
     ),
     offer("GET", TEMPLATE, "an image template", OfType, generic::get),
     offer("HEAD", TEMPLATE, "whether an image template exists", OfType, generic::head),

@@ -1,8 +1,8 @@
 //! How long decisions and proofs take, and what an SMT solver takes for the same rules in the same run.
 
 use super::{Row, checked};
-use crate::host;
 use crate::process::cargo;
+use crate::python;
 
 /// Name in the measurement's output, name of the row, and the seconds that are promised.
 const SCENARIOS: &[(&str, &str, Option<f64>)] = &[
@@ -30,8 +30,7 @@ pub fn measure(wanted: &dyn Fn(&str) -> bool, peers: bool) -> Vec<Row> {
         return Vec::new();
     }
     eprintln!("  proofs ...");
-    let solver = if peers { host::solver().ok() } else { None };
-    let solver = solver.filter(|python| python.is_file());
+    let solver = if peers { python::solver().ok().flatten() } else { None };
     let arguments =
         ["run", "--release", "--quiet", "--package", "network-policy", "--example", "proofs", "--"];
     let mut command = cargo(&arguments);

@@ -26,6 +26,8 @@ pub struct Instance<'t> {
     pub id: ResourceId,
     pub loops: Vec<Loop>,
     pub is_deployment: bool,
+    /// What it waits for.
+    pub after: Vec<ResourceId>,
     /// Why it is not known whether it exists; `None` when it does.
     pub doubt: Option<String>,
 }
@@ -137,7 +139,7 @@ impl<'t> Expansion<'_, 't> {
         self.frame.name(symbolic, &names, &id);
         if exists && !is_existing {
             let (loops, doubt) = (around.loops.to_vec(), doubt.clone());
-            self.found.push(Instance { body, id, loops, is_deployment, doubt });
+            self.found.push(Instance { body, id, loops, is_deployment, after: Vec::new(), doubt });
         }
         if let (Some(children), true) = (member(body, "resources"), exists) {
             let (parent, doubt) = (Some((resource_type.as_str(), names.as_str())), doubt.as_deref());

@@ -18,6 +18,7 @@ mod limits;
 mod parameters;
 mod parse;
 mod place;
+mod plan;
 mod value;
 mod world;
 
@@ -39,6 +40,7 @@ use value::{Val, too_large};
 use world::World;
 
 pub use functions::reference as function_reference;
+pub use plan::{Deployment, Plan, Planned};
 
 /// A template and what its environment says about it.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) struct Template {
     pub value: Value,
     /// Whether it is said to be a template, rather than a description of what exists, such as an export.
     pub is_deployable: bool,
+    /// The deployment's name, where it is known.
+    pub name: Option<String>,
     pub scope: Scope,
     /// The document of its parameter file.
     pub parameter_file: Option<Value>,
@@ -117,7 +121,7 @@ fn frame_of<'t>(evaluator: &Evaluator<'t>, template: &'t Template, index: usize)
         given.insert(name.to_ascii_lowercase(), one);
     }
     let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
-    let deployment = deploy::unnamed_deployment();
+    let deployment = deploy::own_deployment(template.name.as_deref());
     evaluator.check(value);
     let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
     let frame = Frame::new(evaluator, value, given, place, (deployment, origin));

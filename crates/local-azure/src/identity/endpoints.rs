@@ -1,10 +1,8 @@
-//! Discovery and logging in, as real clients need them (azure-clients.md 2.1), and the little of Microsoft Graph that
-//! assigning roles needs.
+//! Discovery and logging in, as real clients need them (azure-clients.md 2.1).
 
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use rusqlite::OptionalExtension;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Principal;
 use super::token::{Audience, LIFE, issue, verify};
@@ -73,7 +71,8 @@ pub(crate) fn token(call: &mut Call<'_>) -> Answer {
         return refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", description);
     }
     let (client, secret) = (field("client_id"), field("client_secret"));
-    let found = call.azure.store.read(|connection| Principal::log_in(connection, client, secret))?;
+    let now = jiff::Timestamp::now().as_second();
+    let found = call.azure.store.read(|connection| Principal::log_in(connection, client, secret, now))?;
     let Some(principal) = found else {
         let description =
             "the client id or secret is not one of this endpoint's; it prints them when it starts";
@@ -81,42 +80,10 @@ pub(crate) fn token(call: &mut Call<'_>) -> Answer {
     };
     let scope =
         [field("scope"), field("resource")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
-    let now = jiff::Timestamp::now().as_second();
     let token = issue(call.azure.secrets(), &principal, Audience::of_scope(scope), now)?;
     let body = json!({
         "token_type": "Bearer", "expires_in": LIFE, "ext_expires_in": LIFE, "expires_on": (now + LIFE).to_string(),
         "access_token": token,
     });
     Ok(Response::json(StatusCode::OK, &body).with(CACHE_CONTROL, "no-store"))
-}
-
-fn graph(principal: &Principal) -> Value {
-    json!({
-        "@odata.type": "#microsoft.graph.servicePrincipal", "id": principal.object, "appId": principal.client,
-        "displayName": principal.name, "servicePrincipalType": "Application",
-        "servicePrincipalNames": [principal.client],
-    })
-}
-
-/// `$filter=servicePrincipalNames/any(c:c eq '...')` or `appId eq '...'`: the text in quotation marks decides.
-pub(crate) fn graph_principals(call: &mut Call<'_>) -> Answer {
-    let filter = call.request.parameter("$filter").unwrap_or_default();
-    let id = filter.split('\'').nth(1).unwrap_or_default().to_owned();
-    let found = call.azure.store.read(|connection| Principal::find(connection, &id))?;
-    Ok(call.list(&found.iter().map(graph).collect::<Vec<_>>(), None))
-}
-
-pub(crate) fn graph_by_ids(call: &mut Call<'_>) -> Answer {
-    let given = call.object()?;
-    let ids = given["ids"].as_array().cloned().unwrap_or_default();
-    let values = call.azure.store.read(|connection| {
-        let mut found = Vec::new();
-        for id in ids.iter().filter_map(Value::as_str) {
-            let sql = "SELECT object, client, name FROM principals WHERE object = ?1";
-            let one = connection.prepare_cached(sql)?.query_row([id], Principal::read).optional()?;
-            found.extend(one.as_ref().map(graph));
-        }
-        Ok(found)
-    })?;
-    Ok(call.list(&values, None))
 }

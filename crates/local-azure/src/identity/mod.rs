@@ -1,9 +1,11 @@
 //! Who calls: the tenant's secrets, principals, and the tokens that they get.
 
 mod endpoints;
+pub(crate) mod graph;
 mod token;
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
@@ -15,7 +17,7 @@ use uuid::Uuid;
 use crate::error::{ArmError, Error};
 use crate::private;
 
-pub(crate) use endpoints::{graph_by_ids, graph_principals, metadata, openid, token};
+pub(crate) use endpoints::{metadata, openid, token};
 pub(crate) use token::Audience;
 
 /// What is made at first start and kept, readable by its owner alone.
@@ -81,6 +83,25 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
+/// What a principal belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An application, which logs in with a password.
+    Application,
+    /// A managed identity, which nobody logs in as.
+    ManagedIdentity,
+}
+
+impl Kind {
+    /// Graph's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Application => "Application",
+            Self::ManagedIdentity => "ManagedIdentity",
+        }
+    }
+}
+
 /// Somebody who calls, or who a build runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -90,54 +111,86 @@ pub struct Principal {
     pub client: String,
     /// Its name for people.
     pub name: String,
+    pub(crate) kind: Kind,
 }
 
 impl Principal {
-    /// A new principal. One without a secret cannot log in.
-    pub(crate) fn make(connection: &Connection, name: &str, secret: Option<&str>) -> Result<Self, ArmError> {
-        let principal = Self {
-            object: Uuid::new_v4().to_string(),
-            client: Uuid::new_v4().to_string(),
-            name: name.to_owned(),
-        };
-        principal.keep(connection, secret)?;
+    const COLUMNS: &'static str = "object, client, name, kind";
+
+    /// A new principal. It cannot log in before it has a password.
+    pub(crate) fn make(connection: &Connection, name: &str, kind: Kind) -> Result<Self, ArmError> {
+        let guid = || Uuid::new_v4().to_string();
+        let principal = Self { object: guid(), client: guid(), name: name.to_owned(), kind };
+        principal.keep(connection)?;
         Ok(principal)
     }
 
-    pub(crate) fn keep(&self, connection: &Connection, secret: Option<&str>) -> Result<(), ArmError> {
-        let hash = secret.map(|secret| digest(&SHA256, secret.as_bytes()).as_ref().to_vec());
-        let sql = "INSERT INTO principals (object, client, name, secret) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT (object) DO UPDATE SET name = ?3, secret = ?4";
-        connection.execute(sql, params![self.object, self.client, self.name, hash])?;
+    pub(crate) fn keep(&self, connection: &Connection) -> Result<(), ArmError> {
+        let sql = "INSERT INTO principals (object, client, name, kind) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT (object) DO UPDATE SET name = ?3";
+        connection.execute(sql, params![self.object, self.client, self.name, self.kind.name()])?;
+        Ok(())
+    }
+
+    /// Keeps the digest of a password, under a key and a name, that holds for a time in seconds since 1970.
+    pub(crate) fn keep_password(
+        &self,
+        connection: &Connection,
+        (key, name): (&str, &str),
+        secret: &str,
+        holds: Range<i64>,
+    ) -> Result<(), ArmError> {
+        let sql = "INSERT OR REPLACE INTO passwords (key, object, name, digest, starts, ends) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let values = params![key, self.object, name, hash(secret), holds.start, holds.end];
+        connection.execute(sql, values)?;
         Ok(())
     }
 
     /// By object id or client id.
     pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<Self>, ArmError> {
-        let sql = "SELECT object, client, name FROM principals WHERE object = ?1 OR client = ?1";
+        let sql = format!("SELECT {} FROM principals WHERE object = ?1 OR client = ?1", Self::COLUMNS);
         let id = id.to_ascii_lowercase();
-        Ok(connection.prepare_cached(sql)?.query_row([id], Self::read).optional()?)
+        Ok(connection.prepare_cached(&sql)?.query_row([id], Self::read).optional()?)
+    }
+
+    /// Everybody, by name.
+    pub(crate) fn all(connection: &Connection) -> Result<Vec<Self>, ArmError> {
+        let sql = format!("SELECT {} FROM principals ORDER BY name, object", Self::COLUMNS);
+        let mut statement = connection.prepare_cached(&sql)?;
+        let found = statement.query_map([], Self::read)?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { object: row.get(0)?, client: row.get(1)?, name: row.get(2)? })
+        let application = row.get::<_, String>(3)? == Kind::Application.name();
+        let kind = if application { Kind::Application } else { Kind::ManagedIdentity };
+        Ok(Self { object: row.get(0)?, client: row.get(1)?, name: row.get(2)?, kind })
     }
 
-    /// Whoever has this client id and secret.
+    /// Whoever has this client id and a password that holds now.
     pub(crate) fn log_in(
         connection: &Connection,
         client: &str,
         secret: &str,
+        now: i64,
     ) -> Result<Option<Self>, ArmError> {
-        let sql = "SELECT object, client, name FROM principals WHERE client = ?1 AND secret = ?2";
         // The digest of a random secret of 256 bits: how long the comparison takes tells nothing of use.
-        let hash = digest(&SHA256, secret.as_bytes()).as_ref().to_vec();
-        let client = client.to_ascii_lowercase();
-        Ok(connection.query_row(sql, params![client, hash], Self::read).optional()?)
+        let sql = format!(
+            "SELECT {} FROM principals WHERE client = ?1 AND object IN
+                (SELECT object FROM passwords WHERE digest = ?2 AND starts <= ?3 AND ?3 < ends)",
+            Self::COLUMNS
+        );
+        let values = params![client.to_ascii_lowercase(), hash(secret), now];
+        Ok(connection.prepare_cached(&sql)?.query_row(values, Self::read).optional()?)
     }
 
     pub(crate) fn remove(connection: &Connection, object: &str) -> Result<(), ArmError> {
+        connection.execute("DELETE FROM passwords WHERE object = ?1", [object])?;
         connection.execute("DELETE FROM principals WHERE object = ?1", [object])?;
         Ok(())
     }
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    digest(&SHA256, secret.as_bytes()).as_ref().to_vec()
 }

@@ -127,6 +127,7 @@ pub(crate) fn verify(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Kind;
     use super::*;
 
     fn secrets(signing_key: &str) -> Secrets {
@@ -142,7 +143,8 @@ mod tests {
     }
 
     fn principal() -> Principal {
-        Principal { object: "o".to_owned(), client: "c".to_owned(), name: "first".to_owned() }
+        let text = |text: &str| text.to_owned();
+        Principal { object: text("o"), client: text("c"), name: text("first"), kind: Kind::Application }
     }
 
     fn code(token: &str, audience: Audience, now: i64) -> String {

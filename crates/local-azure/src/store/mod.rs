@@ -52,7 +52,15 @@ const TABLES: &str = "
         object    TEXT PRIMARY KEY,
         client    TEXT NOT NULL UNIQUE,
         name      TEXT NOT NULL,
-        secret    BLOB               -- SHA-256 of its secret; none for a managed identity
+        kind      TEXT NOT NULL      -- Application, ManagedIdentity
+    ) WITHOUT ROWID;
+    CREATE TABLE passwords (
+        key       TEXT PRIMARY KEY,
+        object    TEXT NOT NULL,     -- of the principal who logs in with it
+        name      TEXT NOT NULL,
+        digest    BLOB NOT NULL,     -- its SHA-256
+        starts    INTEGER NOT NULL,
+        ends      INTEGER NOT NULL
     ) WITHOUT ROWID;
     -- Counts changes of roles, so that no writer can forget to say that there was one.
     CREATE TABLE authorization (version INTEGER NOT NULL);

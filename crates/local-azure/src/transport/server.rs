@@ -1,14 +1,17 @@
 //! The endpoint on a socket: TLS, HTTP, and a thread for each request that is being answered.
 
+use std::future::poll_fn;
 use std::io::{Seek, SeekFrom, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body as Stream;
+use axum::body::{Body as Stream, BodyDataStream, Bytes};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::serve::Listener;
+use futures_core::Stream as _;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, StatusCode};
 use tokio::io::AsyncReadExt;
@@ -22,8 +25,11 @@ use super::{Body, Content, MAX_BODY, Request, Response};
 use crate::error::{ArmError, Error};
 use crate::{LocalAzure, path};
 
-/// How long a client may take to shake hands, and to send a request's body of [`MAX_BODY`].
+/// How long a client may take to shake hands, and between two parts of a request's body.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is read before the connection is closed, in bytes.
+const MAX_THROWN_AWAY: usize = 256 * 1024 * 1024;
 
 /// The largest upload, in bytes: the largest disk that Azure takes as an image, 2 TiB.
 const MAX_UPLOAD: u64 = 2 << 40;
@@ -129,17 +135,7 @@ impl Listener for Accepted {
 async fn answer(State(azure): State<Arc<LocalAzure>>, request: http::Request<Stream>) -> impl IntoResponse {
     let spool = path::is_upload(request.method(), request.uri().path());
     let (parts, body) = request.into_parts();
-    let body = if spool {
-        upload(&azure, body).await
-    } else {
-        match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, MAX_BODY)).await {
-            Ok(Ok(bytes)) => Ok(Body::Bytes(bytes.to_vec())),
-            Ok(Err(_)) => Err(ArmError::request_too_large(MAX_BODY as u64)),
-            Err(_) => {
-                Err(ArmError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive"))
-            }
-        }
-    };
+    let body = if spool { upload(&azure, body).await } else { in_memory(body).await };
     let body = match body {
         Ok(body) => body,
         Err(error) => return write(&parts.method, crate::refused(&error)).await,
@@ -160,6 +156,39 @@ async fn answer(State(azure): State<Arc<LocalAzure>>, request: http::Request<Str
     write(&parts.method, response).await
 }
 
+/// The next part of a body; none at its end.
+async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>, ArmError> {
+    let next = poll_fn(|context| Pin::new(&mut *stream).poll_next(context));
+    let late =
+        || ArmError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time");
+    match tokio::time::timeout(PATIENCE, next).await {
+        Ok(Some(Ok(part))) => Ok(Some(part)),
+        Ok(None) => Ok(None),
+        _ => Err(late()),
+    }
+}
+
+/// A body of at most [`MAX_BODY`]. What is too large is read on for a while and thrown away, so that a client that sends
+/// before it reads gets the answer.
+async fn in_memory(body: Stream) -> Result<Body, ArmError> {
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut size) = (Vec::new(), 0);
+    while let Some(part) = next(&mut stream).await? {
+        size += part.len();
+        if size <= MAX_BODY {
+            bytes.extend_from_slice(&part);
+        } else if size > MAX_THROWN_AWAY {
+            break;
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    if size > MAX_BODY {
+        return Err(ArmError::request_too_large(MAX_BODY as u64));
+    }
+    Ok(Body::Bytes(bytes))
+}
+
 /// Spools a body into a file of the state's folder.
 async fn upload(azure: &LocalAzure, body: Stream) -> Result<Body, ArmError> {
     let failed =
@@ -167,26 +196,12 @@ async fn upload(azure: &LocalAzure, body: Stream) -> Result<Body, ArmError> {
     let mut file = azure.spool().map_err(|error| failed(&error))?;
     let mut stream = body.into_data_stream();
     let mut size = 0;
-    loop {
-        let next = std::future::poll_fn(|context| {
-            futures_core::Stream::poll_next(std::pin::Pin::new(&mut stream), context)
-        });
-        let chunk = match tokio::time::timeout(PATIENCE, next).await {
-            Ok(Some(Ok(chunk))) => chunk,
-            Ok(None) => break,
-            _ => {
-                return Err(ArmError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "RequestTimeout",
-                    "the body did not arrive",
-                ));
-            }
-        };
-        size += chunk.len() as u64;
+    while let Some(part) = next(&mut stream).await? {
+        size += part.len() as u64;
         if size > MAX_UPLOAD {
             return Err(ArmError::request_too_large(MAX_UPLOAD));
         }
-        let written = tokio::task::spawn_blocking(move || file.write_all(&chunk).map(|()| file)).await;
+        let written = tokio::task::spawn_blocking(move || file.write_all(&part).map(|()| file)).await;
         file = match written {
             Ok(Ok(file)) => file,
             Ok(Err(error)) => return Err(failed(&error)),

@@ -16,7 +16,7 @@ use crate::world::{PROTOCOLS, Rule, Term, World};
 
 /// `cargo xtask test` makes it. Without it there is no comparison; in continuous integration that is a failure.
 fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../python/bin/python3");
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../python-solver/bin/python3");
     if python.is_file() {
         return Some(python);
     }

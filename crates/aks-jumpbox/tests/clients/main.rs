@@ -1,0 +1,14 @@
+//! `serve` and those it is for: the real Azure CLI, Azure's newest SDK for Python, and whoever sends something else.
+//!
+//! `cargo xtask test` installs the clients; where they are not, tests that need them say that they are skipped.
+
+mod crash;
+mod groups;
+mod hostile;
+mod identities;
+mod networks;
+mod process;
+mod resources;
+mod rest;
+mod serve;
+mod story;

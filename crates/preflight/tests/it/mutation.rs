@@ -10,6 +10,8 @@ use document::Diagnostic;
 use preflight::{Report, Status};
 use serde_json::Value;
 
+use crate::world::World;
+
 /// What a check says of each requirement; an error is what makes the program say that a file is wrong.
 pub type Said = Result<Vec<(&'static str, Status)>, String>;
 
@@ -137,5 +139,18 @@ fn other(text: &str, key: &str) -> String {
         text if text.starts_with("10.") => "10.9.9.9".to_owned(),
         text if text.starts_with('[') => "altered".to_owned(),
         text => format!("{text}x"),
+    }
+}
+
+#[test]
+fn what_matters_in_resources_is_noticed() {
+    for (name, world) in [("private-link", World::private_link()), ("isolated", World::isolated())] {
+        let resources = Value::Array(world.resources.clone());
+        let found = survey(&resources, |mutated| {
+            let mut world = world.clone();
+            world.resources = mutated.as_array().expect("resources").clone();
+            world.said()
+        });
+        insta::assert_snapshot!(name, found);
     }
 }

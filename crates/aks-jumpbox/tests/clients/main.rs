@@ -12,3 +12,4 @@ mod resources;
 mod rest;
 mod serve;
 mod story;
+mod tutorial;

@@ -39,6 +39,10 @@ pub fn run_targets(words: &[&str]) -> Result<(), Stop> {
             fuzz.args([corpus, seeds]);
         }
         fuzz.args(["--", &format!("-max_total_time={seconds}")]);
+        let words = format!("fuzz/dictionaries/{name}");
+        if Path::new(&words).is_file() {
+            fuzz.arg(format!("-dict={words}"));
+        }
         run(fuzz.args(["-verbosity=0", "-print_final_stats=1", "-timeout=10", "-max_len=65536"]))?;
     }
     Ok(())

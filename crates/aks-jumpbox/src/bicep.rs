@@ -23,7 +23,10 @@ pub fn read(file: &Path) -> Result<SourceText, Failure> {
         Some(end) if end.eq_ignore_ascii_case("bicepparam") => {
             let message =
                 format!("{} is a parameter file in Bicep, which is not compiled here", file.display());
-            let hint = format!("`az bicep build-params --file {}` makes JSON of it", file.display());
+            let hint = format!(
+                "`az bicep build-params --file {0}`, or `bicep build-params {0}`, makes JSON of it",
+                file.display()
+            );
             Err(Problem::new(Category::Input, message).in_file(file).hint(hint).into())
         }
         _ => input::read(file),

@@ -18,6 +18,8 @@ pub struct Network {
     pub policy: NetworkPolicy,
     /// What their author would want to know, for people.
     pub warnings: Vec<String>,
+    /// Whether they are effective rules, in which Azure has put the prefixes of its tags.
+    pub is_effective: bool,
 }
 
 /// What a file describes, with the documents that it names.
@@ -136,7 +138,8 @@ pub fn open(file: &Path) -> Result<Network, Failure> {
             "a network security group, a subnet, a firewall or its policy, or effective rules are read";
         return Err(Problem::new(Category::Input, message).hint(hint).into());
     };
-    Ok(Network { policy, warnings: documents.lines(&warnings) })
+    let is_effective = !documents.inventory.effective_groups().is_empty();
+    Ok(Network { policy, warnings: documents.lines(&warnings), is_effective })
 }
 
 /// Reads a file of service tags.

@@ -47,7 +47,7 @@ impl Arguments {
     /// # Errors
     /// When none were named, a file is wrong, or the subnet is not in the virtual network.
     pub fn load(&self) -> Result<Network, Failure> {
-        let Network { mut policy, mut warnings } = match (&self.environment, &self.nsg) {
+        let Network { mut policy, mut warnings, is_effective } = match (&self.environment, &self.nsg) {
             (Some(file), _) => network::open(file)?,
             (None, Some(file)) => self.bare_group(file)?,
             (None, None) => {
@@ -60,12 +60,12 @@ impl Arguments {
             policy.context.tags = network::service_tags(file)?.into();
         }
         warnings.extend([&policy.subnet_nsg, &policy.nic_nsg].into_iter().flatten().flat_map(overlaps));
-        Ok(Network { policy, warnings })
+        Ok(Network { policy, warnings, is_effective })
     }
 
     /// The group, with nothing around it: no peering, gateway, route or firewall exists.
     fn bare_group(&self, file: &Path) -> Result<Network, Failure> {
-        let Network { policy: read, mut warnings } = network::open(file)?;
+        let Network { policy: read, mut warnings, is_effective } = network::open(file)?;
         let wrong =
             |message: String, hint: &str| Failure::from(Problem::new(Category::Input, message).hint(hint));
         if read.subnet_nsg.is_none() && read.nic_nsg.is_none() {
@@ -94,7 +94,7 @@ impl Arguments {
         };
         let NetworkPolicy { subnet_nsg, nic_nsg, .. } = read;
         let policy = NetworkPolicy { subnet_nsg, nic_nsg, context, ..NetworkPolicy::default() };
-        Ok(Network { policy, warnings })
+        Ok(Network { policy, warnings, is_effective })
     }
 }
 

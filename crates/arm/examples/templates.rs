@@ -1,6 +1,6 @@
 //! How long documents take to be evaluated, for `cargo xtask bench`.
 //!
-//! Prints one line for each shape and number of resources: shape, number, and the seconds of each run, with tabulators
+//! They are read as exports, which may be larger than what Azure deploys. Prints one line for each shape and number of resources: shape, number, and the seconds of each run, with tabulators
 //! between. They are the processor's seconds, which do not count what else the machine does meanwhile. Arguments choose
 //! a shape and a number.
 
@@ -28,31 +28,31 @@ struct Shape {
 const SHAPES: [Shape; 7] = [
     Shape {
         name: "groups",
-        kind: "arm-template",
+        kind: "resources",
         document: groups,
         is_right: |all, size| things(all, GROUPS, size),
     },
     Shape {
         name: "literal",
-        kind: "arm-template",
+        kind: "resources",
         document: literal,
         is_right: |all, size| things(all, GROUPS, size),
     },
     Shape {
         name: "loop",
-        kind: "arm-template",
+        kind: "resources",
         document: looped,
         is_right: |all, size| things(all, GROUPS, size),
     },
     Shape {
         name: "chain",
-        kind: "arm-template",
+        kind: "resources",
         document: chain,
         is_right: |all, size| things(all, "A.B/c", size),
     },
     Shape {
         name: "nested",
-        kind: "arm-template",
+        kind: "resources",
         document: nested,
         is_right: |all, size| things(all, GROUPS, size),
     },
@@ -64,7 +64,7 @@ const SHAPES: [Shape; 7] = [
     },
     Shape {
         name: "rules",
-        kind: "arm-template",
+        kind: "resources",
         document: rules,
         is_right: |all, size| things(all, RULES, size),
     },

@@ -13,4 +13,4 @@ mod template;
 pub use environment::{Environment, Named, Source, SourceKind};
 pub use inventory::{Inventory, Resource, added_at_run_time, field, is_absent, label};
 pub use resource_id::{ParseError, ResourceId};
-pub use template::function_reference;
+pub use template::{Deployment, Plan, Planned, function_reference};

@@ -13,17 +13,23 @@ use crate::{
 /// Reads a JSON text. At most [`MAX_BYTES`] bytes, [`MAX_VALUES`] values and [`MAX_DEPTH`] levels; a byte order mark
 /// is skipped.
 pub fn parse_json(source: &SourceText) -> Document {
-    parse_within(source, MAX_VALUES)
+    parse_within(source, MAX_VALUES, false)
+}
+
+/// Reads a JSON text as Azure's resource manager takes the bodies of deployments: names may stand without quotation
+/// marks, and strings may have several lines.
+pub fn parse_lenient_json(source: &SourceText) -> Document {
+    parse_within(source, MAX_VALUES, true)
 }
 
 /// Reads a JSON text of at most so many values.
-pub(crate) fn parse_within(source: &SourceText, values: usize) -> Document {
+pub(crate) fn parse_within(source: &SourceText, values: usize, lenient: bool) -> Document {
     let text = source.text();
     if text.len() > MAX_BYTES {
         return Document::broken(too_large(text.len()));
     }
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    let mut parser = Parser { text, at: start, values, diagnostics: Vec::new() };
+    let mut parser = Parser { text, at: start, values, lenient, diagnostics: Vec::new() };
     let value = match parser.document() {
         Ok(value) => Some(value),
         Err(fatal) => {
@@ -47,6 +53,8 @@ struct Parser<'a> {
     at: usize,
     /// How many more values may be read.
     values: usize,
+    /// Whether names may stand without quotation marks, and strings may have several lines.
+    lenient: bool,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -164,11 +172,8 @@ impl Parser<'_> {
         }
         loop {
             self.blank()?;
-            if self.peek() != Some(b'"') {
-                return Err(Box::new(self.unexpected("a name in double quotes")));
-            }
             let start = self.at;
-            let key = self.string()?;
+            let key = self.key()?;
             let key_span = Span::new(start, self.at);
             self.blank()?;
             if !self.eat(b':') {
@@ -186,6 +191,21 @@ impl Parser<'_> {
             if self.after_item(b'}')? {
                 return Ok(Kind::Object(Object { members }));
             }
+        }
+    }
+
+    /// A name in double quotes; from lenient clients also without.
+    fn key(&mut self) -> Step<String> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$') if self.lenient => {
+                let rest = &self.text[self.at..];
+                let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
+                let len = rest.find(|c| !fits(c)).unwrap_or(rest.len());
+                self.at += len;
+                Ok(rest[..len].to_owned())
+            }
+            _ => Err(Box::new(self.unexpected("a name in double quotes"))),
         }
     }
 
@@ -294,6 +314,11 @@ impl Parser<'_> {
                     return Ok(out);
                 }
                 Some(b'\\') => out.push(self.escape()?),
+                // Templates may have strings of several lines.
+                Some(byte @ (b'\n' | b'\r')) if self.lenient => {
+                    out.push(char::from(byte));
+                    self.at += 1;
+                }
                 Some(b'\n' | b'\r') | None => {
                     let span = Span::new(start, self.at);
                     return Err(Box::new(

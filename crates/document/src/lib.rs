@@ -18,7 +18,7 @@ mod write;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use json::parse_json;
+pub use json::{parse_json, parse_lenient_json};
 pub use reader::{Fields, MAX_DIAGNOSTICS, Node, Reader};
 pub use source::{Position, SourceText, Span};
 pub use sources::Sources;

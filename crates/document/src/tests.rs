@@ -81,8 +81,8 @@ fn several_mistakes_are_found_at_once_and_the_value_stays() {
 #[test]
 fn the_number_of_values_has_a_limit() {
     let source = SourceText::new("many.json", r#"[1, {"a": 2}, 3]"#);
-    assert!(crate::json::parse_within(&source, 5).value.is_some());
-    let document = crate::json::parse_within(&source, 4);
+    assert!(crate::json::parse_within(&source, 5, false).value.is_some());
+    let document = crate::json::parse_within(&source, 4, false);
     assert_eq!(document.value, None);
     assert_eq!(document.diagnostics[0].code, "too-large");
 }

@@ -10,6 +10,7 @@ mod authorize;
 mod blobs;
 mod call;
 mod compute;
+mod deployments;
 mod error;
 mod generic;
 mod groups;
@@ -122,7 +123,8 @@ impl LocalAzure {
             log,
             _lock: lock,
         });
-        let begun = azure.first_principal().and_then(|()| azure.recover());
+        let begun =
+            azure.first_principal().and_then(|()| azure.recover()).and_then(|()| azure.recover_deployments());
         begun.map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
     }
@@ -219,6 +221,15 @@ impl LocalAzure {
             *who = format!(" by {}", principal.client);
         }
         let mut call = Call { azure: self, request, path, variables, principal };
+        self.admit(offer, &call)?;
+        (offer.run)(&mut call)
+    }
+
+    /// Does what a principal asks for, as a part of something larger that has asked who it is.
+    pub(crate) fn perform(&self, request: Request, principal: Principal) -> Answer {
+        let path = Path::parse(&request.path)?;
+        let (offer, variables) = offers::find(&request.method, &path)?;
+        let mut call = Call { azure: self, request, path, variables, principal: Some(principal) };
         self.admit(offer, &call)?;
         (offer.run)(&mut call)
     }

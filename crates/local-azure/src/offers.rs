@@ -7,7 +7,8 @@ use crate::error::ArmError;
 use crate::identity::graph;
 use crate::path::Path;
 use crate::{
-    compute, generic, groups, identity, images, lro, providers, roles, storage, subscriptions, types,
+    compute, deployments, generic, groups, identity, images, lro, providers, roles, storage, subscriptions,
+    types,
 };
 
 /// What a caller needs.
@@ -45,6 +46,7 @@ const fn offer(
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
 const PROVIDER: &str = "/subscriptions/{subscription}/providers/{namespace}";
+const DEPLOYMENT: &str = "{scope}/providers/Microsoft.Resources/deployments/{name}";
 const TEMPLATE: &str = "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}";
 const FEATURE: &str =
     "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}";
@@ -246,6 +248,38 @@ pub(crate) const OFFERS: &[Offer] = &[
         "take a role away",
         Action("Microsoft.Authorization/roleAssignments/delete", 4),
         roles::delete_assignment,
+    ),
+    offer("PUT", DEPLOYMENT, "deploy a template", OfType, deployments::put),
+    offer("GET", DEPLOYMENT, "a deployment", OfType, deployments::get),
+    offer("HEAD", DEPLOYMENT, "whether a deployment exists", OfType, deployments::head),
+    offer("DELETE", DEPLOYMENT, "forget a deployment", OfType, deployments::delete),
+    offer(
+        "POST",
+        "{scope}/providers/Microsoft.Resources/deployments/{name}/validate",
+        "check a deployment",
+        OfType,
+        deployments::validate,
+    ),
+    offer(
+        "POST",
+        "{scope}/providers/Microsoft.Resources/deployments/{name}/whatIf",
+        "what a deployment would change",
+        OfType,
+        deployments::what_if,
+    ),
+    offer(
+        "GET",
+        "{scope}/providers/Microsoft.Resources/deployments/{name}/operations",
+        "what a deployment did with each resource",
+        Action("Microsoft.Resources/deployments/operations/read", 5),
+        deployments::operations,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/resourceGroups/{group}/deployments/{name}/operations",
+        "what a deployment did with each resource",
+        Action("Microsoft.Resources/deployments/operations/read", 3),
+        deployments::operations,
     ),
     offer("GET", TEMPLATE, "an image template", OfType, generic::get),
     offer("HEAD", TEMPLATE, "whether an image template exists", OfType, generic::head),

@@ -10,7 +10,7 @@ use crate::call::{Answer, Call};
 use crate::error::ArmError;
 use crate::identity::Principal;
 use crate::store::Row;
-use crate::{compute, identities, images, network, storage};
+use crate::{compute, deployments, identities, images, network, storage};
 
 /// Who writes something, by which version of the interface.
 #[derive(Debug, Clone, Copy)]
@@ -261,6 +261,12 @@ pub(crate) const TYPES: &[ResourceType] = &[
             Act { name: "cancel", does: "stops a build", run: images::cancel },
         ],
         ..PLAIN
+    },
+    ResourceType {
+        name: deployments::DEPLOYMENT,
+        does: "evaluated against what is there; its resources are made as by their own requests",
+        versions: &["2025-04-01", "2024-03-01", "2021-04-01"],
+        ..CHILD
     },
     ResourceType {
         name: images::RUN_OUTPUT,

@@ -135,8 +135,10 @@ impl CompiledPolicy {
         let decided_by = self.decider(flow.direction, found, firewall::speaks(flow).is_some());
         let verdict = verdict(answer);
         let refused = verdict != Verdict::Allowed;
-        let near_miss =
-            refused.then(|| near_miss::of(self, flow.direction, layer, query, Some(answer.rule))).flatten();
+        let name = flow.destination.name();
+        let near_miss = refused
+            .then(|| near_miss::of(self, flow.direction, layer, query, Some(answer.rule), name))
+            .flatten();
         LayerDecision { verdict, decided_by, near_miss }
     }
 

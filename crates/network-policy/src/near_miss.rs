@@ -14,13 +14,14 @@ use crate::space;
 
 /// Of the rules that would have let a flow pass (or refused it, when `decided` lets it pass): one that matches, but is
 /// asked too late, else the one that the fewest fields keep from it, the earlier one when there are several. None when
-/// all differ in more than two fields.
+/// all differ in more than two fields. `name` is the host that is asked for, where one is; else one like it is shown.
 pub(crate) fn of(
     policy: &CompiledPolicy,
     direction: Direction,
     layer: usize,
     query: &Query<'_>,
     decided: Option<RuleId>,
+    name: Option<&str>,
 ) -> Option<NearMiss> {
     let layer = &policy.normal.layers(direction)[layer];
     let allowed = layer.terms.iter().any(|term| Some(term.rule) == decided && term.effect != Effect::Deny);
@@ -38,7 +39,7 @@ pub(crate) fn of(
     if missed(best, query) > 2 {
         return None;
     }
-    describe(policy, &layer.stage, best, query)
+    describe(policy, &layer.stage, best, query, name)
 }
 
 /// How many fields do not match.
@@ -70,10 +71,16 @@ struct Written {
     requests: Option<String>,
 }
 
-fn describe(policy: &CompiledPolicy, stage: &Stage, term: &Term, query: &Query<'_>) -> Option<NearMiss> {
+fn describe(
+    policy: &CompiledPolicy,
+    stage: &Stage,
+    term: &Term,
+    query: &Query<'_>,
+    name: Option<&str>,
+) -> Option<NearMiss> {
     let written = written(policy, stage, term.rule)?;
-    let request = policy.normal.names.example(query.speech);
-    let asked = request.and_then(|request| request.name).unwrap_or_else(|| "no name".to_owned());
+    let alike = || policy.normal.names.example(query.speech).and_then(|request| request.name);
+    let asked = name.map(str::to_owned).or_else(alike).unwrap_or_else(|| "no name".to_owned());
     let end = |end: End<'_>| match end {
         End::At(point) | End::Home(point) => space::address(point).to_string(),
         End::Public(_) => asked.clone(),

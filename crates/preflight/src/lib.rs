@@ -21,6 +21,7 @@ pub use path::{Hop, HopState, Node, Stretch};
 pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use repair::{Change, LeftOut, WholeRepair, is_repairable, resources};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
+pub use requirements::firewall::package_archive_of;
 pub use requirements::subnet::CONTAINER_GROUPS;
 pub use requirements::{published, requirements};
 pub use subject::{Network, Site, Subject};

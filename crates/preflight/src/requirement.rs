@@ -5,7 +5,7 @@ use network_policy::{Contract, Direction, Proof, ProofVerdict};
 use crate::finding::{Asked, Evidence, Finding, Outcome, Repair};
 use crate::repair::Change;
 use crate::requirements::firewall::reach;
-use crate::{Hop, Os, Site, Subject, Topology};
+use crate::{Hop, Os, Site, Status, Subject, Topology};
 
 /// Something that a build needs.
 #[derive(Debug)]
@@ -105,7 +105,19 @@ impl Requirement {
             Check::Reach(place, endpoints) => reach(subject, *place, endpoints),
             Check::Steps(ask) | Check::Ask(ask) => ask(subject),
         };
-        Finding { requirement: self, outcome: outcome.unwrap_or_else(|why| why) }
+        let outcome = outcome.unwrap_or_else(|why| why);
+        Finding { requirement: self, outcome: self.unless_elsewhere(subject, outcome) }
+    }
+
+    /// What no document grants may be granted in a template that is elsewhere.
+    fn unless_elsewhere(&self, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
+        let link = subject.network.as_ref().and_then(|network| network.inventory.linked());
+        match (link, outcome.status) {
+            (Some(link), Status::Fail | Status::Warn | Status::Skipped) if self.area() == "access" => {
+                Outcome::undecided(format!("{}; {}", outcome.detail, link.message)).at(link.span)
+            }
+            _ => outcome,
+        }
     }
 }
 

@@ -115,7 +115,11 @@ impl<'a> Subject<'a> {
     pub(crate) fn site(&self, place: Place) -> Result<&Site<'a>, Outcome> {
         let missing = || Outcome::skipped(format!("no document describes {}", place.name()));
         let network = self.network.as_ref().ok_or_else(missing)?;
-        network.site(place).ok_or_else(missing)
+        network.site(place).ok_or_else(|| match network.inventory.linked() {
+            // It may describe the subnet, or change it.
+            Some(link) => Outcome::undecided(link.message.clone()).at(link.span),
+            None => missing(),
+        })
     }
 
     /// The resource of a subnet of the build, or why it cannot be asked.

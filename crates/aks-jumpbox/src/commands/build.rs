@@ -178,7 +178,7 @@ fn base(args: &Arguments) -> Result<Option<GivenBase>, Failure> {
 /// The network rules that were given.
 fn policy(args: &Arguments, context: &Context) -> Result<Option<NetworkPolicy>, Failure> {
     let Some(file) = args.network.as_deref().or(args.environment.as_deref()) else { return Ok(None) };
-    let Network { policy, warnings } = network::open(file)?;
+    let Network { policy, warnings, .. } = network::open(file)?;
     for warning in warnings {
         context.output.warn(&warning);
     }

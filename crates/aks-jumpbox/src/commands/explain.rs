@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use flow_log::{Analysis, Class, LogError, Query, Summary};
 use jiff::{Timestamp, civil};
-use network_policy::{Flow, Verdict};
+use network_policy::{CompiledPolicy, Contract, Flow, Verdict};
 
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
 use crate::input::Input;
 use crate::output::{self, Format};
-use crate::show::{denials, path};
+use crate::show::{self, denials, path};
 use crate::{flow, network, rules};
 
 /// Tell why a flow passes or not, layer by layer; or what flow logs say was denied
@@ -71,11 +71,15 @@ fn explain_flow(flow: &Flow, rules: &rules::Arguments, context: &Context) -> Res
     let rules = rules.load()?;
     let policy = rules.policy.compile();
     let (decision, path) = (policy.decide_in_azure(flow), policy.path(flow));
+    let open = match decision.verdict {
+        Verdict::Undecided => open(flow, &policy, rules.is_effective),
+        Verdict::Allowed | Verdict::Denied => Vec::new(),
+    };
     match context.output.format {
-        Format::Json => output::json(&path::Report::of(flow, &decision, &path, rules.warnings))?,
+        Format::Json => output::json(&path::Report::of(flow, &decision, &path, open, rules.warnings))?,
         Format::Text => {
             rules.warnings.iter().for_each(|warning| context.output.warn(warning));
-            output::print(&path::text(flow, &decision, &path, context.output))?;
+            output::print(&path::text(flow, &decision, &path, &open, context.output))?;
         }
     }
     Ok(match decision.verdict {
@@ -83,6 +87,21 @@ fn explain_flow(flow: &Flow, rules: &rules::Arguments, context: &Context) -> Res
         Verdict::Denied => ExitStatus::No,
         Verdict::Undecided => ExitStatus::CannotTell,
     })
+}
+
+/// What would decide a flow: what the proof that it passes depends on.
+fn open(flow: &Flow, policy: &CompiledPolicy, is_effective: bool) -> Vec<String> {
+    let (direction, protocol) = (show::direction(flow.direction), show::protocol(flow.protocol));
+    let (from, to) = path::ports(flow);
+    let contract = Contract::parse(&format!("allow {direction} {protocol} {from} -> {to}"));
+    let mut open = contract.map_or_else(|_| Vec::new(), |contract| policy.prove(&contract).open);
+    if let (true, Some(name)) = (is_effective, flow.destination.name()) {
+        open.push(format!(
+            "in effective rules Azure has put the prefixes of its service tags in their place: that {name} has its \
+             addresses in one of the tags decides nothing there, only its addresses do"
+        ));
+    }
+    open
 }
 
 fn explain_logs(logs: &Logs, rules: &rules::Arguments, context: &Context) -> Result<ExitStatus, Failure> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
+use network_policy::Endpoint;
 use preflight::{Cloud, Os, Plan, Prefixes, Topology};
 
 use crate::commands::check::Shape;
@@ -106,14 +107,17 @@ fn network(args: &NetworkArguments, part: Part, context: &Context) -> Result<(),
         firewall: args.firewall,
         cloud: input.template.location.known().map_or_else(Cloud::default, Cloud::of_region),
     };
-    let endpoints = crate::network::allow_list(&input.endpoints())?;
+    let archive = preflight::package_archive_of(&input.template.source);
+    let known = archive.iter().filter_map(|host| Endpoint::parse(host).ok());
+    let mut endpoints = crate::network::allow_list(&input.endpoints())?;
+    endpoints.extend(known);
     let validates = input.template.validate.is_some();
     let plan = Plan::new(topology, Os::of(&input.template), validates, &endpoints, &prefixes)
         .map_err(|error| Problem::new(Category::Input, error.to_string()))?;
     if topology == Topology::Managed {
         context.output.note("a managed build brings no network: Azure Image Builder makes its own");
     }
-    if plan.firewall.is_some() {
+    if plan.firewall.is_some() && archive.is_empty() {
         context.output.note(
             "the firewall rules hold no package archive of the distribution: add its hosts to `[network] allow` of jumpbox.toml",
         );

@@ -14,6 +14,9 @@ pub struct Report {
     decision: &'static str,
     flow: json::Flow,
     path: Vec<Step>,
+    /// What would decide a flow that is not decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    open: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
@@ -31,7 +34,13 @@ struct Step {
 
 impl Report {
     /// The decision and every layer that the flow meets.
-    pub fn of(flow: &Flow, decision: &Decision, path: &[LayerDecision], warnings: Vec<String>) -> Self {
+    pub fn of(
+        flow: &Flow,
+        decision: &Decision,
+        path: &[LayerDecision],
+        open: Vec<String>,
+        warnings: Vec<String>,
+    ) -> Self {
         let end = end_of(path);
         let step = |(index, layer): (usize, &LayerDecision)| Step {
             decided_by: Decider::of(&layer.decided_by),
@@ -43,6 +52,7 @@ impl Report {
             decision: word(decision.verdict),
             flow: json::Flow::of(flow),
             path: path.iter().enumerate().map(step).collect(),
+            open,
             warnings,
         }
     }
@@ -63,8 +73,14 @@ fn end_of(path: &[LayerDecision]) -> usize {
 }
 
 /// The path for people: one line for each layer, from where the flow starts to where it ends. What would stand in the
-/// way behind a refusal is shown, too.
-pub fn text(flow: &Flow, decision: &Decision, path: &[LayerDecision], output: Output) -> String {
+/// way behind a refusal is shown, too. `open` is what would decide a flow that is not decided.
+pub fn text(
+    flow: &Flow,
+    decision: &Decision,
+    path: &[LayerDecision],
+    open: &[String],
+    output: Output,
+) -> String {
     let (from, to) = ends(flow);
     let mut text =
         format!("{} {} {from}\n", super::direction(flow.direction), super::protocol(flow.protocol));
@@ -88,6 +104,9 @@ pub fn text(flow: &Flow, decision: &Decision, path: &[LayerDecision], output: Ou
     let _ = writeln!(text, "  {}\n{to}\n", output.paint(style, arrived));
     let verdict = output.paint(style, &format!("{sign} {}", word(decision.verdict)));
     let _ = writeln!(text, "{verdict}{}", super::decision(decision, path));
+    for open in open {
+        let _ = writeln!(text, "  decided by: {open}");
+    }
     text
 }
 
@@ -155,8 +174,14 @@ fn shown(text: &str) -> String {
     text.chars().take(MOST - 1).chain(['…']).collect()
 }
 
-fn ends(flow: &Flow) -> (String, String) {
+/// Both ends as contracts write them.
+pub fn ports(flow: &Flow) -> (String, String) {
     let json::Flow { from, to, .. } = json::Flow::of(flow);
+    (from, to)
+}
+
+fn ends(flow: &Flow) -> (String, String) {
+    let (from, to) = ports(flow);
     match flow.direction {
         Direction::Outbound => (format!("from the build machine, {from}"), to),
         Direction::Inbound => (format!("from {from}"), format!("the build machine, {to}")),
@@ -227,9 +252,9 @@ mod tests {
             rule: "DenyAll".to_owned(),
         };
         let output = Output::resolve(Format::Text, ColorChoice::Never, Verbosity::Normal);
-        insta::assert_snapshot!(text(&flow, &decision, &path, output));
+        insta::assert_snapshot!(text(&flow, &decision, &path, &[], output));
         let coloured = Output::resolve(Format::Text, ColorChoice::Always, Verbosity::Normal);
-        let plain = text(&flow, &decision, &path, coloured);
+        let plain = text(&flow, &decision, &path, &[], coloured);
         assert!(
             plain.contains('\u{1b}') && plain.contains("denied") && plain.contains("differs"),
             "words beside colour"

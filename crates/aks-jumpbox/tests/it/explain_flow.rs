@@ -139,3 +139,42 @@ fn an_address_that_is_asked_for_by_name_is_explained_by_both() {
     assert_eq!(refuted["verdict"], "refuted", "{refuted}");
     assert_eq!(refuted["packet"]["name"], "www.example.org");
 }
+
+#[test]
+fn what_would_decide_is_told_of_a_name_that_effective_rules_leave_open() {
+    let place = Place::new();
+    let rule = |name: &str, access: &str, priority: u16, to: &str| {
+        format!(
+            r#"{{"name": "securityRules/{name}", "protocol": "Tcp", "sourcePortRange": "0-65535", "sourceAddressPrefix": "0.0.0.0/0",
+                "destinationPortRange": "443-443", {to}, "access": "{access}", "priority": {priority}, "direction": "Outbound"}}"#
+        )
+    };
+    let storage =
+        r#""destinationAddressPrefix": "Storage", "expandedDestinationAddressPrefix": ["20.60.0.0/16"]"#;
+    let allow = rule("AllowStorage", "Allow", 100, storage);
+    let deny = rule("DenyAll", "Deny", 4000, r#""destinationAddressPrefix": "0.0.0.0/0""#);
+    place.write(
+        "effective.json",
+        &format!(
+            r#"{{"value": [{{"association": {{"subnet": {{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet/subnets/snet"}}}},
+                "networkSecurityGroup": {{"id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/nsg"}},
+                "effectiveSecurityRules": [{allow}, {deny}]}}]}}"#
+        ),
+    );
+    let flow =
+        "explain --environment effective.json --direction outbound --protocol tcp --from 10.241.0.5:50000";
+    let name = "x.blob.core.windows.net";
+    let answer = place.run(&format!("{flow} --to {name}:443"));
+    assert_eq!(answer.code, Some(3), "{answer}");
+    for told in [
+        "decided by: the addresses of x.blob.core.windows.net",
+        "decided by: in effective rules Azure has put the prefixes of its service tags in their place",
+        "✓ matches    destination       0.0.0.0/0  x.blob.core.windows.net",
+    ] {
+        assert!(answer.stdout.contains(told), "{told}: {answer}");
+    }
+    let json = place.run(&format!("{flow} --to {name}:443 --format json")).json();
+    assert_eq!(json["open"][0], "the addresses of x.blob.core.windows.net");
+    let decided = place.run(&format!("{flow} --to 20.60.0.1:443 --format json")).json();
+    assert_eq!((&decided["decision"], decided["open"].is_null()), (&"allowed".into(), true));
+}

@@ -1,5 +1,6 @@
 //! The whole program, run as a user runs it.
 
+mod bad_templates;
 mod build;
 mod check;
 mod explain_flow;

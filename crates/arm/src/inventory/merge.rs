@@ -23,7 +23,7 @@ const ENVELOPE: [&str; 11] = [
 ];
 
 /// Fields of resources that Azure adds itself: no deployment takes them away.
-const READ_ONLY: [&str; 7] = [
+const READ_ONLY: [&str; 8] = [
     "ipConfigurations",
     "ipConfigurationProfiles",
     "privateEndpoints",
@@ -31,6 +31,7 @@ const READ_ONLY: [&str; 7] = [
     "purpose",
     "resourceNavigationLinks",
     "serviceAssociationLinks",
+    "subnetSpace",
 ];
 
 /// Adds to a description that a deployment brings what Azure had added to the resource before.

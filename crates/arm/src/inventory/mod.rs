@@ -10,6 +10,7 @@ use std::sync::Arc;
 use document::{Diagnostic, Kind, Member, Node, Object, Reader, Sources, Span, Value};
 
 use crate::ResourceId;
+use crate::template::LINKED;
 use merge::{Merge, Mode};
 pub use normal::{field, is_absent};
 pub(crate) use normal::{is_expression, normal, reason};
@@ -123,6 +124,11 @@ impl Inventory {
     /// Whether a document could not be read at all, so that what is missing here may be there.
     pub fn has_unread(&self) -> bool {
         self.unread
+    }
+
+    /// Why something may be there that is missing here, when that is no error: a template that is elsewhere.
+    pub fn linked(&self) -> Option<&Diagnostic> {
+        self.findings.iter().find(|found| found.code == LINKED)
     }
 
     /// All resources, by id.

@@ -57,7 +57,7 @@ impl Given {
     pub fn template(self, value: Value) -> Template {
         let Self { kind, scope, parameter_file, parameters } = self;
         let is_deployable = kind == Some(SourceKind::ArmTemplate);
-        Template { value, is_deployable, scope, parameter_file, parameters }
+        Template { value, is_deployable, name: None, scope, parameter_file, parameters }
     }
 }
 

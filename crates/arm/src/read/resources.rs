@@ -34,6 +34,23 @@ pub(super) fn read(collector: &mut Collector, value: Value, scope: &Scope) {
     }
 }
 
+/// The member of a subnet that the usages of its virtual network make: `{"currentValue": 4, "limit": 11}`.
+const SUBNET_SPACE: &str = "subnetSpace";
+
+/// Usages (`az network vnet list-usage`) have the ids of the subnets that they are about.
+fn usage(value: Value) -> Value {
+    let kind = member(&value, "name").and_then(|name| text(name, "value"));
+    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case(SUBNET_SPACE)) {
+        return value;
+    }
+    let counts = ["currentValue", "limit"].map(|name| (name, member(&value, name).cloned()));
+    let counts = counts.into_iter().filter_map(|(name, count)| Some((name, count?)));
+    let span = value.span;
+    let about = text(&value, "id").unwrap_or_default();
+    let space = Value { span, ..Value::object(counts) };
+    Value { span, ..Value::object([("id", Value::from(about)), (SUBNET_SPACE, space)]) }
+}
+
 fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut usize) {
     if let Kind::Array(items) = value.kind {
         for item in items {
@@ -45,6 +62,7 @@ fn collect(collector: &mut Collector, value: Value, scope: &Scope, found: &mut u
         *found += 1;
         return;
     }
+    let value = usage(value);
     if let Some(id) = identity(&value, scope) {
         *found += 1;
         let doubt = text(&value, DOUBT).map(str::to_owned);

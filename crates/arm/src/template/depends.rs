@@ -9,13 +9,14 @@ use super::frame::{Frame, Named};
 use super::instances::Instance;
 use crate::read::member;
 
-/// Reports a resource whose `dependsOn` leads back to it. Azure deploys no such template, but exports some.
-pub fn check<'t>(
+/// The positions of what each resource waits for. Reports one whose `dependsOn` leads back to it: Azure deploys no such
+/// template, but exports some.
+pub fn of<'t>(
     evaluator: &Evaluator<'t>,
     frame: &Frame<'t>,
     instances: &[Instance<'t>],
     severity: Severity,
-) {
+) -> Vec<Vec<usize>> {
     let places: HashMap<&str, usize> =
         instances.iter().enumerate().map(|(index, instance)| (instance.id.key().as_ref(), index)).collect();
     let edges: Vec<Vec<usize>> =
@@ -34,7 +35,7 @@ pub fn check<'t>(
         }
     }
     // What is left is on a circle or is waited for by one; a step along the edges that are left ends on one.
-    let Some(mut index) = (0..instances.len()).find(|index| waiting[*index] > 0) else { return };
+    let Some(mut index) = (0..instances.len()).find(|index| waiting[*index] > 0) else { return edges };
     for _ in 0..instances.len() {
         index = edges[index].iter().copied().find(|target| waiting[*target] > 0).unwrap_or(index);
     }
@@ -43,6 +44,7 @@ pub fn check<'t>(
     let at = member(instance.body, "dependsOn").map_or(instance.body.span, |depends| depends.span);
     let found = Diagnostic::error("cycle", at, message).hinting("take one of the `dependsOn` out");
     evaluator.report(Diagnostic { severity, ..found });
+    edges
 }
 
 /// The instances that one waits for.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-use document::{Diagnostic, Severity, Value};
+use document::{Diagnostic, Severity, Value, quote};
 
 use super::Template;
 use super::copy;
@@ -15,7 +15,9 @@ use super::eval::{Context, Evaluator, Loop};
 use super::fault::Fault;
 use super::frame::{self, Frame, Given};
 use super::instances::{self, Around, Instance, place_of};
+use super::limits;
 use super::place::text_or_symbol;
+use super::plan::Planned;
 use super::value::{Data, Field, MAX_SIZE, Val, sealed};
 use super::world::Path;
 use crate::ResourceId;
@@ -27,6 +29,9 @@ const MAX_RESOURCE: usize = 1024 * 1024;
 
 /// How often a task is done again before what it waits for is taken to be itself.
 const MAX_TIMES: usize = 1000;
+
+/// Code of the warning about a template that is elsewhere.
+pub const LINKED: &str = "linked-template";
 
 /// The place of a deployment's outputs, behind all of its resources.
 const OUTPUTS: usize = usize::MAX - 1;
@@ -45,11 +50,16 @@ pub struct Deployer<'e, 't> {
 }
 
 /// What all templates make.
+#[derive(Default)]
 pub struct Deployed {
     pub described: Vec<Described>,
     pub found: Vec<Diagnostic>,
     /// Whether a template is elsewhere, so that resources are missing here.
     pub unread: bool,
+    /// Deployments inside others: what each waits for, and its outputs.
+    pub deployments: Vec<Described>,
+    /// Outputs of the documents' own templates.
+    pub outputs: Vec<Val>,
 }
 
 /// A resource as a template describes it.
@@ -59,12 +69,22 @@ pub struct Described {
     id: ResourceId,
     value: Val,
     doubt: Option<String>,
+    /// What it waits for.
+    after: Vec<ResourceId>,
+    /// The deployments that it is inside of, outermost first.
+    within: Vec<ResourceId>,
 }
 
 impl Described {
     /// The description as documents give it.
     pub fn draft(self) -> Draft {
         Draft { id: self.id, value: self.value.into_value(), doubt: self.doubt }
+    }
+
+    /// The description as whoever deploys it needs it.
+    pub fn planned(self) -> Planned {
+        let Self { id, value, doubt, after, within, .. } = self;
+        Planned { id, value: value.into_value(), doubt, after, within }
     }
 }
 
@@ -195,10 +215,15 @@ impl<'e, 't> Deployer<'e, 't> {
         around: Around<'_>,
         of: Option<ResourceId>,
     ) {
-        let instances = instances::of(self.evaluator, template, frame, around, path);
+        let mut instances = instances::of(self.evaluator, template, frame, around, path);
         let is_deployable = self.templates.get(path[0]).is_some_and(|template| template.is_deployable);
         let circles = if is_deployable { Severity::Error } else { Severity::Warning };
-        depends::check(self.evaluator, frame, &instances, circles);
+        let edges = depends::of(self.evaluator, frame, &instances, circles);
+        let ids: Vec<ResourceId> = instances.iter().map(|instance| instance.id.clone()).collect();
+        for (instance, edges) in instances.iter_mut().zip(edges) {
+            instance.after = edges.into_iter().map(|edge| ids[edge].clone()).collect();
+        }
+        limits::check(self.evaluator, template, ids.len(), circles);
         self.forget(path, instances.len(), OUTPUTS);
         for (place, instance) in instances.into_iter().enumerate() {
             self.add(inside(path, place), Work::Instance(instance, Rc::clone(frame)));
@@ -286,11 +311,22 @@ impl<'e, 't> Deployer<'e, 't> {
 
     /// A template that is elsewhere.
     fn linked(&self, instance: &Instance<'t>, properties: &Value) -> Done {
-        let message = "the template of this deployment is elsewhere and is not read";
-        let warning = Diagnostic::warning("linked-template", properties.span, message)
-            .hinting("name its file as a source of its own, or give the deployed resources");
+        let Some(link) = member(properties, "templateLink") else {
+            let fault = Fault::new("missing-field", "the deployment has no template");
+            self.evaluator.wrong(fault.expecting("`template` or `templateLink`"), properties.span);
+            return Done::default();
+        };
+        let place =
+            ["relativePath", "uri", "id"].iter().find_map(|field| text(link, field)).unwrap_or_default();
+        let message =
+            format!("the template {} of this deployment is elsewhere and is not read", quote(place));
+        let warning = Diagnostic::warning(LINKED, link.span, message).hinting(
+            "put it into the deployment as `template` (`az bicep build` does so for modules), or give the resources that it \
+             makes instead of the template",
+        );
         self.evaluator.report(warning);
-        let outputs = Val::unknown("the outputs of a template that is elsewhere");
+        let outputs =
+            Val::unknown(format!("the outputs of the template {}, which is elsewhere", quote(place)));
         Done { unread: true, ..self.told_outputs(&instance.id, outputs) }
     }
 
@@ -327,14 +363,18 @@ impl<'e, 't> Deployer<'e, 't> {
         });
         let outputs = Val::object(members.collect());
         let outputs = outputs.unwrap_or_else(|fault| self.evaluator.wrong(fault, template.span));
-        of.map_or_else(Done::default, |id| self.told_outputs(id, outputs))
+        match of {
+            Some(id) => self.told_outputs(id, outputs),
+            None => Done { value: Some(outputs), ..Done::default() },
+        }
     }
 
     /// What all tasks came to.
     fn deployed(self) -> Deployed {
-        let mut deployed = Deployed { described: Vec::new(), found: Vec::new(), unread: false };
+        let mut deployed = Deployed::default();
         let (mut document, mut size) = (0, 0);
         let mut seen = HashSet::new();
+        let mut around: Vec<(Path, ResourceId)> = Vec::new();
         for (path, task) in self.tasks {
             let Task { work, done, .. } = task;
             deployed.unread |= done.unread;
@@ -342,11 +382,31 @@ impl<'e, 't> Deployer<'e, 't> {
             deployed
                 .found
                 .extend(done.found.into_iter().filter(|found| seen.insert((found.span, found.code))));
-            let (Work::Instance(Instance { id, doubt, is_deployment: false, body, .. }, _), Some(mut value)) =
-                (work, done.value)
-            else {
-                continue;
+            around.retain(|(outer, _)| path.starts_with(outer));
+            let within: Vec<_> = around.iter().map(|(_, id)| id.clone()).collect();
+            let (Instance { id, doubt, is_deployment, body, after, .. }, mut value) = match (work, done.value)
+            {
+                (Work::Instance(instance, _), value) if instance.is_deployment => {
+                    (instance, value.unwrap_or_else(|| Val::fields([])))
+                }
+                (Work::Instance(instance, _), Some(value)) => (instance, value),
+                (Work::Outputs { of: None, .. }, Some(value)) => {
+                    deployed.outputs.push(value);
+                    continue;
+                }
+                (Work::Outputs { of: Some(id), .. }, Some(value)) => {
+                    if let Some(own) = deployed.deployments.iter_mut().find(|own| own.id == id) {
+                        own.value = value;
+                    }
+                    continue;
+                }
+                _ => continue,
             };
+            if is_deployment {
+                around.push((Rc::clone(&path), id.clone()));
+                deployed.deployments.push(Described { document: path[0], id, value, doubt, after, within });
+                continue;
+            }
             if path[0] != document {
                 (document, size) = (path[0], 0);
             }
@@ -357,7 +417,7 @@ impl<'e, 't> Deployer<'e, 't> {
                     .evaluator
                     .wrong(fault.expecting(format!("at most {MAX_SIZE} bytes, Azure's limit")), body.span);
             }
-            deployed.described.push(Described { document, id, value, doubt });
+            deployed.described.push(Described { document: path[0], id, value, doubt, after, within });
         }
         deployed.found.extend(self.evaluator.take_found());
         deployed
@@ -375,8 +435,10 @@ impl Task<'_> {
 }
 
 /// What `deployment()` tells of the deployment of a document.
-pub fn unnamed_deployment() -> Val {
-    named_deployment(Val::unknown_as("the deployment's name", Some("{deployment()}")))
+pub fn own_deployment(name: Option<&str>) -> Val {
+    named_deployment(
+        name.map_or_else(|| Val::unknown_as("the deployment's name", Some("{deployment()}")), Val::text),
+    )
 }
 
 fn named_deployment(name: Val) -> Val {

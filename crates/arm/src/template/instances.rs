@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use document::{Diagnostic, Kind, Value};
+use document::{Kind, Value};
 
 use super::copy::{self, Turns};
 use super::eval::{Context, Evaluator, Loop};
@@ -15,9 +15,6 @@ use crate::ResourceId;
 use crate::inventory::label;
 use crate::read::{member, text};
 
-/// The most resources of a template, its loops turned ("ARM template limits").
-const MAX_RESOURCES: usize = 800;
-
 /// Roughly the memory of a resource before it is evaluated, in bytes.
 const INSTANCE: usize = 8 * 1024;
 
@@ -29,6 +26,8 @@ pub struct Instance<'t> {
     pub id: ResourceId,
     pub loops: Vec<Loop>,
     pub is_deployment: bool,
+    /// What it waits for.
+    pub after: Vec<ResourceId>,
     /// Why it is not known whether it exists; `None` when it does.
     pub doubt: Option<String>,
 }
@@ -56,11 +55,6 @@ pub fn of<'t>(
         expansion.listed(resources, around);
     }
     let found = expansion.found;
-    if found.len() > MAX_RESOURCES {
-        let message = format!("the template has {} resources", found.len());
-        let warning = Diagnostic::warning("limit", template.span, message);
-        evaluator.report(warning.hinting(format!("Azure deploys at most {MAX_RESOURCES} of one template")));
-    }
     check_names(evaluator, &found);
     found
 }
@@ -145,7 +139,7 @@ impl<'t> Expansion<'_, 't> {
         self.frame.name(symbolic, &names, &id);
         if exists && !is_existing {
             let (loops, doubt) = (around.loops.to_vec(), doubt.clone());
-            self.found.push(Instance { body, id, loops, is_deployment, doubt });
+            self.found.push(Instance { body, id, loops, is_deployment, after: Vec::new(), doubt });
         }
         if let (Some(children), true) = (member(body, "resources"), exists) {
             let (parent, doubt) = (Some((resource_type.as_str(), names.as_str())), doubt.as_deref());

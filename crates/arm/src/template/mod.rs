@@ -14,9 +14,11 @@ mod fault;
 mod frame;
 mod functions;
 mod instances;
+mod limits;
 mod parameters;
 mod parse;
 mod place;
+mod plan;
 mod value;
 mod world;
 
@@ -25,11 +27,12 @@ mod tests;
 
 use std::collections::HashMap;
 
-use document::{Diagnostic, Kind, Value};
+use document::{Kind, Value};
 
 use crate::inventory::Collector;
 use crate::read::{Scope, member, text};
 use deploy::Deployer;
+pub(crate) use deploy::LINKED;
 use eval::Evaluator;
 use frame::{Frame, Given};
 use place::{Level, Place};
@@ -37,9 +40,7 @@ use value::{Val, too_large};
 use world::World;
 
 pub use functions::reference as function_reference;
-
-/// The largest template, in bytes ("ARM template limits").
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+pub use plan::{Deployment, Plan, Planned};
 
 /// A template and what its environment says about it.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub(crate) struct Template {
     pub value: Value,
     /// Whether it is said to be a template, rather than a description of what exists, such as an export.
     pub is_deployable: bool,
+    /// The deployment's name, where it is known.
+    pub name: Option<String>,
     pub scope: Scope,
     /// The document of its parameter file.
     pub parameter_file: Option<Value>,
@@ -98,17 +101,16 @@ pub(crate) fn evaluate(collector: &mut Collector, templates: Vec<Template>) {
 /// What the expressions of a document's template refer to; `None`, after a complaint, where it is too large.
 fn frame_of<'t>(evaluator: &Evaluator<'t>, template: &'t Template, index: usize) -> Option<Frame<'t>> {
     let value = &template.value;
-    let bytes = value.span.end - value.span.start;
-    if bytes > MAX_BYTES {
-        let error = Diagnostic::error("too-large", value.span, format!("the template has {bytes} bytes"))
-            .expecting(format!("at most {MAX_BYTES}, Azure's limit"));
-        evaluator.report(error);
+    let file = template.parameter_file.as_ref();
+    if limits::is_too_large(evaluator, "template", value)
+        || file.is_some_and(|file| limits::is_too_large(evaluator, "parameter file", file))
+    {
         return None;
     }
     let literal =
         |value: &Value| Val::literal(value).unwrap_or_else(|_| evaluator.wrong(too_large(), value.span));
     let mut given: HashMap<String, Given> = HashMap::new();
-    if let Some(file) = &template.parameter_file
+    if let Some(file) = file
         && let Some(object) = file.as_object()
     {
         let outer = member(file, "parameters").and_then(Value::as_object).unwrap_or(object);
@@ -119,7 +121,7 @@ fn frame_of<'t>(evaluator: &Evaluator<'t>, template: &'t Template, index: usize)
         given.insert(name.to_ascii_lowercase(), one);
     }
     let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
-    let deployment = deploy::unnamed_deployment();
+    let deployment = deploy::own_deployment(template.name.as_deref());
     evaluator.check(value);
     let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
     let frame = Frame::new(evaluator, value, given, place, (deployment, origin));

@@ -245,7 +245,8 @@ fn conclude(policy: &CompiledPolicy, contract: &Contract, findings: &[Finding]) 
     let names_host = witness.packet.application.is_some();
     proof.decided_by = witness.found.map(|found| policy.decider(contract.direction, found, names_host));
     proof.near_miss = witness.found.and_then(|found| {
-        near_miss::of(policy, contract.direction, found.layer, &witness.query(), Some(found.rule))
+        let name = witness.packet.name.as_deref();
+        near_miss::of(policy, contract.direction, found.layer, &witness.query(), Some(found.rule), name)
     });
     // Whether an address is in a tag that is not known cannot be shown by one packet.
     let symbolic = verdict == ProofVerdict::Refuted && certain.is_empty();

@@ -143,9 +143,12 @@ impl<'a> Scan<'a> {
         reason
     }
 
-    /// The last part of the item's name; its absence is an error.
+    /// The last part of the item's name, else of its id; the absence of both is an error.
     pub fn name(&mut self, item: &Item<'_>) -> Option<String> {
-        let node = self.required(item, "name")?;
+        let node = match (item.get("name"), item.get("id")) {
+            (None, Some(id)) => id,
+            _ => self.required(item, "name")?,
+        };
         if node.value.unknown_because().is_some() {
             return Some("a name that is not known".to_owned());
         }

@@ -147,6 +147,8 @@ fn next_hop(scan: &mut Scan<'_>, item: &Item<'_>) -> Option<NextHop> {
 fn outbound(scan: &mut Scan<'_>, subnet: &Item<'_>) -> Outbound {
     let default = subnet.get("defaultOutboundAccess");
     if subnet.get("natGateway").is_some_and(|gateway| gateway.value.unknown_because().is_none()) {
+        // One without an id is wrong.
+        scan.reference(subnet, "natGateway");
         return Outbound::NatGateway;
     }
     match (default.as_ref().map(|node| &node.value.kind), subnet.get("natGateway")) {

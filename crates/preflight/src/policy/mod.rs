@@ -25,6 +25,14 @@ pub(crate) struct Effect {
     pub kind: EffectKind,
     /// What it is about, in words.
     pub detail: String,
+    /// Whether the rule asks for tags, which a template can set.
+    pub asks_for_tags: bool,
+}
+
+impl Effect {
+    fn open(because: impl Into<String>) -> Self {
+        Self { kind: EffectKind::Open, detail: because.into(), asks_for_tags: false }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +60,7 @@ pub(crate) fn built_in_name(id: &str) -> Option<&'static str> {
 
 /// What an assignment does to what a build makes: nothing where nothing is said.
 pub(crate) fn effects(assignment: &Resource, subject: &Subject<'_>, inventory: &Inventory) -> Vec<Effect> {
-    let open = |because: String| vec![Effect { kind: EffectKind::Open, detail: because }];
+    let open = |because: String| vec![Effect::open(because)];
     let own = |name| field(&assignment.value, name);
     if own("enforcementMode")
         .and_then(Value::as_str)
@@ -91,7 +99,7 @@ fn unknown(parameters: &Parameters<'_>) -> Vec<Effect> {
         _ => false,
     };
     let detail = "no document defines it (`az policy definition list`, `az policy set-definition list`)";
-    if harmless { Vec::new() } else { vec![Effect { kind: EffectKind::Open, detail: detail.to_owned() }] }
+    if harmless { Vec::new() } else { vec![Effect::open(detail)] }
 }
 
 /// Fields of a resource of a type, by its id; a built-in one is also known without its scope.
@@ -123,10 +131,7 @@ fn of_set(
 ) -> Vec<Effect> {
     let around = Parameters { declared: field(set, "parameters"), ..*given };
     let Some(members) = field(set, "policyDefinitions").and_then(Value::as_array) else {
-        return vec![Effect {
-            kind: EffectKind::Open,
-            detail: "no document tells the members of its set".to_owned(),
-        }];
+        return vec![Effect::open("no document tells the members of its set")];
     };
     let one = |member: &Value| {
         let text = |name| field(member, name).and_then(Value::as_str).unwrap_or_default();
@@ -150,7 +155,7 @@ fn of_definition(definition: &Value, given: Parameters<'_>, made: &[Made]) -> Ve
     let (Some(condition), Some(then)) =
         (rule.and_then(|rule| field(rule, "if")), rule.and_then(|rule| field(rule, "then")))
     else {
-        return vec![Effect { kind: EffectKind::Open, detail: "its rule is not known".to_owned() }];
+        return vec![Effect::open("its rule is not known")];
     };
     let effect = field(then, "effect").map_or(Term::Absent, |effect| expression::effect(effect, &parameters));
     let asked_about = field(definition, "mode").and_then(Value::as_str).unwrap_or("Indexed");
@@ -181,9 +186,10 @@ fn of_definition(definition: &Value, given: Parameters<'_>, made: &[Made]) -> Ve
         }
     }
     open.dedup();
-    let hit = (!hit.is_empty()).then(|| Effect { kind, detail: format!("{does} {}", hit.join(", ")) });
-    let open = (!open.is_empty())
-        .then(|| Effect { kind: EffectKind::Open, detail: format!("it asks for {}", open.join("; ")) });
+    let asks_for_tags = condition.to_json_pretty().contains("tags");
+    let detail = format!("{does} {}", hit.join(", "));
+    let hit = (!hit.is_empty()).then_some(Effect { kind, detail, asks_for_tags });
+    let open = (!open.is_empty()).then(|| Effect::open(format!("it asks for {}", open.join("; "))));
     hit.into_iter().chain(open).collect()
 }
 

@@ -42,7 +42,7 @@ const PROPERTIES: [(&str, Form); 12] = [
 ];
 
 /// What Azure adds, and what says which subnet it is.
-const NOT_WRITTEN: [&str; 15] = [
+const NOT_WRITTEN: [&str; 16] = [
     "id",
     "name",
     "type",
@@ -58,6 +58,7 @@ const NOT_WRITTEN: [&str; 15] = [
     "privateEndpoints",
     "resourceNavigationLinks",
     "serviceAssociationLinks",
+    "subnetSpace",
 ];
 
 /// Resources that may say themselves which subnets they are at.

@@ -1,15 +1,21 @@
 //! Names that the firewall must let through.
 
+use image_template::Source;
 use network_policy::{Contract, Endpoint, Layer, ProofVerdict};
 
 use super::{BASE, BROUGHT, ISOLATED, PRIVATE_LINK};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Change, Check, Hop, Outcome, Party, Place, Repair, Requirement, Subject};
+use crate::{Change, Check, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
 
 /// Endpoints of the service itself.
 const STORAGE: &str = "*.blob.core.windows.net:443";
 const MANAGEMENT: &str = "management.azure.com:443";
+
+/// Hosts of Ubuntu's archive: of its mirror on Azure, and of its own.
+const UBUNTU: [&str; 3] = ["azure.archive.ubuntu.com:80", "archive.ubuntu.com:80", "security.ubuntu.com:80"];
+/// Where these hosts come from.
+const ARCHIVES: &str = "github.com/mspnp/aks-jumpbox-imagebuilder; github.com/mspnp/aks-baseline-regulated";
 
 const PLAIN: Requirement = Requirement { topologies: BROUGHT, ..BASE };
 
@@ -37,6 +43,14 @@ pub(super) const ALL: &[Requirement] = &[
         ..PLAIN
     },
     Requirement {
+        id: "firewall.package-archive",
+        title: "the firewall lets the build subnet reach the package archive of the base",
+        severity: Severity::Advised,
+        source: ARCHIVES,
+        check: Check::Ask(package_archive),
+        ..PLAIN
+    },
+    Requirement {
         id: "firewall.container-endpoints",
         title: "the firewall lets the container instance reach storage, its control plane and its image",
         topologies: ISOLATED,
@@ -59,6 +73,26 @@ pub(super) const ALL: &[Requirement] = &[
         ..PLAIN
     },
 ];
+
+/// Hosts of the package archive that images of a base use on Azure; none where no page documents them.
+pub fn package_archive_of(source: &Source) -> &'static [&'static str] {
+    match source {
+        Source::PlatformImage { publisher, .. } if publisher.as_str().eq_ignore_ascii_case("canonical") => {
+            &UBUNTU
+        }
+        _ => &[],
+    }
+}
+
+fn package_archive(subject: &Subject<'_>) -> Asked {
+    let template = subject.template.ok_or_else(|| Outcome::skipped("no image template was given"))?;
+    match package_archive_of(&template.source) {
+        [] => Ok(Outcome::pass(
+            "no page documents an archive of this base: what the steps fetch is asked for beside",
+        )),
+        hosts => reach(subject, Place::Build, hosts),
+    }
+}
 
 fn image_endpoints(subject: &Subject<'_>) -> Asked {
     if subject.endpoints.is_empty() {

@@ -48,11 +48,11 @@ fn assignments(subject: &Subject<'_>) -> Asked {
             Outcome::pass(format!("{} assignments refuse and alter nothing of what a build makes", all.len()))
         }
         Some(kind @ EffectKind::Denies) => {
-            let denying =
-                judged.iter().filter(|(_, effects)| effects.iter().any(|effect| effect.kind == kind));
-            let repairs = denying.map(|(assignment, _)| exemption(assignment, subject));
+            let repairs = of(kind).map(|(assignment, effect)| past(assignment, effect, subject));
             let repair = repairs.reduce(Repair::and).map(Box::new);
-            Outcome { repair, ..Outcome::fail(told(kind)) }
+            let open = told(EffectKind::Open);
+            let open = if open.is_empty() { open } else { format!("; not decided: {open}") };
+            Outcome { repair, ..Outcome::fail(format!("{}{open}", told(kind))) }
         }
         Some(kind @ EffectKind::Open) => {
             Outcome::undecided(format!("whether it denies what a build makes: {}", told(kind)))
@@ -63,16 +63,18 @@ fn assignments(subject: &Subject<'_>) -> Asked {
 }
 
 /// How a build gets past an assignment.
-fn exemption(assignment: &Resource, subject: &Subject<'_>) -> Repair {
+fn past(assignment: &Resource, effect: &Effect, subject: &Subject<'_>) -> Repair {
     let own = subject.template.and_then(|template| template.staging_resource_group.as_ref()?.known());
     let group = own.unwrap_or("STAGING_RESOURCE_GROUP_ID");
     let az = format!(
         "az policy exemption create --name image-builder --exemption-category Waiver --policy-assignment {} --scope {group}",
         assignment.id
     );
-    let words = "set the tags that it asks for by `managedResourceTags` of the template, or have the staging resource group \
-                 exempt: one of your own, named by `stagingResourceGroup`, can be before the build";
-    Repair::in_words(format!("{}: {words}", name(subject, assignment))).by(az)
+    let exempt = "have the staging resource group exempt, which one of your own, named by `stagingResourceGroup`, can be \
+                  before the build";
+    let tags =
+        if effect.asks_for_tags { "set the tags by the template's `managedResourceTags`, or " } else { "" };
+    Repair::in_words(format!("{}: {tags}{exempt}", name(subject, assignment))).by(az)
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {

@@ -1,11 +1,16 @@
 //! How what leaves a subnet gets where it is going.
 
+use arm::field;
 use network_policy::{Contract, Outbound, ProofVerdict};
+use serde_json::json;
 
 use super::{BASE, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
-use crate::{Check, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+use crate::{Change, Check, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
+
+/// Property of a subnet.
+const NAT_GATEWAY: &str = "natGateway";
 
 const PLAIN: Requirement = Requirement { topologies: BROUGHT, source: OUTBOUND, ..BASE };
 
@@ -64,13 +69,37 @@ fn egress(subject: &Subject<'_>, place: Place) -> Asked {
         ProofVerdict::Refuted => {
             let rule = proof.decided_by.as_ref().map_or("no route leads there", |by| &by.rule);
             let lost = proof.lost.as_ref().map(|lost| format!(", for {}", lost.phrase)).unwrap_or_default();
-            let repair = Repair::in_words(
-                "give the subnet a NAT gateway, or a default route to a firewall that it may use",
-            );
+            let words = "give the subnet a NAT gateway, or a default route to a firewall that it may use";
+            // A gateway does not help where a route leads elsewhere.
+            let repair = match site.routes.policy().routes.as_ref().map(|routes| routes.outbound) {
+                Some(Outbound::Missing) => gateway(subject, place, words),
+                _ => Repair::in_words(words),
+            };
             Outcome::fail(format!("packets are dropped: {rule}{lost}")).repaired(repair)
         }
     };
     Ok(of_proof(outcome, subject, site, proof))
+}
+
+/// The NAT gateway of the other subnets of the network, for this one, too; words where they have none or several.
+fn gateway(subject: &Subject<'_>, place: Place, words: &str) -> Repair {
+    let repair = Repair::in_words(words);
+    let (Ok(subnet), Ok(inventory)) = (subject.subnet(place), subject.inventory()) else { return repair };
+    let others = subnet.id.parent().map(|network| inventory.children(&network, "subnets"));
+    let mut ids: Vec<_> = others
+        .into_iter()
+        .flatten()
+        .filter_map(|other| field(field(&other.value, NAT_GATEWAY)?, "id")?.as_str())
+        .filter(|id| !id.contains(['*', '{']))
+        .collect();
+    ids.sort_unstable_by_key(|id| id.to_ascii_lowercase());
+    ids.dedup_by_key(|id| id.to_ascii_lowercase());
+    let [only] = ids.as_slice() else { return repair };
+    let az = format!("az network vnet subnet update --ids {} --nat-gateway {only}", subnet.id);
+    let change = Change::Subnet(subnet.id.clone(), NAT_GATEWAY, json!({ "id": only }));
+    Repair::in_words(format!("{words}: {only} is that of the network's other subnets"))
+        .by(az)
+        .changing(change)
 }
 
 fn container_nat(subject: &Subject<'_>) -> Asked {
@@ -78,7 +107,8 @@ fn container_nat(subject: &Subject<'_>) -> Asked {
     match site.routes.policy().routes.as_ref().map(|routes| routes.outbound) {
         Some(Outbound::NatGateway) => Ok(Outcome::pass("it has one")),
         Some(Outbound::DefaultAccess | Outbound::Missing) => {
-            Ok(Outcome::fail("it has none").repaired(Repair::in_words("give the subnet a NAT gateway")))
+            let repair = gateway(subject, Place::Container, "give the subnet a NAT gateway");
+            Ok(Outcome::fail("it has none").repaired(repair))
         }
         Some(Outbound::Unknown) | None => {
             Ok(Outcome::skipped("no document tells how the subnet reaches the Internet"))

@@ -143,26 +143,68 @@ fn size(subject: &Subject<'_>) -> Asked {
     })
 }
 
-fn free_addresses(subject: &Subject<'_>) -> Asked {
-    let subnet = subject.subnet(Place::Build)?;
-    let (usable, needed) = (usable(subnet)?, needed(subject));
+/// Addresses of a subnet.
+struct Space {
+    /// That nobody has.
+    free: u64,
+    /// That can be had at all.
+    usable: u64,
+    /// Who may have some that are not counted.
+    hidden: Option<&'static str>,
+}
+
+/// The addresses of a subnet as its network's usages count them, else as its interfaces tell; none where no document does.
+fn space(subnet: &Resource) -> Result<Option<Space>, Outcome> {
+    if let Some(told) = known(subnet, "subnetSpace")? {
+        let count = |name| match field(told, name).map(|found| &found.kind) {
+            Some(Kind::Number(number)) => number.as_i64().and_then(|number| u64::try_from(number).ok()),
+            _ => None,
+        };
+        // Azure does not count what gateways have: its limit is negative then.
+        let (Some(taken), Some(usable)) = (count("currentValue"), count("limit")) else {
+            let detail =
+                format!("the usages of the network do not count the addresses of {}", subnet.label());
+            return Err(Outcome::undecided(detail).at(told.span));
+        };
+        return Ok(Some(Space { free: usable.saturating_sub(taken), usable, hidden: None }));
+    }
     let taken = known(subnet, "ipConfigurations")?;
     // Azure leaves an empty list out; only what Azure itself told has a state.
     if taken.is_none() && known(subnet, "provisioningState")?.is_none() {
-        let detail =
-            "no document tells which addresses are taken (`ipConfigurations`, or the network's usages)";
-        return Ok(Outcome::skipped(detail));
+        return Ok(None);
     }
-    let taken = taken.and_then(Value::as_array).map_or(0, <[Value]>::len);
-    let taken = u64::try_from(taken).unwrap_or(u64::MAX);
-    let free = usable.saturating_sub(taken);
+    let mut ids = std::collections::BTreeSet::new();
+    for list in [taken, known(subnet, "ipConfigurationProfiles")?] {
+        for (index, item) in list.and_then(Value::as_array).unwrap_or_default().iter().enumerate() {
+            let id = field(item, "id").and_then(Value::as_str);
+            ids.insert(id.map_or_else(|| index.to_string(), str::to_ascii_lowercase));
+        }
+    }
+    let usable = usable(subnet)?;
+    let taken = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+    let hiding = ["serviceAssociationLinks", "resourceNavigationLinks"];
+    let hidden = hiding.into_iter().find(|name| field(&subnet.value, name).is_some());
+    Ok(Some(Space { free: usable.saturating_sub(taken), usable, hidden }))
+}
+
+fn free_addresses(subject: &Subject<'_>) -> Asked {
+    let subnet = subject.subnet(Place::Build)?;
+    let needed = needed(subject);
+    let Some(Space { free, usable, hidden }) = space(subnet)? else {
+        let detail = "no document tells which addresses are taken (`az network vnet list-usage`, or the subnet as Azure \
+                      shows it)";
+        return Ok(Outcome::skipped(detail));
+    };
     let detail = format!("{free} of {usable} addresses are free, and a build takes {needed}");
-    Ok(if free < needed {
-        Outcome::fail(detail)
+    Ok(match hidden {
+        _ if free < needed => Outcome::fail(detail)
             .at(subnet.value.span)
-            .repaired(Repair::in_words("free addresses, or build in a larger subnet"))
-    } else {
-        Outcome::pass(detail)
+            .repaired(Repair::in_words("free addresses, or build in a larger subnet")),
+        Some(hidden) => {
+            let more = "services may have more that no interface shows: the usages of the network count them";
+            Outcome::undecided(format!("{detail}; it has `{hidden}`, and {more}")).at(subnet.value.span)
+        }
+        None => Outcome::pass(detail),
     })
 }
 

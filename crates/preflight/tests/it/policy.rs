@@ -102,6 +102,18 @@ fn a_tag_that_groups_must_have_is_set_by_the_template() {
     let asks = || built_in(GROUP_TAG, &json!({"tagName": {"value": "CostCentre"}}));
     let (status, detail) = judged(&asks());
     assert_eq!((status, detail.contains("refuses the staging resource group")), (Fail, true), "{detail}");
+    let remedy = |world: &World| {
+        let mut found = None;
+        world.check(|report, _| {
+            let one = report.findings.iter().find(|finding| finding.requirement.id == "policy.assignments");
+            found =
+                one.and_then(|finding| finding.outcome.repair.as_ref()).map(|repair| repair.summary.clone());
+        });
+        found.expect("a remedy")
+    };
+    assert!(remedy(&asks()).contains("managedResourceTags"));
+    let storage = built_in(PUBLIC_NETWORK, &json!({"effect": {"value": "Deny"}}));
+    assert!(!remedy(&storage).contains("managedResourceTags"));
     let mut tagged = asks();
     tagged.template["properties"]["managedResourceTags"] = json!({"costcentre": "17"});
     assert_eq!(judged(&tagged).0, Pass);

@@ -6,6 +6,8 @@ use network_policy::Endpoint;
 use preflight::{Network, Os, Report, Status, Subject, Topology};
 use serde_json::{Value, json};
 
+use crate::mutation;
+
 pub const SUBSCRIPTION: &str = "11111111-1111-1111-1111-111111111111";
 const BUILDER: &str = "22222222-2222-2222-2222-222222222222";
 pub const DEPLOYER: &str = "33333333-3333-3333-3333-333333333333";
@@ -233,7 +235,7 @@ impl World {
         let mut rules = self
             .resources
             .iter_mut()
-            .filter_map(|own| own["properties"]["securityRules"].as_array_mut())
+            .filter_map(|own| own.pointer_mut("/properties/securityRules")?.as_array_mut())
             .flatten();
         rules.find(|rule| rule["name"] == name).expect("a rule of that name")
     }
@@ -276,22 +278,29 @@ impl World {
         self.ask(preflight::check, look);
     }
 
+    /// What is said of each requirement.
+    pub fn said(&self) -> mutation::Said {
+        let mut said = Vec::new();
+        self.asked(None, preflight::check, |report, _| said = mutation::said(report)).map(|()| said)
+    }
+
     /// Checks it with a template deployed over it.
     pub fn check_with(&self, template: &Value, look: impl FnOnce(&Report, &Subject<'_>)) {
-        self.ask_with(Some(template), preflight::check, look);
+        self.asked(Some(template), preflight::check, look).expect("a network");
     }
 
     /// Asks it by one of the catalogues.
     pub fn ask(&self, check: impl FnOnce(&Subject<'_>) -> Report, look: impl FnOnce(&Report, &Subject<'_>)) {
-        self.ask_with(None, check, look);
+        self.asked(None, check, look).expect("a network");
     }
 
-    fn ask_with(
+    /// The same, with a template deployed over it; an error is what makes the program say that a file is wrong.
+    fn asked(
         &self,
         over: Option<&Value>,
         check: impl FnOnce(&Subject<'_>) -> Report,
         look: impl FnOnce(&Report, &Subject<'_>),
-    ) {
+    ) -> Result<(), String> {
         let text = serde_json::to_string(&self.resources).expect("JSON");
         let mut environment = Environment::read(SourceText::new("world.json", text));
         environment.subscription =
@@ -302,16 +311,16 @@ impl World {
         let over =
             |path: &str| over.map(|over| SourceText::new(path, over.to_string())).ok_or("no such document");
         let inventory = environment.open(over).expect("documents");
-        let errors: Vec<_> = inventory.findings().iter().filter(|found| found.is_error()).collect();
-        assert!(errors.is_empty(), "{errors:?}");
+        mutation::refusal(inventory.findings()).map_or(Ok(()), Err)?;
         let mut read = |end: &str| {
             let text = network("virtualNetworks", &format!("vnet/subnets/snet-{end}"));
             environment.build_subnet = Some(arm::Named { text, span: document::Span::default() });
-            network_policy::read(&environment, &inventory).expect("a network")
+            network_policy::read(&environment, &inventory)
+                .map_err(|found| mutation::refusal(&found).unwrap_or_else(|| "no network".to_owned()))
         };
         let isolated = self.topology == Topology::Isolated;
-        let container = isolated.then(|| read("container"));
-        let build = read("build");
+        let container = if isolated { Some(read("container")?) } else { None };
+        let build = read("build")?;
         let source = SourceText::new("image.json", self.template.to_string());
         let parsed = image_template::parse(&source);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
@@ -328,5 +337,6 @@ impl World {
             deployer: Some(DEPLOYER.to_owned()),
         };
         look(&check(&subject), &subject);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::{Bench, Figure, Row, checked};
 use crate::process::cargo;
 
 /// Name in the measurement's output, name of the row, by whom, and the seconds that are promised.
-const TIMES: [(&str, &str, &str, Option<f64>); 12] = [
+const TIMES: [(&str, &str, &str, Option<f64>); 13] = [
     ("start, new state", "serve: from start to ready, new state", "aks-jumpbox", Some(0.15)),
     ("start, 100000 resources", "serve: from start to ready, 100,000 resources", "aks-jumpbox", Some(0.15)),
     ("GET p50", "serve: GET, half of them", "aks-jumpbox", None),
@@ -21,6 +21,7 @@ const TIMES: [(&str, &str, &str, Option<f64>); 12] = [
         "aks-jumpbox",
         Some(0.1),
     ),
+    ("delete one of 100000", "serve: DELETE of one of 100,000 groups", "aks-jumpbox", Some(0.02)),
     ("list page of all types", "serve: a page of all resources", "aks-jumpbox", Some(0.1)),
 ];
 

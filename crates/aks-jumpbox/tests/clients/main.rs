@@ -14,3 +14,4 @@ mod resources;
 mod rest;
 mod serve;
 mod story;
+mod tutorial;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::serve::Serve;
 use crate::story::{Az, Story, az_story};
 
 /// Whether this machine can build; otherwise that is said.
@@ -208,5 +209,44 @@ fn a_run_is_cancelled_and_nothing_else_is_allowed_meanwhile() {
         az.line("image builder wait -g rg -n long --custom lastRunStatus.runState=='Canceled' --interval 1 --timeout 60");
         az.refused("image builder cancel -g rg -n long", "OperationNotAllowed");
         az.line("image builder delete -g rg -n long");
+    });
+}
+
+/// Whether a program with these words runs anywhere on this machine.
+fn runs(words: &str) -> bool {
+    let folders = std::fs::read_dir("/proc").expect("listed").flatten();
+    let lines = folders.filter_map(|folder| std::fs::read(folder.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).any(|line| line.trim() == words)
+}
+
+#[test]
+fn a_run_that_a_killed_endpoint_left_has_failed_and_left_nothing() {
+    if !can_build() {
+        return;
+    }
+    az_story(|story, az| {
+        let object = prepare(az);
+        assign(az, &object, "Contributor", &format!("{}/resourceGroups/rg", story.subscription()));
+        let file = template(story, &["echo begins", "sleep 98765"]);
+        az.line(&format!("image builder create -g rg -n killed --image-template {file}"));
+        az.line("image builder run -g rg -n killed --no-wait");
+        az.line("image builder wait -g rg -n killed --custom lastRunStatus.runSubState=='Customizing' --interval 1 --timeout 120");
+        while !runs("sleep 98765") {
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(story.serve.id(), rustix::process::Signal::KILL).expect("killed");
+        while runs("sleep 98765") {
+            std::thread::yield_now();
+        }
+        let port = story.serve.told("endpoint").rsplit(':').next().expect("a port");
+        let again = Serve::start_on(&story.path("state"), &format!("127.0.0.1:{port}"));
+        let run = az.line("image builder show -g rg -n killed --query lastRunStatus");
+        assert_eq!(run["runState"], "Failed", "{run}");
+        assert!(
+            run["message"].as_str().is_some_and(|told| told.contains("ended while the build ran")),
+            "{run}"
+        );
+        az.line("image builder delete -g rg -n killed");
+        story.heard(&again.log());
     });
 }

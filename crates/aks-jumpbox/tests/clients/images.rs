@@ -84,10 +84,9 @@ fn a_jump_box_made_by_the_azure_cli_alone_boots() {
     }
     az_story(|story, az| {
         let object = prepare(az);
-        let file = template(
-            story,
-            &["echo made-by-the-cli | sudo tee /etc/jumpbox-note", "echo hello from the builder"],
-        );
+        // A line of its own, so that no earlier run has made the layer.
+        let hello = format!("echo hello from the builder of {}", story.path("").display());
+        let file = template(story, &["echo made-by-the-cli | sudo tee /etc/jumpbox-note", &hello]);
         let create = format!("image builder create -g rg -n jumpbox --image-template {file}");
 
         // The first role that users forget, and what they are told.
@@ -107,7 +106,7 @@ fn a_jump_box_made_by_the_azure_cli_alone_boots() {
         az.line(&create);
         let shown = az.line("image builder show -g rg -n jumpbox");
         assert_eq!(shown["provisioningState"], "Succeeded");
-        assert_eq!(shown["customize"][0]["inline"][1], "echo hello from the builder");
+        assert_eq!(shown["customize"][0]["inline"][1], hello);
         assert_eq!(shown["tags"], json!({ "purpose": "jump box" }));
         let staging =
             shown["exactStagingResourceGroup"].as_str().expect("a group").rsplit('/').next().expect("a name");
@@ -169,7 +168,10 @@ fn download_and_boot(story: &Story, az: &Az<'_>, staging: &str, disk: &str) {
         std::fs::read_to_string(story.path(&name.replace('/', "-"))).expect("a log")
     };
     // The second run found the step's layer: its script did not run again.
-    assert_eq!(logs.iter().filter(|name| read(name).contains("hello from the builder")).count(), 1);
+    assert_eq!(
+        logs.iter().filter(|name| read(name).contains("azure-arm: hello from the builder")).count(),
+        1
+    );
     let file = story.path("disk.vhd");
     az.line(&format!(
         "storage blob download -c {container} -n {blob} -f {} {blobs} --no-progress",

@@ -180,7 +180,7 @@ fn download_and_boot(story: &Story, az: &Az<'_>, staging: &str, disk: &str) {
     boots(&file);
 }
 
-/// Boots a disk and runs the posture tests.
+/// Boots a disk: what every machine has answers. It is no jump box by its recipe, so what those have beside it may fail.
 fn boots(image: &Path) {
     let output = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"))
         .args(["try", "--format", "json"])
@@ -188,9 +188,15 @@ fn boots(image: &Path) {
         .output()
         .expect("it runs");
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{answer:#} {said}");
-    assert!(answer["tests"].as_array().is_some_and(|tests| !tests.is_empty()), "{answer:#}");
+    let tests = answer["tests"].as_array().expect("tests");
+    let status =
+        |name: &str| tests.iter().find(|test| test["name"] == name).map(|test| test["status"].clone());
+    assert_eq!(
+        status("disk-grew"),
+        Some(json!("pass")),
+        "{answer:#} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

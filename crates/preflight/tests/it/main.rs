@@ -2,6 +2,7 @@
 
 mod mutation;
 mod path;
+mod peering;
 mod policy;
 mod repair;
 mod templates;
@@ -233,37 +234,6 @@ fn routes_and_gateways_that_are_altered_are_noticed() {
             ("firewall.container-endpoints", Fail),
         ],
     );
-}
-
-#[test]
-fn a_firewall_is_reached_through_peerings_alone() {
-    const ID: &str = "route.next-hop-reachable";
-    let set = |peering: &'static str, field: &'static str, value: Value| {
-        move |world: &mut World| world.resource(peering)["properties"][field] = value
-    };
-    let without = |end: &'static str| {
-        move |world: &mut World| {
-            world.resources.retain(|own| own["id"].as_str().is_none_or(|id| !id.ends_with(end)));
-        }
-    };
-    let check = |what: &str, breaking: &dyn Fn(&mut World), expected: Status| {
-        expect(what, World::private_link(), breaking, &[(ID, expected)]);
-    };
-    check("none here", &without("/to-hub"), Fail);
-    check("none there", &without("/to-vnet"), Fail);
-    check("no hub", &without("/hub"), Undecided);
-    for side in ["/to-hub", "/to-vnet"] {
-        let one = |field, value: Value| move |world: &mut World| set(side, field, value.clone())(world);
-        check("not connected", &one("peeringState", json!("Disconnected")), Fail);
-        check("no access", &one("allowVirtualNetworkAccess", json!(false)), Fail);
-        check("access not told", &one("allowVirtualNetworkAccess", json!(null)), Undecided);
-    }
-    let forwarded = set("/to-hub", "allowForwardedTraffic", json!(false));
-    expect("what is forwarded", World::private_link(), forwarded, &[(ID, Undecided)]);
-    let elsewhere = |world: &mut World| {
-        world.resource("/hub")["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.201.0.0/24"]);
-    };
-    check("another hub", &elsewhere, Undecided);
 }
 
 #[test]

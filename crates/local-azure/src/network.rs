@@ -190,22 +190,11 @@ fn parent(id: &str) -> String {
     parts.join("/")
 }
 
-/// Resources that say `"id": "<this one>"` somewhere inside and do not go with it.
+/// Network resources that name this one and do not go with it.
 fn users(removal: &Removal<'_>) -> Result<Vec<String>, ArmError> {
-    let id = removal.row.body["id"].as_str().unwrap_or_default();
-    let sql = "SELECT key FROM resources WHERE instr(lower(body), ?1) > 0 AND key <> ?2 AND type LIKE 'microsoft.network/%'";
-    let needle = format!("\"id\":\"{}\"", id.to_ascii_lowercase());
-    let mut statement = removal.transaction.prepare_cached(sql)?;
-    let found = statement.query_map([&needle, &removal.row.key], |row| row.get::<_, String>(0))?;
-    let mut users = Vec::new();
-    for key in found {
-        let key = key?;
-        let goes_too = key == removal.going || key.starts_with(&format!("{}/", removal.going));
-        let inside = key.starts_with(&format!("{}/", removal.row.key));
-        if !goes_too && !inside {
-            users.push(key);
-        }
-    }
+    let inside = |key: &str, outer: &str| key == outer || key.starts_with(&format!("{outer}/"));
+    let mut users = Row::users(removal.transaction, &removal.row.key)?;
+    users.retain(|key| !inside(key, removal.going) && !inside(key, &removal.row.key));
     Ok(users)
 }
 

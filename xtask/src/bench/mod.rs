@@ -11,6 +11,7 @@ mod peers;
 mod proofs;
 mod prove;
 mod rootless;
+mod serve;
 mod table;
 mod templates;
 
@@ -121,6 +122,9 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     rows.extend(prove::measure(&bench, &wanted));
     rows.extend(gateway::measure(&wanted));
     rows.extend(proofs::measure(&wanted, options.peers));
+    let (more, found) = serve::measure(&bench, &wanted);
+    rows.extend(more);
+    figures.extend(found);
     let (more, found) = templates::measure(&wanted);
     rows.extend(more);
     figures.extend(found);

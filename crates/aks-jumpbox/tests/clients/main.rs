@@ -3,12 +3,15 @@
 //! `cargo xtask test` installs the clients; where they are not, tests that need them say that they are skipped.
 
 mod crash;
+mod deployments;
 mod groups;
 mod hostile;
 mod identities;
+mod images;
 mod networks;
 mod process;
 mod resources;
 mod rest;
 mod serve;
 mod story;
+mod tutorial;

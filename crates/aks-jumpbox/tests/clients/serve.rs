@@ -22,6 +22,9 @@ pub fn command(state: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
     command.arg("serve").arg("--state").arg(state).args(words).stdin(Stdio::null());
     command.env_clear().env("HOME", state).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // Builds share what the other tests have made.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-cache");
+    command.env("AKS_JUMPBOX_CACHE", std::env::var_os("AKS_JUMPBOX_CACHE").unwrap_or(cache.into()));
     command
 }
 

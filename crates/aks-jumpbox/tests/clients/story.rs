@@ -127,6 +127,18 @@ impl Story {
         format!("/subscriptions/{}", self.serve.told("subscription"))
     }
 
+    /// Runs a script of Bash, which stops at the first failure, with `az` and without a configuration.
+    pub fn shell(&self, script: &str) -> Said {
+        let python = python("python-azure-cli").expect("it was there");
+        let az = format!("az() {{ '{}' -m azure.cli \"$@\"; }}", python.display());
+        let mut command = self.command(Path::new("bash"));
+        command.args(["-euo", "pipefail", "-c", &format!("{az}\n{script}")]);
+        let said = run(command, None);
+        self.heard(&said.out);
+        self.heard(&said.err);
+        said
+    }
+
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path());

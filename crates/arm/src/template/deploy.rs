@@ -434,13 +434,20 @@ impl Task<'_> {
     }
 }
 
-/// What `deployment()` tells of the deployment of a document.
-pub fn own_deployment(name: Option<&str>) -> Val {
-    named_deployment(
-        name.map_or_else(|| Val::unknown_as("the deployment's name", Some("{deployment()}")), Val::text),
-    )
+/// What `deployment()` tells of the deployment of a document. One of a subscription has a location.
+pub fn own_deployment(name: Option<&str>, location: Option<&str>) -> Val {
+    let name =
+        name.map_or_else(|| Val::unknown_as("the deployment's name", Some("{deployment()}")), Val::text);
+    match location {
+        Some(location) => deployment_of([("name", name), ("location", Val::text(location))]),
+        None => named_deployment(name),
+    }
 }
 
 fn named_deployment(name: Val) -> Val {
-    Val::fields([("name", name)]).within(Some(&"the deployment, which Azure adds at run time".into()))
+    deployment_of([("name", name)])
+}
+
+fn deployment_of<const N: usize>(fields: [(&str, Val); N]) -> Val {
+    Val::fields(fields).within(Some(&"the deployment, which Azure adds at run time".into()))
 }

@@ -121,7 +121,10 @@ fn frame_of<'t>(evaluator: &Evaluator<'t>, template: &'t Template, index: usize)
         given.insert(name.to_ascii_lowercase(), one);
     }
     let place = Place::new(Level::of_schema(text(value, "$schema").unwrap_or_default()), &template.scope);
-    let deployment = deploy::own_deployment(template.name.as_deref());
+    let level = place.level;
+    let location = template.name.as_ref().and(template.scope.location.as_deref());
+    let location = location.filter(|_| level == Level::Subscription);
+    let deployment = deploy::own_deployment(template.name.as_deref(), location);
     evaluator.check(value);
     let origin = if index == 0 { String::new() } else { format!(" of document {}", index + 1) };
     let frame = Frame::new(evaluator, value, given, place, (deployment, origin));

@@ -17,7 +17,7 @@ pub use resources::{ALL, Page, Row, Write};
 use crate::error::{ArmError, Error};
 
 /// Version of the tables. A database of another version is refused rather than guessed at.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How many connections for reading are kept.
 const READERS: usize = 4;
@@ -32,6 +32,12 @@ const TABLES: &str = "
         changed INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX resources_of_type ON resources (type, key);
+    CREATE TABLE links (             -- what a resource names in its properties
+        target  TEXT NOT NULL,      -- id in lower case, of what may or may not be there
+        source  TEXT NOT NULL,      -- key of the resource
+        PRIMARY KEY (target, source)
+    ) WITHOUT ROWID;
+    CREATE INDEX links_of_source ON links (source);
     CREATE TABLE operations (
         id       TEXT PRIMARY KEY,
         key      TEXT NOT NULL,     -- of the resource it is about

@@ -1,5 +1,7 @@
 //! Resources by id: one row each, children in rows of their own.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
@@ -76,6 +78,15 @@ impl Row {
             "INSERT INTO resources (key, type, body, etag, created, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
             ON CONFLICT (key) DO UPDATE SET body = ?3, etag = ?4, changed = ?5";
         connection.prepare_cached(sql)?.execute(params![key, resource_type, body.to_string(), etag, now])?;
+        if created.is_some() {
+            connection.prepare_cached("DELETE FROM links WHERE source = ?1")?.execute([&key])?;
+        }
+        let mut targets = BTreeSet::new();
+        links(&body["properties"], &mut targets);
+        for target in targets {
+            let sql = "INSERT INTO links (target, source) VALUES (?1, ?2)";
+            connection.prepare_cached(sql)?.execute(params![target, key])?;
+        }
         let write = if created.is_some() { Write::Replaced } else { Write::Created };
         let row = Self { key, body: body.clone(), etag, created: created.unwrap_or(now), changed: now };
         Ok((row, write))
@@ -84,8 +95,19 @@ impl Row {
     /// Removes a resource and everything inside it; how many rows that were.
     pub fn remove(connection: &Connection, key: &str) -> Result<usize, ArmError> {
         let (from, to) = inside(key);
+        let sql = "DELETE FROM links WHERE source = ?1 OR (source > ?2 AND source < ?3)";
+        connection.prepare_cached(sql)?.execute(params![key, from, to])?;
         let sql = "DELETE FROM resources WHERE key = ?1 OR (key > ?2 AND key < ?3)";
         Ok(connection.prepare_cached(sql)?.execute(params![key, from, to])?)
+    }
+
+    /// Keys of network resources that name another one, by its key, in an `id` of their properties.
+    pub fn users(connection: &Connection, key: &str) -> Result<Vec<String>, ArmError> {
+        let sql = "SELECT source FROM links JOIN resources ON key = source
+            WHERE target = ?1 AND source <> ?1 AND type LIKE 'microsoft.network/%' ORDER BY source";
+        let mut statement = connection.prepare_cached(sql)?;
+        let found = statement.query_map([key], |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// Resources of a type inside a scope, from after a key on, at most `limit`.
@@ -146,6 +168,22 @@ impl Row {
         rows.truncate(limit);
         let after = if more { rows.last().map(|row| row.key.clone()) } else { None };
         Ok(Page { rows, after })
+    }
+}
+
+/// What a value names: every `id` in it, in lower case.
+fn links(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| links(item, into)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(id) if name == "id" => drop(into.insert(id.to_ascii_lowercase())),
+                    _ => links(value, into),
+                }
+            }
+        }
+        _ => {}
     }
 }
 

@@ -49,7 +49,7 @@ impl Context {
         if self.yes || !std::io::stdin().is_terminal() {
             return true;
         }
-        eprint!("{question} [y/N] ");
+        crate::output::tell(&format!("{question} [y/N] "));
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer).unwrap_or(0);
         read > 0 && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")

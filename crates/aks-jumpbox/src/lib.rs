@@ -79,7 +79,7 @@ fn report(failure: &Failure, output: Output) -> ExitStatus {
         Format::Text => Ok(()),
     };
     if output.format == Format::Text || printed.is_err() {
-        eprint!("{}", failure.to_text(output.error_colour));
+        output::tell(&failure.to_text(output.error_colour));
     }
     failure.status()
 }

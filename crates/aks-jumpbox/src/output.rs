@@ -1,11 +1,17 @@
 //! Where a command prints: one document on standard output, everything else on standard error.
+//!
+//! Texts hold names that others chose. What is printed for people goes through [`shown`], which leaves nothing in it that
+//! steers a terminal but the styles of [`paint`]; what is printed for programs keeps its data.
 
 use std::fs::{self, Permissions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anstyle::{AnsiColor, Style};
+use build_engine::log::steers;
 use clap::ColorChoice;
 use serde::Serialize;
 
@@ -69,13 +75,13 @@ impl Output {
     /// Tells something beside the answer, unless the user asked for quiet.
     pub fn note(self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
-            eprintln!("{text}");
+            tell(&format!("{text}\n"));
         }
     }
 
     /// Tells something that a careful user would act on.
     pub fn warn(self, text: &str) {
-        eprintln!("{} {text}", paint(self.error_colour, YELLOW, "warning:"));
+        tell(&format!("{} {text}\n", paint(self.error_colour, YELLOW, "warning:")));
     }
 
     /// `text` in a style, where standard output is coloured.
@@ -84,8 +90,18 @@ impl Output {
     }
 }
 
-/// Writes to standard output. A reader that went away (`| head`) is no error.
+/// Writes a text for people to standard error.
+pub fn tell(text: &str) {
+    eprint!("{}", shown(text));
+}
+
+/// Writes a text for people to standard output.
 pub fn print(text: &str) -> Result<(), Failure> {
+    print_as_it_is(&shown(text))
+}
+
+/// Writes a document to standard output. A reader that went away (`| head`) is no error.
+pub fn print_as_it_is(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -99,7 +115,15 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
-    print(&(text + "\n"))
+    print_as_it_is(&(escaped(&text) + "\n"))
+}
+
+/// The same JSON, in which what steers a terminal is written as an escape. It stands in strings alone; `serde_json`
+/// escapes nothing above U+001F.
+fn escaped(json: &str) -> String {
+    // All of these are below U+10000, so that one escape is enough.
+    let escape = |c: char| format!("\\u{:04x}", u32::from(c));
+    json.chars().map(|c| if c != '\n' && steers(c) { escape(c) } else { c.to_string() }).collect()
 }
 
 /// Writes a file that readers see as it was or as a whole: into a temporary file beside it, which is then renamed. What
@@ -143,9 +167,36 @@ pub const BOLD: Style = Style::new().bold();
 /// What matters least.
 pub const DIM: Style = Style::new().dimmed();
 
-/// `text` in a style when `colour` is wanted.
+const ESCAPE: &str = "\u{1b}";
+
+/// Stands for the escape character of our own styles until they are printed. No document can hold it: it is another one
+/// each time the program runs.
+static OWN_ESCAPE: LazyLock<String> =
+    LazyLock::new(|| format!("<style {:016x}>", RandomState::new().hash_one(std::process::id())));
+
+/// `text` in a style when `colour` is wanted; to be printed by way of [`shown`].
 pub fn paint(colour: bool, style: Style, text: &str) -> String {
-    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    let code = |code: String| code.replace(ESCAPE, &OWN_ESCAPE);
+    if colour {
+        code(style.render().to_string()) + text + &code(style.render_reset().to_string())
+    } else {
+        text.to_owned()
+    }
+}
+
+/// What a terminal gets to see: each character that would steer it is replaced, and our own styles become escape
+/// sequences.
+pub fn shown(text: &str) -> String {
+    plain(text, |c| c != '\n' && steers(c)).replace(OWN_ESCAPE.as_str(), ESCAPE)
+}
+
+/// What others named, on one line, so that no part of it passes for a line of ours.
+pub fn line(text: &str) -> String {
+    plain(text, steers)
+}
+
+fn plain(text: &str, replaced: impl Fn(char) -> bool) -> String {
+    text.chars().map(|c| if replaced(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A length of time for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h`, `5 days`.
@@ -187,6 +238,22 @@ mod tests {
         let said = [0.04, 9.96, 12.4, 185.0, 7200.0, 500_000.0].map(duration);
         assert_eq!(said, ["0.0 s", "10.0 s", "12 s", "3 min 5 s", "2 h", "5 days"]);
         assert_eq!([12, 2048, 3 << 20, 2 << 30].map(bytes), ["12 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]);
+    }
+
+    #[test]
+    fn only_our_own_styles_steer_a_terminal() {
+        let painted = paint(true, RED, "a\u{1b}[31mb\u{202e}") + "\u{1b}[2J\u{9b}2J\r\n\tc";
+        let expected = "\u{1b}[31ma\u{fffd}[31mb\u{fffd}\u{1b}[0m\u{fffd}[2J\u{fffd}2J\u{fffd}\n\tc";
+        assert_eq!(shown(&painted), expected);
+        assert_eq!(line("a\n✓ pass"), "a\u{fffd}✓ pass");
+    }
+
+    #[test]
+    fn json_keeps_what_it_escapes() {
+        let value = serde_json::json!({"name": "a\u{1b}[31m\u{9b}2J\u{202e}\u{7f}\n"});
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

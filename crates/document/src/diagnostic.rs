@@ -91,13 +91,13 @@ impl Diagnostic {
             source.name(),
             at.line,
             at.column,
-            self.message,
+            on_one_line(&self.message),
             self.code
         );
         // A long line is shown from just before the place that matters.
         let skip = (at.column - 1).saturating_sub(WIDTH / 2);
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        let line: String = source.line(at.line).chars().skip(skip).take(WIDTH).map(clean).collect();
+        let line: String = source.line(at.line).chars().skip(skip).take(WIDTH).collect();
+        let line = on_one_line(&line);
         let rest = line.chars().count().saturating_sub(at.column - 1 - skip);
         let covered = source.text().get(self.span.start..self.span.end).unwrap_or_default();
         let mark = covered.lines().next().map_or(0, |text| text.chars().count()).clamp(1, rest.max(1));
@@ -111,9 +111,14 @@ impl Diagnostic {
         ];
         for (label, text) in notes {
             if let Some(text) = text {
-                let _ = writeln!(out, " {gutter} = {label}: {text}");
+                let _ = writeln!(out, " {gutter} = {label}: {}", on_one_line(text));
             }
         }
         out
     }
+}
+
+/// Messages hold names that documents chose: no part of one may pass for a line of its own.
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -152,7 +152,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         .map_err(Failure::from)
         .and_then(|report| finish(args, report, &input, context, view.as_ref(), &cancel));
     if args.timings && output.format == Format::Text {
-        eprint!("{}", timings::text(&timeline.into_inner().unwrap_or_else(PoisonError::into_inner)));
+        output::tell(&timings::text(&timeline.into_inner().unwrap_or_else(PoisonError::into_inner)));
     }
     // From the first event on, a stream of events has to end with one.
     match ended {

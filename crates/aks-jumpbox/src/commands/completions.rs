@@ -20,6 +20,6 @@ pub struct Arguments {
 pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "aks-jumpbox", &mut script);
-    output::print(&String::from_utf8_lossy(&script))?;
+    output::print_as_it_is(&String::from_utf8_lossy(&script))?;
     Ok(ExitStatus::Yes)
 }

@@ -78,7 +78,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         What::Template => {
             let loaded = load_recipe(context)?;
             loaded.warnings.iter().for_each(|warning| context.output.warn(warning));
-            output::print(&loaded.recipe.template().to_json())?;
+            output::print_as_it_is(&loaded.recipe.template().to_json())?;
         }
         What::Network(args) => network(args, Part::Network, context)?,
         What::Nsg(args) => network(args, Part::Groups, context)?,
@@ -122,7 +122,7 @@ fn network(args: &NetworkArguments, part: Part, context: &Context) -> Result<(),
             "the firewall rules hold no package archive of the distribution: add its hosts to `[network] allow` of jumpbox.toml",
         );
     }
-    output::print(&resources::write(&plan, part, args.language))
+    output::print_as_it_is(&resources::write(&plan, part, args.language))
 }
 
 /// An IPv4 prefix as people write it.

@@ -65,9 +65,9 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         "endpoint": endpoint, "ca": azure.certificate().display().to_string(), "tenant": secrets.tenant,
         "subscription": secrets.subscription, "client_id": secrets.client_id, "client_secret": secrets.client_secret,
     });
-    output::print(&format!("{first}\n"))?;
+    output::print_as_it_is(&format!("{first}\n"))?;
     if output.format == Format::Text {
-        eprint!("{}", how_to_connect(&endpoint, &azure));
+        output::tell(&how_to_connect(&endpoint, &azure));
     }
     while cancel.check().is_ok() {
         std::thread::park_timeout(Duration::from_millis(100));

@@ -37,7 +37,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let text = documents.inventory.snapshot().to_json_pretty();
     let file = match (&args.output, context.output.format) {
         (None, Format::Json) => {
-            output::print(&text)?;
+            output::print_as_it_is(&text)?;
             return Ok(ExitStatus::Yes);
         }
         (file, _) => file.clone().unwrap_or_else(|| PathBuf::from("snapshot.json")),

@@ -7,7 +7,7 @@ use build_engine::event::{Event, StepState};
 use jiff::Timestamp;
 
 use super::{View, destination, ending, printable, refusal};
-use crate::output::Verbosity;
+use crate::output::{Verbosity, shown};
 
 /// Writes what happens as `2027-01-02T03:04:05Z text`.
 pub struct Plain<W> {
@@ -57,6 +57,6 @@ impl<W: Write + Send> View for Plain<W> {
         let when = (self.now)().strftime("%Y-%m-%dT%H:%M:%SZ");
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A log that went away must not stop the build.
-        let _ = writeln!(out, "{when} {text}");
+        let _ = writeln!(out, "{when} {}", shown(&text));
     }
 }

@@ -7,7 +7,7 @@ use build_engine::event::{Event, StepState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{View, ending, printable, refusal};
-use crate::output::{BOLD, DIM, GREEN, RED, YELLOW, paint};
+use crate::output::{BOLD, DIM, GREEN, RED, YELLOW, paint, shown};
 
 /// Redraws one line for what runs now, above which everything finished stays.
 pub struct Terminal {
@@ -23,10 +23,10 @@ impl Terminal {
         Self { lines, colour, running: Mutex::new(None) }
     }
 
-    fn start(&self, label: String) {
+    fn start(&self, label: &str) {
         let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = self.lines.add(ProgressBar::new_spinner().with_style(style).with_prefix(label));
+        let bar = self.lines.add(ProgressBar::new_spinner().with_style(style).with_prefix(shown(label)));
         bar.enable_steady_tick(Duration::from_millis(120));
         self.replace(Some(bar));
     }
@@ -44,13 +44,13 @@ impl Terminal {
         if let Some(bar) = &*running
             && !line.trim().is_empty()
         {
-            bar.set_message(paint(self.colour, DIM, &printable(line)));
+            bar.set_message(shown(&paint(self.colour, DIM, &printable(line))));
         }
     }
 
     fn stay(&self, text: &str) {
         // A terminal that went away must not stop the build.
-        let _ = self.lines.println(text);
+        let _ = self.lines.println(shown(text));
     }
 
     fn step(&self, event: &Event) {
@@ -60,7 +60,7 @@ impl Terminal {
             if let Some(why) = why {
                 self.stay(&paint(self.colour, DIM, &format!("  {label}: not cached, {why}")));
             }
-            return self.start(label);
+            return self.start(&label);
         }
         self.replace(None);
         let mark = match state {
@@ -76,7 +76,7 @@ impl Terminal {
 impl View for Terminal {
     fn show(&self, event: &Event) {
         match event {
-            Event::Phase { name, .. } => self.start(paint(self.colour, BOLD, name.name())),
+            Event::Phase { name, .. } => self.start(&paint(self.colour, BOLD, name.name())),
             Event::Step { .. } => self.step(event),
             Event::Output { line, .. } => self.tail(line),
             Event::Egress(connection) => {

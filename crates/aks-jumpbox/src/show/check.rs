@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::json;
-use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
+use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW, line};
 
 /// The report as JSON.
 #[derive(Serialize)]
@@ -143,7 +143,7 @@ pub fn text(report: &Report, subject: &Subject<'_>, verdict: Status, output: Out
         }
     }
     for assumption in report.assumptions() {
-        let _ = writeln!(text, "{} {assumption}", output.paint(DIM, "assumed:"));
+        let _ = writeln!(text, "{} {}", output.paint(DIM, "assumed:"), line(&assumption));
     }
     let all: Vec<_> = report.findings.iter().collect();
     let (sign, style) = mark(verdict);
@@ -184,20 +184,21 @@ fn one(text: &mut String, finding: &Finding, subject: &Subject<'_>, output: Outp
     let Finding { requirement, outcome } = finding;
     let head = output.paint(style, &format!("{sign} {}", requirement.id));
     let _ = writeln!(text, "  {head} {}", output.paint(BOLD, requirement.title));
-    let _ = writeln!(text, "{INDENT}{}", outcome.detail);
+    let _ = writeln!(text, "{INDENT}{}", line(&outcome.detail));
     if let Some(packet) = &outcome.evidence.packet {
         let _ = writeln!(text, "{INDENT}packet: {packet}");
     }
     if let Some(by) = &outcome.evidence.decided_by {
         let _ = writeln!(text, "{INDENT}{}", decided(by));
     }
-    if let Some((file, line, column)) = place(finding, subject) {
-        let _ = writeln!(text, "{INDENT}{}", output.paint(DIM, &format!("at {file}:{line}:{column}")));
+    if let Some((file, row, column)) = place(finding, subject) {
+        let _ =
+            writeln!(text, "{INDENT}{}", output.paint(DIM, &format!("at {}:{row}:{column}", line(&file))));
     }
     if let Some(repair) = repair(finding, subject) {
-        let _ = writeln!(text, "{INDENT}{} {}", output.paint(GREEN, "repair:"), repair.summary);
-        for line in repair.az.iter().flat_map(|az| az.lines()) {
-            let _ = writeln!(text, "{INDENT}  {line}");
+        let _ = writeln!(text, "{INDENT}{} {}", output.paint(GREEN, "repair:"), line(&repair.summary));
+        for command in repair.az.iter().flat_map(|az| az.lines()) {
+            let _ = writeln!(text, "{INDENT}  {command}");
         }
     }
 }

@@ -8,7 +8,7 @@ use network_policy::{Direction, Protocol};
 use serde::Serialize;
 
 use crate::exit::ExitStatus;
-use crate::output::{BOLD, DIM, Output, RED, Verbosity, YELLOW};
+use crate::output::{BOLD, DIM, Output, RED, Verbosity, YELLOW, line};
 
 /// Most denials of a class that are listed for people; `--verbose` and JSON list all.
 const SHOWN: usize = 12;
@@ -121,6 +121,7 @@ fn rows_of_class(text: &mut String, rows: &[&Denied], mark: &str, most: usize, o
     for (denied, end) in rows.iter().zip(&ends) {
         let Denied { count, rule, resource, .. } = denied;
         let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let (rule, resource) = (line(rule), line(resource));
         let of = if resource.is_empty() { String::new() } else { format!(" ({resource})") };
         let when = output.paint(DIM, &span(denied.first, denied.last));
         let _ = writeln!(text, "  {mark} {end:<width$}  {times:>9}  {when}  {rule}{of}");

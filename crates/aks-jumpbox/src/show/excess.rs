@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::json;
 use crate::exit::ExitStatus;
-use crate::output::{BOLD, DIM, Output, RED, YELLOW};
+use crate::output::{BOLD, DIM, Output, RED, YELLOW, line};
 
 /// What one rule allows beyond the contracts, as JSON.
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ pub fn text(all: &[network_policy::Excess], output: Output) -> String {
         let head = format!("{mark} {}. {direction}{by}", index + 1);
         let _ = writeln!(text, "{}: {} of all packets", output.paint(style, &head), share(excess));
         for part in excess.boxes.iter().take(SHOWN) {
-            let _ = writeln!(text, "       {}", json::CertifiedBox::of(part).extent());
+            let _ = writeln!(text, "       {}", line(&json::CertifiedBox::of(part).extent()));
         }
         if excess.boxes.len() > SHOWN {
             let more = format!("and {} more parts", excess.boxes.len() - SHOWN);

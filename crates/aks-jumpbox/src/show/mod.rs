@@ -14,7 +14,7 @@ use anstyle::Style;
 use network_policy::{Decider, Decision, Direction, Layer, LayerDecision, Protocol};
 
 use crate::exit::ExitStatus;
-use crate::output::{GREEN, RED, YELLOW};
+use crate::output::{GREEN, RED, YELLOW, line};
 
 /// The verdict that an exit code stands for, in the words of the JSON contract.
 pub fn verdict(status: ExitStatus) -> &'static str {
@@ -82,6 +82,7 @@ pub fn layer(layer: Layer) -> &'static str {
 /// the rule, `: no rule allows it (fwp-hub)`.
 pub fn by(by: &Decider) -> String {
     let Decider { resource, rule, priority, .. } = by;
+    let (resource, rule) = (line(resource), line(rule));
     // An id says no more to a person than its last part; JSON has the whole.
     let resource = resource.rsplit('/').next().unwrap_or_default();
     let is_name = priority.is_some() || !rule.contains(' ');

@@ -6,7 +6,7 @@ use network_policy::{Decision, Direction, FieldMatch, Flow, LayerDecision, NearM
 use serde::Serialize;
 
 use super::json::{self, Decider};
-use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
+use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW, line};
 
 /// The answer as JSON.
 #[derive(Serialize)]
@@ -105,7 +105,7 @@ pub fn text(
     let verdict = output.paint(style, &format!("{sign} {}", word(decision.verdict)));
     let _ = writeln!(text, "{verdict}{}", super::decision(decision, path));
     for open in open {
-        let _ = writeln!(text, "  decided by: {open}");
+        let _ = writeln!(text, "  decided by: {}", line(open));
     }
     text
 }
@@ -138,7 +138,7 @@ impl Near<'_> {
     pub fn write(&self, text: &mut String, indent: &str, output: Output) {
         let NearMiss { rule, priority, fields } = self.rule;
         let of_rule = priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
-        let _ = writeln!(text, "{indent}nearest rule: '{}'{of_rule}", output.paint(BOLD, rule));
+        let _ = writeln!(text, "{indent}nearest rule: '{}'{of_rule}", output.paint(BOLD, &line(rule)));
         let mut rows: Vec<_> = fields
             .iter()
             .map(|FieldMatch { field, matches, rule, packet }| (*field, *matches, shown(rule), shown(packet)))
@@ -168,8 +168,9 @@ impl Near<'_> {
 /// A long list of a rule's addresses says no more than its beginning.
 fn shown(text: &str) -> String {
     const MOST: usize = 48;
+    let text = line(text);
     if text.chars().count() <= MOST {
-        return text.to_owned();
+        return text;
     }
     text.chars().take(MOST - 1).chain(['…']).collect()
 }
@@ -254,7 +255,7 @@ mod tests {
         let output = Output::resolve(Format::Text, ColorChoice::Never, Verbosity::Normal);
         insta::assert_snapshot!(text(&flow, &decision, &path, &[], output));
         let coloured = Output::resolve(Format::Text, ColorChoice::Always, Verbosity::Normal);
-        let plain = text(&flow, &decision, &path, &[], coloured);
+        let plain = crate::output::shown(&text(&flow, &decision, &path, &[], coloured));
         assert!(
             plain.contains('\u{1b}') && plain.contains("denied") && plain.contains("differs"),
             "words beside colour"

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{excess, json, path, repair};
 use crate::exit::ExitStatus;
-use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
+use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW, line};
 
 /// A contract and the answer to it.
 pub struct Answer {
@@ -195,7 +195,7 @@ fn one(text: &mut String, Answer { contract, proof }: &Answer, output: Output) {
         path::Near { rule, decided_by, whose: "packet" }.write(text, INDENT, output);
     }
     for open in &proof.open {
-        let _ = writeln!(text, "{INDENT}{} {open}", output.paint(YELLOW, "decided by:"));
+        let _ = writeln!(text, "{INDENT}{} {}", output.paint(YELLOW, "decided by:"), line(open));
     }
 }
 
@@ -222,7 +222,8 @@ pub fn certificates(answers: &[Answer], output: Output) -> String {
         let Some(certificate) = &proof.certificate else { continue };
         let _ = writeln!(text, "\ncertificate of {}", output.paint(BOLD, &contract.to_string()));
         for (index, part) in certificate.boxes.iter().enumerate() {
-            let _ = writeln!(text, "{INDENT}{}. {}", index + 1, json::CertifiedBox::of(part).describe());
+            let _ =
+                writeln!(text, "{INDENT}{}. {}", index + 1, line(&json::CertifiedBox::of(part).describe()));
         }
         if proof.verdict == ProofVerdict::Proved {
             let checked =

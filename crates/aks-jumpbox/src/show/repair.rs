@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{json, proof};
-use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
+use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW, line};
 
 /// How rules to add are written for people; JSON has all three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -130,7 +130,7 @@ fn summary(repair: &network_policy::Repair) -> String {
 pub fn text(repair: &network_policy::Repair, language: Language, output: Output) -> String {
     let mut text = format!("\n{} {}\n", output.paint(BOLD, "repair:"), summary(repair));
     for moved in &repair.renumbered {
-        let why = format!("# makes room: '{}' moves from {} to {}", moved.rule, moved.from, moved.to);
+        let why = format!("# makes room: '{}' moves from {} to {}", line(&moved.rule), moved.from, moved.to);
         let _ = writeln!(text, "\n{}\n{}", output.paint(DIM, &why), moved.to_az());
     }
     for new in &repair.rules {
@@ -148,7 +148,7 @@ pub fn text(repair: &network_policy::Repair, language: Language, output: Output)
     for (contract, open) in &repair.open {
         let _ = writeln!(text, "\n{} {contract}: depends then", output.paint(YELLOW, "?"));
         for open in open {
-            let _ = writeln!(text, "    decided by: {open}");
+            let _ = writeln!(text, "    decided by: {}", line(open));
         }
     }
     for beyond in &repair.beyond {
@@ -157,7 +157,7 @@ pub fn text(repair: &network_policy::Repair, language: Language, output: Output)
             writeln!(text, "\n{mark} {}: no rule of a network security group repairs it", beyond.contract);
         for obstacle in &beyond.obstacles {
             let by = obstacle.decided_by.as_ref().map(|by| format!("stopped{}; ", super::by(by)));
-            let _ = writeln!(text, "    {}{}", by.unwrap_or_default(), obstacle.setting);
+            let _ = writeln!(text, "    {}{}", by.unwrap_or_default(), line(&obstacle.setting));
         }
     }
     text

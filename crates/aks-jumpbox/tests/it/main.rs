@@ -6,6 +6,7 @@ mod check;
 mod explain_flow;
 mod explain_log;
 mod host;
+mod hostile;
 mod init;
 mod page;
 mod program;

@@ -22,14 +22,25 @@ const WINDOWS: &str = r#"{
 const RECIPE: &str =
     "[network]\nallow = [\"get.example.org:443\", \"deb.example.org:80\", \"git.example.org:9418\"]\n";
 
-/// The firewall in the hub that routes lead to, with the rendered policy.
-const HUB: &str = r#"{
+/// The firewall in the hub that routes lead to, with the rendered policy, and the hub, peered with the rendered network.
+const HUB: &str = r#"[{
+  "id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet-hub",
+  "properties": {"addressSpace": {"addressPrefixes": ["10.200.0.0/24"]}}
+}, {
+  "id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet-hub/virtualNetworkPeerings/spoke",
+  "properties": {"allowVirtualNetworkAccess": true, "remoteVirtualNetwork":
+    {"id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet-imagebuilder"}}
+}, {
+  "id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet-imagebuilder/virtualNetworkPeerings/hub",
+  "properties": {"allowVirtualNetworkAccess": true, "allowForwardedTraffic": true, "remoteVirtualNetwork":
+    {"id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet-hub"}}
+}, {
   "id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/azureFirewalls/fw",
   "properties": {
     "firewallPolicy": {"id": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network/firewallPolicies/fwp-imagebuilder"},
     "ipConfigurations": [{"name": "ip", "properties": {"privateIPAddress": "10.200.0.4"}}]
   }
-}"#;
+}]"#;
 
 /// A place with a rendered network, and the environment around it.
 fn rendered(arguments: &str) -> Place {

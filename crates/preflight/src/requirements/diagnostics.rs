@@ -1,7 +1,7 @@
 //! What helps when a build fails all the same.
 
 use arm::{Resource, field};
-use document::Value;
+use document::{Kind, Value};
 
 use super::{BASE, BROUGHT, FLOW_LOGS};
 use crate::finding::Asked;
@@ -27,11 +27,15 @@ fn flow_logs(subject: &Subject<'_>) -> Asked {
         own(subnet.id.as_str()) || network.as_ref().is_some_and(|network| own(network.as_str()))
     };
     let all = || inventory.of_type("Microsoft.Network/networkWatchers/flowLogs");
-    let off = |log: &Resource| {
-        field(&log.value, "enabled").is_some_and(|on| on.kind == document::Kind::Bool(false))
-    };
-    if let Some(log) = all().filter(|log| !off(log)).find(is_about) {
+    let own = || all().filter(is_about);
+    let enabled = |log: &Resource| field(&log.value, "enabled").map(|told| told.kind.clone());
+    if let Some(log) = own().find(|log| enabled(log) == Some(Kind::Bool(true))) {
         return Ok(Outcome::pass(log.label()));
+    }
+    // The ARM reference makes `enabled` optional, and no page tells what its absence means.
+    if let Some(log) = own().find(|log| enabled(log) != Some(Kind::Bool(false))) {
+        let detail = format!("{} does not tell whether it is on (`enabled`)", log.label());
+        return Ok(Outcome::undecided(detail).at(log.value.span));
     }
     let of_group = all().find(|log| {
         let target = field(&log.value, "targetResourceId").and_then(Value::as_str).unwrap_or_default();

@@ -5,6 +5,7 @@ mod diagnostics;
 pub(crate) mod firewall;
 mod grant;
 mod identity;
+mod next_hop;
 mod nsg;
 mod policy;
 mod provider;
@@ -49,6 +50,7 @@ const ISOLATION: &str = "learn.microsoft.com: virtual-machines/security-isolated
 const PRIVATE_LINK_POLICY: &str =
     "learn.microsoft.com: private-link/disable-private-link-service-network-policy";
 const OUTBOUND: &str = "learn.microsoft.com: virtual-network/ip-services/default-outbound-access";
+const PEERING: &str = "learn.microsoft.com: virtual-network/virtual-networks-udr-overview, virtual-network/virtual-network-peering-overview";
 const CONTAINERS: &str =
     "learn.microsoft.com: container-instances/container-instances-virtual-network-concepts";
 const FLOW_LOGS: &str = "learn.microsoft.com: network-watcher/vnet-flow-logs-overview";

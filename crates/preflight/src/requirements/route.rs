@@ -4,7 +4,7 @@ use arm::field;
 use network_policy::{Contract, Outbound, ProofVerdict};
 use serde_json::json;
 
-use super::{BASE, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND};
+use super::{BASE, BROUGHT, CONTAINERS, ISOLATED, OUTBOUND, PEERING, next_hop};
 use crate::finding::Asked;
 use crate::requirement::of_proof;
 use crate::{Change, Check, Hop, Outcome, Party, Place, Repair, Requirement, Severity, Subject};
@@ -28,6 +28,23 @@ pub(super) const ALL: &[Requirement] = &[
         topologies: ISOLATED,
         hop: Some(Hop::CONTAINER_TO_INTERNET),
         check: Check::Ask(container_egress),
+        ..PLAIN
+    },
+    Requirement {
+        id: "route.next-hop-reachable",
+        title: "the appliances that routes of the build subnet lead to are in its network, or in a peered one",
+        source: PEERING,
+        hop: Some(Hop::BUILD_TO_INTERNET),
+        check: Check::Ask(|subject| next_hop::ask(subject, Place::Build)),
+        ..PLAIN
+    },
+    Requirement {
+        id: "route.container-next-hop-reachable",
+        title: "the appliances that routes of the container instance subnet lead to are in its network, or in a peered one",
+        topologies: ISOLATED,
+        source: PEERING,
+        hop: Some(Hop::CONTAINER_TO_INTERNET),
+        check: Check::Ask(|subject| next_hop::ask(subject, Place::Container)),
         ..PLAIN
     },
     Requirement {

@@ -2,6 +2,7 @@
 
 mod mutation;
 mod path;
+mod peering;
 mod policy;
 mod repair;
 mod templates;
@@ -346,6 +347,14 @@ fn providers_regions_policies_and_logs_are_noticed() {
         |world| world.resource("/log")["properties"]["enabled"] = json!(false),
         &[("diagnostics.flow-logs", Warn)],
     );
+    for untold in [json!(null), json!("[parameters('logs')]")] {
+        expect(
+            "a flow log that does not tell whether it is on",
+            World::isolated(),
+            |world| world.resource("/log")["properties"]["enabled"] = untold,
+            &[("diagnostics.flow-logs", Undecided)],
+        );
+    }
 }
 
 /// A world of another cloud.

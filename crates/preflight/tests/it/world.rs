@@ -168,8 +168,18 @@ impl World {
                 application_rule("storage", "*.blob.core.windows.net"),
                 application_rule("management", "management.azure.com"),
                 application_rule("tools", "packages.microsoft.com")]}]}});
+        let peering = |name: &str, to: &str| {
+            json!({"id": network("virtualNetworks", name), "properties": {"peeringState": "Connected",
+                "remoteVirtualNetwork": {"id": network("virtualNetworks", to)},
+                "allowVirtualNetworkAccess": true, "allowForwardedTraffic": true}})
+        };
+        let hub = json!({"id": network("virtualNetworks", "hub"),
+            "properties": {"addressSpace": {"addressPrefixes": ["10.200.0.0/24"]}}});
         let mut resources = common();
         resources.extend([
+            hub,
+            peering("vnet/virtualNetworkPeerings/to-hub", "hub"),
+            peering("hub/virtualNetworkPeerings/to-vnet", "vnet"),
             build,
             routes,
             vnet(&subnets),

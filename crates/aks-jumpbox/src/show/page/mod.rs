@@ -12,6 +12,7 @@ use preflight::{Finding, Os, Place, Report, Status, Subject, Topology};
 use sha2::{Digest, Sha256};
 
 use super::check::{mark, tally};
+use crate::output::shown;
 
 const STYLE: &str = include_str!("style.css");
 const TITLE: &str = "Network check of an image build";
@@ -171,12 +172,6 @@ fn list(title: &str, lines: &[String]) -> Markup {
             ul { @for line in lines { li { (prose(line)) } } }
         }
     }
-}
-
-/// Text of documents: what does not show, or turns the reading direction, is replaced.
-fn shown(text: &str) -> String {
-    let hidden = |c| c != '\n' && build_engine::log::steers(c);
-    text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Prose of findings: what stands between backticks is code.

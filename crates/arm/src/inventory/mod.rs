@@ -309,7 +309,8 @@ impl Collector {
         let (mut kept, mut taken) = (Vec::new(), Vec::new());
         for member in std::mem::take(object) {
             match (field_of(&member), member.value.kind) {
-                (Some(field), Kind::Array(items)) => taken.push((field, items)),
+                // An empty list stays, so that having none differs from not being told.
+                (Some(field), Kind::Array(items)) if !items.is_empty() => taken.push((field, items)),
                 (_, kind) => kept.push(Member { value: Value { span: member.value.span, kind }, ..member }),
             }
         }

@@ -1,6 +1,6 @@
 //! Network security groups and their rules.
 
-use arm::{Resource, ResourceId, label};
+use arm::{Resource, ResourceId, field, label};
 use document::{Diagnostic, Kind};
 
 use super::item::{Item, Scan, open};
@@ -35,6 +35,10 @@ pub(super) fn unknown(name: String, reason: &str) -> NetworkSecurityGroup {
 pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkSecurityGroup> {
     let name = resource.label();
     let children: Vec<_> = scan.inventory.children(&resource.id, "securityRules").collect();
+    if children.is_empty() && !tells_rules(resource) {
+        let reason = format!("the rules of the network security group {name}, which no document tells");
+        return Some(unknown(name, &reason));
+    }
     if let Some(surplus) = children.get(MAX_RULES) {
         let message = format!("the group '{name}' has {} rules", children.len());
         scan.reader.error("too-large", &surplus.node(), message, "at most 1000 rules, as Azure takes");
@@ -77,6 +81,14 @@ pub(super) fn group(scan: &mut Scan<'_>, resource: &Resource) -> Option<NetworkS
         scan.reader.report(Diagnostic::error("security-rule", node.span(), error.to_string()).at(&node.path));
     }
     None
+}
+
+/// Whether a document that has no rule of a group says that there is none: a list of rules, the default ones that Azure
+/// shows beside them, or a template, in which what is absent is not made. A list of resources tells only names.
+fn tells_rules(resource: &Resource) -> bool {
+    ["securityRules", "defaultSecurityRules", "apiVersion"]
+        .iter()
+        .any(|name| field(&resource.value, name).is_some())
 }
 
 /// A rule that is wrong elsewhere is no rule of the group, and its priority is looked at all the same.

@@ -19,8 +19,9 @@ use rustix::fs::SeekFrom;
 use crate::LocalAzure;
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
+use crate::path::Path;
 use crate::store::Row;
-use crate::transport::{Body, Content, Response};
+use crate::transport::{Body, Content, Request, Response};
 
 pub(crate) use authorize::Access;
 
@@ -75,7 +76,19 @@ fn refused(error: &ArmError) -> Response {
     response.with(CONTENT_TYPE, "application/xml")
 }
 
-fn answer(call: &mut Call<'_>) -> Answer {
+/// Takes an upload's head alone, before anything of its body is kept: the request again, or its refusal.
+pub(crate) fn admit_upload(azure: &LocalAzure, request: Request) -> Result<Request, Box<Response>> {
+    let refused = |error: &ArmError| Box::new(refused(error));
+    let path = Path::parse(&request.path).map_err(|error| refused(&error))?;
+    let call = Call { azure, request, path, variables: Vec::new(), principal: None };
+    match admit(&call) {
+        Ok(_) => Ok(call.request),
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+/// What a request is about, for whoever may.
+fn admit(call: &Call<'_>) -> Result<Target, ArmError> {
     let mut segments = call.path.segments().iter();
     let account = segments.next().cloned().unwrap_or_default();
     let container = segments.next().cloned().unwrap_or_default();
@@ -91,6 +104,13 @@ fn answer(call: &mut Call<'_>) -> Answer {
     let is_container = call.request.parameter("restype").as_deref() == Some("container");
     let access = access_of(&call.request.method, &target, is_container, &comp);
     authorize::require(call, &row, &target, access)?;
+    Ok(target)
+}
+
+fn answer(call: &mut Call<'_>) -> Answer {
+    let target = admit(call)?;
+    let comp = call.request.parameter("comp").unwrap_or_default();
+    let is_container = call.request.parameter("restype").as_deref() == Some("container");
     let method = call.request.method.clone();
     match (method.as_str(), is_container, comp.as_str(), target.blob.is_empty()) {
         ("GET", false, "list", true) if target.container.is_empty() => list::containers(call, &target),

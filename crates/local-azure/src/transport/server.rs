@@ -23,7 +23,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{Body, Content, MAX_BODY, Request, Response};
 use crate::error::{ArmError, Error};
-use crate::{LocalAzure, path};
+use crate::{LocalAzure, blobs, path};
 
 /// How long a client may take to shake hands, and between two parts of a request's body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,25 +135,36 @@ impl Listener for Accepted {
 async fn answer(State(azure): State<Arc<LocalAzure>>, request: http::Request<Stream>) -> impl IntoResponse {
     let spool = path::is_upload(request.method(), request.uri().path());
     let (parts, body) = request.into_parts();
-    let body = if spool { upload(&azure, body).await } else { in_memory(body).await };
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => return write(&parts.method, crate::refused(&error)).await,
-    };
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let request = Request {
+    let mut request = Request {
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         origin: format!("https://{host}"),
         headers: parts.headers,
-        body,
+        body: Body::Bytes(Vec::new()),
+    };
+    if spool {
+        let asked = Arc::clone(&azure);
+        let admitted = tokio::task::spawn_blocking(move || blobs::admit_upload(&asked, request)).await;
+        request = match admitted {
+            Ok(Ok(request)) => request,
+            Ok(Err(refusal)) => return write(&parts.method, *refusal).await,
+            Err(_) => return write(&parts.method, ended()).await,
+        };
+    }
+    let body = if spool { upload(&azure, body).await } else { in_memory(body).await };
+    request.body = match body {
+        Ok(body) => body,
+        Err(error) => return write(&parts.method, crate::refused(&error)).await,
     };
     // What answers reads and writes files, so it must not hold up the connections.
     let answered = tokio::task::spawn_blocking(move || azure.handle(request)).await;
-    let response =
-        answered.unwrap_or_else(|_| crate::refused(&ArmError::internal("the request ended a thread")));
-    write(&parts.method, response).await
+    write(&parts.method, answered.unwrap_or_else(|_| ended())).await
+}
+
+fn ended() -> Response {
+    crate::refused(&ArmError::internal("the request ended a thread"))
 }
 
 /// The next part of a body; none at its end.

@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use build_engine::cancel::Cancel;
 use build_engine::error::BuildError;
 use build_engine::event::{Event, RunSubState};
-use build_engine::network::Outbound;
 use build_engine::request::{BuildOptions, BuildRequest};
 use http::StatusCode;
 use image_template::ImageTemplate;
@@ -208,7 +207,7 @@ impl LocalAzure {
             smoke_tests: Vec::new(),
             policy: Some(policy),
             allow: Vec::new(),
-            outbound: Outbound { ..self.outbound.clone() },
+            outbound: self.outbound.clone(),
             cache: self.cache.clone(),
             output,
             options: BuildOptions::default(),

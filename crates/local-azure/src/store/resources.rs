@@ -118,8 +118,7 @@ impl Row {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, ArmError> {
-        let (from, to) = inside(scope);
-        let from = after.map_or(from, str::to_owned);
+        let (from, to) = rest_of(scope, after);
         let sql = format!(
             "SELECT {COLUMNS} FROM resources WHERE type = ?1 AND key > ?2 AND key < ?3 ORDER BY key LIMIT ?4"
         );
@@ -147,8 +146,7 @@ impl Row {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, ArmError> {
-        let (from, to) = inside(scope);
-        let from = after.map_or(from, str::to_owned);
+        let (from, to) = rest_of(scope, after);
         let sql =
             format!("SELECT {COLUMNS} FROM resources WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3");
         let mut statement = connection.prepare_cached(&sql)?;
@@ -192,8 +190,31 @@ fn more_than(limit: usize) -> i64 {
     i64::try_from(limit).map_or(i64::MAX, |limit| limit.saturating_add(1))
 }
 
+/// The bounds of keys inside a scope, from after a key on. That key is a client's to say, and leads out of no scope.
+fn rest_of(scope: &str, after: Option<&str>) -> (String, String) {
+    let (from, to) = inside(scope);
+    (after.map_or(from.clone(), |after| from.max(after.to_owned())), to)
+}
+
 /// The bounds of keys inside a scope: `0` follows `/`.
 fn inside(scope: &str) -> (String, String) {
     let scope = scope.trim_end_matches('/').to_ascii_lowercase();
     (format!("{scope}/"), format!("{scope}0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rest_of;
+
+    #[test]
+    fn where_a_page_begins_leads_out_of_no_scope() {
+        let (from, to) = rest_of("/subscriptions/s/resourceGroups/b", Some("/"));
+        assert_eq!(
+            (from.as_str(), to.as_str()),
+            ("/subscriptions/s/resourcegroups/b/", "/subscriptions/s/resourcegroups/b0")
+        );
+        let (from, _) =
+            rest_of("/subscriptions/s/resourceGroups/b", Some("/subscriptions/s/resourcegroups/b/x"));
+        assert_eq!(from, "/subscriptions/s/resourcegroups/b/x");
+    }
 }

@@ -230,7 +230,36 @@ pub(crate) fn remove_joined(removal: &Removal<'_>) -> Result<(), ArmError> {
 pub(crate) fn group(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     edit.keep(&["resourceGuid"]);
     complete(edit);
+    edit.new["properties"]["defaultSecurityRules"] = default_rules(edit.id);
     Ok(())
+}
+
+/// Name, priority, direction, access, source and destination of the rules behind every group, as Azure shows them.
+const DEFAULT_RULES: [(&str, u16, &str, &str, &str, &str); 6] = [
+    ("AllowVnetInBound", 65000, "Inbound", "Allow", "VirtualNetwork", "VirtualNetwork"),
+    ("AllowAzureLoadBalancerInBound", 65001, "Inbound", "Allow", "AzureLoadBalancer", "*"),
+    ("DenyAllInBound", 65500, "Inbound", "Deny", "*", "*"),
+    ("AllowVnetOutBound", 65000, "Outbound", "Allow", "VirtualNetwork", "VirtualNetwork"),
+    ("AllowInternetOutBound", 65001, "Outbound", "Allow", "*", "Internet"),
+    ("DenyAllOutBound", 65500, "Outbound", "Deny", "*", "*"),
+];
+
+fn default_rules(group: &str) -> Value {
+    let rule = |(name, priority, direction, access, source, destination)| {
+        json!({
+            "id": format!("{group}/defaultSecurityRules/{name}"),
+            "name": name,
+            "type": "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
+            "properties": {
+                "provisioningState": "Succeeded", "protocol": "*", "access": access, "priority": priority,
+                "direction": direction, "sourcePortRange": "*", "destinationPortRange": "*",
+                "sourceAddressPrefix": source, "destinationAddressPrefix": destination,
+                "sourcePortRanges": [], "destinationPortRanges": [],
+                "sourceAddressPrefixes": [], "destinationAddressPrefixes": [],
+            },
+        })
+    };
+    DEFAULT_RULES.map(rule).to_vec().into()
 }
 
 pub(crate) fn rule(edit: &mut Edit<'_>) -> Result<(), ArmError> {

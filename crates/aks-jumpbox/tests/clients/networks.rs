@@ -23,6 +23,9 @@ fn networks_are_made_joined_listed_and_kept_while_they_are_used() {
             "network nsg rule list -g net --nsg-name builds --query [].[name,access,destinationPortRange]",
         );
         assert_eq!(rules, json!([["https", "Allow", "443"]]));
+        let default =
+            az.line("network nsg rule list -g net --nsg-name builds --include-default --query [-1].name");
+        assert_eq!(default, "DenyAllOutBound");
 
         az.line("network vnet subnet create -g net --vnet-name hub -n build --address-prefixes 10.0.1.0/24");
         az.refused(

@@ -36,9 +36,22 @@ pub(crate) fn definition(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// The field that says which file of the endpoint an image or version is. Only builds write it: whoever could name a file
+/// could have it read and deleted.
+pub(crate) const LOCAL_FILE: &str = "localFile";
+
+pub(crate) fn image(edit: &mut Edit<'_>) -> Result<(), ArmError> {
+    if let Some(properties) = edit.new["properties"].as_object_mut() {
+        properties.shift_remove(LOCAL_FILE);
+    }
+    edit.keep(&[LOCAL_FILE]);
+    edit.new["properties"]["provisioningState"] = "Succeeded".into();
+    Ok(())
+}
+
 /// The file of an image goes with it.
 pub(crate) fn remove_file(removal: &Removal<'_>) -> Result<(), ArmError> {
-    if let Some(file) = removal.row.body["properties"]["localFile"].as_str() {
+    if let Some(file) = removal.row.body["properties"][LOCAL_FILE].as_str() {
         match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}

@@ -217,6 +217,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
         name: "Microsoft.Compute/images",
         does: "what builds make of it has a file here",
         versions: &["2024-11-01", "2024-07-01"],
+        write: compute::image,
         remove: compute::remove_file,
         ..PLAIN
     },
@@ -230,6 +231,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
     ResourceType {
         name: "Microsoft.Compute/galleries/images/versions",
         does: "what builds publish has a file here",
+        write: compute::image,
         remove: compute::remove_file,
         ..PLAIN
     },

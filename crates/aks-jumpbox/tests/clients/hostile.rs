@@ -57,6 +57,23 @@ fn bad_requests_are_refused_with_azures_codes() {
 }
 
 #[test]
+fn no_client_names_a_file_of_the_endpoint() {
+    story(|story| {
+        let rest = story.rest();
+        rest.group("g");
+        let register = rest.url("/providers/Microsoft.Compute/register");
+        assert_eq!(rest.send("POST", &register, &[], &[]).status, 200);
+        let file = story.write("precious", "precious");
+        let image = json!({ "location": "eastus2", "properties": { "localFile": file } }).to_string();
+        let url = rest.url("/resourceGroups/g/providers/Microsoft.Compute/images/i");
+        assert_eq!(rest.send("PUT", &url, &[], image.as_bytes()).status, 201);
+        assert_eq!(rest.send("PUT", &url, &[], image.as_bytes()).status, 200);
+        assert_eq!(rest.send("DELETE", &url, &[], &[]).status, 200);
+        assert_eq!(std::fs::read_to_string(&file).expect("it is still there"), "precious");
+    });
+}
+
+#[test]
 fn only_own_and_fresh_tokens_are_taken() {
     story(|story| {
         let rest = story.rest();

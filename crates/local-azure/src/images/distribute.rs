@@ -14,6 +14,7 @@ use super::outputs::{self, Artifact};
 use super::provision::Refusal;
 use super::template::Kept;
 use crate::LocalAzure;
+use crate::compute;
 use crate::error::ArmError;
 use crate::store::{ALL, Row};
 
@@ -128,7 +129,7 @@ fn managed_image(
                 "osType": "Linux", "osState": "Generalized", "diskSizeGB": gib, "caching": "ReadWrite",
                 "storageAccountType": "Standard_LRS",
             }, "dataDisks": [], "zoneResilient": false },
-            "localFile": file,
+            compute::LOCAL_FILE: file,
         },
     });
     let placed = azure.store.write(|transaction| {
@@ -209,7 +210,7 @@ fn publish(
                 "replicationMode": if shared.replication_mode == ReplicationMode::Shallow { "Shallow" } else { "Full" },
             },
             "storageProfile": { "osDiskImage": { "sizeInGB": gib, "hostCaching": "ReadWrite" } },
-            "localFile": file,
+            compute::LOCAL_FILE: file,
         },
     });
     Row::put(connection, &body)?;

@@ -25,6 +25,7 @@ mod private;
 mod providers;
 mod reference;
 mod roles;
+mod seed;
 mod storage;
 mod store;
 mod subscriptions;
@@ -55,6 +56,7 @@ pub use crate::transport::{Body, Content, MAX_BODY, Request, Response, Server, s
 pub use error::{ArmError, Error};
 pub use identity::Secrets;
 pub use reference::reference;
+pub use seed::Seeded;
 
 /// Receives one line for each request; never a token, key or signature.
 pub type Log = dyn Fn(&str) + Send + Sync;
@@ -69,6 +71,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// How builds reach the outside.
     pub outbound: Outbound,
+    /// The subscription that a new state is to have, a GUID; any when none is told.
+    pub subscription: Option<String>,
 }
 
 /// An Azure of one tenant and one subscription.
@@ -107,7 +111,7 @@ impl LocalAzure {
         for left in std::fs::read_dir(&spool).map_err(|error| Error::file(&spool, error))?.flatten() {
             let _ = std::fs::remove_file(left.path());
         }
-        let secrets = Secrets::open(&folder)?;
+        let secrets = Secrets::open(&folder, options.subscription.as_deref())?;
         let authority = transport::Authority::open(&folder)?;
         let store = Store::open(&folder)?;
         let azure = Arc::new_cyclic(|me| Self {
@@ -125,7 +129,7 @@ impl LocalAzure {
         });
         let begun =
             azure.first_principal().and_then(|()| azure.recover()).and_then(|()| azure.recover_deployments());
-        begun.map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
+        begun.map_err(|error| Error::Begin(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
     }
 

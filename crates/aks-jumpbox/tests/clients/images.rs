@@ -247,7 +247,7 @@ fn a_run_that_a_killed_endpoint_left_has_failed_and_left_nothing() {
             std::thread::yield_now();
         }
         let port = story.serve.told("endpoint").rsplit(':').next().expect("a port");
-        let again = Serve::start_on(&story.path("state"), &format!("127.0.0.1:{port}"));
+        let again = Serve::start_with(&story.path("state"), &["--listen", &format!("127.0.0.1:{port}")]);
         let run = az.line("image builder show -g rg -n killed --query lastRunStatus");
         assert_eq!(run["runState"], "Failed", "{run}");
         assert!(

@@ -13,6 +13,7 @@ mod networks;
 mod process;
 mod resources;
 mod rest;
+mod seed;
 mod serve;
 mod story;
 mod tutorial;

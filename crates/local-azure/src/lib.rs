@@ -73,6 +73,9 @@ pub struct Options {
     pub outbound: Outbound,
     /// The subscription that a new state is to have, a GUID; any when none is told.
     pub subscription: Option<String>,
+    /// Address of an Azurite that has the blobs of the accounts that clients make, such as `http://127.0.0.1:10000`; with
+    /// none, the endpoint's own small blob service has them.
+    pub azurite: Option<String>,
 }
 
 /// An Azure of one tenant and one subscription.
@@ -85,6 +88,7 @@ pub struct LocalAzure {
     cache: PathBuf,
     outbound: Outbound,
     folder: PathBuf,
+    azurite: Option<String>,
     me: Weak<Self>,
     log: Box<Log>,
     _lock: File,
@@ -123,6 +127,7 @@ impl LocalAzure {
             cache: options.cache,
             outbound: options.outbound,
             folder,
+            azurite: options.azurite,
             me: me.clone(),
             log,
             _lock: lock,

@@ -24,7 +24,8 @@ use crate::{input, network};
 #[command(
     after_help = "Exit codes: 0 ended by itself, 2 a file is wrong, 4 this machine is not able, 130 interrupted.\n\n\
     Examples:\n  aks-jumpbox serve\n  aks-jumpbox serve --listen 127.0.0.1:0 --state /tmp/azure    any free port\n  \
-    aks-jumpbox serve --seed environment.toml                  with a network to build in\n"
+    aks-jumpbox serve --seed environment.toml                  with a network to build in\n  \
+    aks-jumpbox serve --azurite http://127.0.0.1:10000         with a full storage emulator\n"
 )]
 pub struct Arguments {
     /// Address to listen on; one that others can reach is warned about
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Make what an environment file (TOML) or any single document it can name describes; what is there already stays
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
+    /// Azurite that has the blobs of storage accounts that clients make; without it, a small blob service of its own
+    #[arg(long, value_name = "URL", value_parser = address)]
+    azurite: Option<String>,
 }
 
 /// Serves until it is interrupted.
@@ -57,7 +61,8 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let log = move |line: &str| output.note(line);
     let seed = args.seed.as_deref().map(|file| Documents::open(file)?.sound(output)).transpose()?;
     let subscription = seed.as_ref().and_then(subscription);
-    let options = Options { state, cache: context.cache(), outbound, subscription };
+    let options =
+        Options { state, cache: context.cache(), outbound, subscription, azurite: args.azurite.clone() };
     let azure = LocalAzure::open(options, Box::new(log)).map_err(|error| cannot_start(&error))?;
     if let (Some(file), Some(seed)) = (&args.seed, &seed) {
         plant(&azure, file, seed, context)?;
@@ -85,6 +90,15 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     server.stop();
     azure.stop();
     Ok(ExitStatus::Interrupted)
+}
+
+/// An http or https address of a host, and nothing else.
+fn address(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
+    });
+    let named = parsed.as_ref().and_then(http::Uri::authority).filter(|own| !own.as_str().contains('@'));
+    named.map(|_| text.to_owned()).ok_or_else(|| "an address such as http://127.0.0.1:10000".to_owned())
 }
 
 /// The subscription that documents are about: what the environment says, else that of the first resource that says one.

@@ -61,6 +61,9 @@ impl LocalAzure {
 /// The answer to a request about blobs; errors are the blob service's XML.
 pub(crate) fn handle(call: &mut Call<'_>) -> Response {
     let answer = answer(call);
+    if let Err(ArmError { internal: Some(internal), .. }) = &answer {
+        (call.azure.log)(&format!("{} {}: {internal}", call.request.method, call.request.path));
+    }
     let version = call.request.header("x-ms-version").unwrap_or("2021-12-02").to_owned();
     answer.unwrap_or_else(|error| refused(&error)).with_field("x-ms-version", &version)
 }

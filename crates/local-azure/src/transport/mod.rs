@@ -1,5 +1,6 @@
 //! Requests and answers without a socket: what the endpoint takes and gives, in this process or over TLS.
 
+mod idle;
 mod server;
 mod tls;
 

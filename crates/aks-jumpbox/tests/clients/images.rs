@@ -1,5 +1,8 @@
 //! Image templates, their runs and what they make, by the real Azure CLI. Builds are real.
 
+mod remains;
+mod workshop;
+
 use std::path::Path;
 use std::process::Command;
 

@@ -4,6 +4,7 @@ mod distribute;
 mod needs;
 mod outputs;
 mod provision;
+mod remains;
 mod run;
 mod staging;
 mod status;

@@ -4,7 +4,8 @@ use super::Needs::{Action, Nothing, OfType, Token};
 use super::{Offer, offer};
 use crate::identity::graph;
 use crate::{
-    compute, deployments, generic, groups, identity, images, lro, providers, roles, storage, subscriptions,
+    compute, deployments, features, generic, groups, identity, images, lro, network, providers, roles,
+    storage, subscriptions,
 };
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
@@ -100,17 +101,38 @@ pub(crate) const OFFERS: &[Offer] = &[
     ),
     offer(
         "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Features/features",
+        "preview features that were registered",
+        Action("Microsoft.Features/features/read", 3),
+        features::list,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features",
+        "those of a resource provider",
+        Action("Microsoft.Features/providers/features/read", 5),
+        features::list,
+    ),
+    offer(
+        "GET",
         FEATURE,
         "a preview feature",
         Action("Microsoft.Features/providers/features/read", 6),
-        providers::feature,
+        features::get,
     ),
     offer(
         "POST",
         "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}/register",
         "register a preview feature",
         Action("Microsoft.Features/providers/features/register/action", 7),
-        providers::register_feature,
+        features::register,
+    ),
+    offer(
+        "POST",
+        "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}/unregister",
+        "unregister a preview feature",
+        Action("Microsoft.Features/providers/features/unregister/action", 7),
+        features::unregister,
     ),
     offer(
         "GET",
@@ -241,6 +263,13 @@ pub(crate) const OFFERS: &[Offer] = &[
         "what a deployment did with each resource",
         Action("Microsoft.Resources/deployments/operations/read", 3),
         deployments::operations,
+    ),
+    offer(
+        "GET",
+        "{scope}/providers/Microsoft.Network/virtualNetworks/{network}/usages",
+        "addresses of each subnet: how many there are, and how many are taken",
+        OfType,
+        network::usages,
     ),
     offer("GET", TEMPLATE, "an image template", OfType, generic::get),
     offer("HEAD", TEMPLATE, "whether an image template exists", OfType, generic::head),

@@ -12,6 +12,7 @@ mod call;
 mod compute;
 mod deployments;
 mod error;
+mod features;
 mod generic;
 mod groups;
 mod identities;

@@ -5,6 +5,8 @@
 mod blobs;
 mod crash;
 mod deployments;
+mod features;
+mod galleries;
 mod groups;
 mod hostile;
 mod identities;

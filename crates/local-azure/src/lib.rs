@@ -112,9 +112,10 @@ impl LocalAzure {
         let spool = folder.join("spool");
         private::folder(&spool)?;
         let lock = lock(&folder)?;
-        // Uploads that a killed process left.
+        // Uploads and sources of builds that a killed process left.
         for left in std::fs::read_dir(&spool).map_err(|error| Error::file(&spool, error))?.flatten() {
-            let _ = std::fs::remove_file(left.path());
+            let path = left.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
         let secrets = Secrets::open(&folder, options.subscription.as_deref())?;
         let authority = transport::Authority::open(&folder)?;

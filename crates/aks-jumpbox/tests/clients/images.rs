@@ -1,6 +1,8 @@
 //! Image templates, their runs and what they make, by the real Azure CLI. Builds are real.
 
+mod distribute;
 mod remains;
+mod sources;
 mod workshop;
 
 use std::path::Path;

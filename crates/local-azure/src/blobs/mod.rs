@@ -3,6 +3,7 @@
 
 mod authorize;
 mod list;
+pub(crate) mod service;
 mod signature;
 
 use std::fs::{self, File, Metadata};
@@ -92,6 +93,16 @@ pub(crate) fn admit_upload(azure: &LocalAzure, request: Request) -> Result<Reque
 
 /// What a request is about, for whoever may.
 fn admit(call: &Call<'_>) -> Result<Target, ArmError> {
+    let (target, account) = target_of(call)?;
+    let comp = call.request.parameter("comp").unwrap_or_default();
+    let is_container = call.request.parameter("restype").as_deref() == Some("container");
+    let access = access_of(&call.request.method, &target, is_container, &comp);
+    authorize::require(call, &account, &target, access)?;
+    Ok(target)
+}
+
+/// What a path is about, and its account.
+fn target_of(call: &Call<'_>) -> Result<(Target, Row), ArmError> {
     let mut segments = call.path.segments().iter();
     let account = segments.next().cloned().unwrap_or_default();
     let container = segments.next().cloned().unwrap_or_default();
@@ -103,11 +114,7 @@ fn admit(call: &Call<'_>) -> Result<Target, ArmError> {
         .read(|connection| crate::storage::of_name(connection, &subscription, &target.account))?;
     let row =
         row.ok_or_else(|| ArmError::not_found("ResourceNotFound", "The specified account does not exist."))?;
-    let comp = call.request.parameter("comp").unwrap_or_default();
-    let is_container = call.request.parameter("restype").as_deref() == Some("container");
-    let access = access_of(&call.request.method, &target, is_container, &comp);
-    authorize::require(call, &row, &target, access)?;
-    Ok(target)
+    Ok((target, row))
 }
 
 fn answer(call: &mut Call<'_>) -> Answer {

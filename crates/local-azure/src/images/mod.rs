@@ -6,6 +6,7 @@ mod outputs;
 mod provision;
 mod remains;
 mod run;
+mod sources;
 mod staging;
 mod status;
 mod template;

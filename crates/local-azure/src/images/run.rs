@@ -19,7 +19,7 @@ use super::needs::{Moment, State};
 use super::provision::Refusal;
 use super::status::{self, RunState};
 use super::template::{Kept, set_operation};
-use super::{distribute, remains, staging};
+use super::{distribute, remains, sources, staging};
 use crate::LocalAzure;
 use crate::error::ArmError;
 use crate::lro::Operation;
@@ -154,7 +154,13 @@ impl LocalAzure {
         state.require(&template, Moment::Building)?;
         let output = self.container(&account, "packerlogs").map_err(ArmError::from)?.join(run);
         self.store.write(|transaction| remains::remove(self, transaction, &kept.row))?;
-        let request = self.request(kept, template.clone(), state.policy(&template)?, output);
+        let policy = state.policy(&template)?;
+        let mut local = template.clone();
+        let folder = sources::collect(self, &mut local)?;
+        let request = BuildRequest {
+            template_folder: folder.as_ref().map(|folder| folder.path().to_owned()),
+            ..self.request(kept, local, policy, output)
+        };
         let observer = |event: &Event| {
             if let Event::Phase { run_sub_state, .. } = event {
                 let _ = self.store.write(|transaction| {

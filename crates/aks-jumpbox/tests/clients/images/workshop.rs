@@ -12,6 +12,12 @@ use crate::story::{Story, story};
 /// The version of the templates' interface.
 const VERSION: &str = "api-version=2024-02-01";
 
+/// Storage Blob Data Reader.
+pub const READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
+
+/// Storage Blob Data Contributor.
+pub const WRITER: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+
 /// A resource group `rg` with an identity `builder`, which has no role yet.
 pub struct Workshop<'a> {
     pub story: &'a Story,
@@ -62,12 +68,14 @@ impl Workshop<'_> {
         assert_eq!(answer.status, 201, "{answer:?}");
     }
 
-    /// May write images into the group.
-    pub fn contributor(&self) {
-        self.assign(
-            "b24988ac-6180-42a0-ab88-20f7382dd24c",
-            &format!("{}/resourceGroups/rg", self.story.subscription()),
-        );
+    /// A blob of an account of the group, which is made where it is missing; its address.
+    pub fn blob(&self, account: &str, container: &str, name: &str, text: &str) -> String {
+        let path = format!("/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/{account}");
+        self.rest.put(&path, &json!({ "location": "eastus2" }));
+        let file = self.story.path(&format!("state/blobs/{account}/{container}/{name}"));
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::fs::write(file, text).expect("written");
+        format!("{}/{account}/{container}/{name}", self.story.serve.told("endpoint"))
     }
 
     fn path(&self, name: &str, action: &str) -> String {
@@ -133,6 +141,11 @@ impl Workshop<'_> {
             // Leaves the processors to the build.
             std::thread::park_timeout(std::time::Duration::from_millis(50));
         }
+    }
+
+    /// What a template's last run made: its rows by name.
+    pub fn outputs(&self, name: &str) -> Value {
+        self.rest.send("GET", &self.path(name, "/runOutputs"), &[], &[]).json()["value"].clone()
     }
 
     /// Deletes a template.

@@ -284,6 +284,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
         versions: &["2025-04-01", "2024-03-01", "2021-04-01"],
         ..CHILD
     },
+    ResourceType { name: images::TRIGGER, does: "stored; starts no run", deleted: 204, ..CHILD },
     ResourceType {
         name: images::RUN_OUTPUT,
         does: "what the last run made",

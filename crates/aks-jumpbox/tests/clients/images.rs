@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::serve::Serve;
-use crate::story::{Az, Story, az_story};
+use crate::story::{Az, Story, az_story, sdk_story};
 
 /// Whether this machine can build; otherwise that is said.
 fn can_build() -> bool {
@@ -202,6 +202,13 @@ fn boots(image: &Path) {
         "{answer:#} {}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn the_newest_sdk_makes_runs_and_deletes_a_template() {
+    if can_build() {
+        sdk_story("sdk_images.py");
+    }
 }
 
 #[test]

@@ -73,7 +73,8 @@ pub fn sdk_story(script: &str) {
     story(|story| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
         let mut command = story.command(&python);
-        command.arg(file).stdin(Stdio::piped());
+        // A script's neighbours would be compiled into this folder.
+        command.arg("-B").arg(file).stdin(Stdio::piped());
         let said = run(command, Some(&story.serve.first.to_string()));
         story.heard(&said.out);
         story.heard(&said.err);

@@ -281,6 +281,9 @@ fn write(call: &mut Call<'_>, target: &Target) -> Answer {
     if kind != "BlockBlob" || call.request.header("x-ms-copy-source").is_some() {
         return Err(ArmError::not_implemented(format!("writing a blob as {kind}, or as a copy")));
     }
+    if call.request.headers.keys().any(|name| name.as_str().starts_with("x-ms-meta-")) {
+        return Err(ArmError::not_implemented("metadata of a blob"));
+    }
     let path = call.azure.file_of(target);
     check_conditions(call, fs::metadata(&path).ok().as_ref())?;
     let Body::File(file) = std::mem::replace(&mut call.request.body, Body::Bytes(Vec::new())) else {

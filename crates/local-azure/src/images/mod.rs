@@ -19,5 +19,7 @@ pub(crate) use template::{cancel, delete, patch, put, run};
 pub(crate) const IMAGE_TEMPLATE: &str = "Microsoft.VirtualMachineImages/imageTemplates";
 /// The type of what runs make.
 pub(crate) const RUN_OUTPUT: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";
+/// The type of what is to start runs.
+pub(crate) const TRIGGER: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
 /// The provider.
 pub(crate) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";

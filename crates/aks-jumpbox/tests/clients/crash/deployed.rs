@@ -114,8 +114,8 @@ fn a_deployment_killed_at_any_moment_is_told_as_ended_and_what_it_reported_is_th
         while acknowledged.len() < wanted {
             acknowledged = reported(&client);
         }
-        let seen = found(&client, DEPLOYMENT);
-        let ended = Some(state(&seen)).filter(|state| !matches!(*state, "Accepted" | "Running"));
+        let before = found(&client, DEPLOYMENT);
+        let ended = Some(state(&before)).filter(|state| !matches!(*state, "Accepted" | "Running"));
         serve.kill();
 
         let serve = Serve::start(folder.path());

@@ -1,5 +1,7 @@
 //! What was acknowledged is there after `kill -9`, and nothing is half there.
 
+mod deployed;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -102,7 +104,14 @@ fn work(
     fates
 }
 
-fn next(seed: u64) -> u64 {
+/// Where a test's choices begin: told by whoever repeats them, or any.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    given.unwrap_or_else(|| u64::try_from(now % 1_000_000_007).expect("small"))
+}
+
+pub(crate) fn next(seed: u64) -> u64 {
     seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
 }
 
@@ -121,9 +130,7 @@ fn mark(client: &Client, path: &str) -> Option<u64> {
 
 #[test]
 fn what_was_acknowledged_survives_kill_9_and_nothing_is_half_there() {
-    let given = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let first: u64 = given.unwrap_or_else(|| u64::try_from(now % 1_000_000_007).expect("small"));
+    let first = seed();
     let folder = tempfile::tempdir().expect("a folder");
     for round in 0..ROUNDS {
         let seed = next(first + round);

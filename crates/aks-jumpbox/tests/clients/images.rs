@@ -1,8 +1,10 @@
 //! Image templates, their runs and what they make, by the real Azure CLI. Builds are real.
 
 mod distribute;
+mod killed;
 mod remains;
 mod sources;
+mod together;
 mod workshop;
 
 use std::path::Path;
@@ -45,6 +47,11 @@ fn prepare(az: &Az<'_>) -> String {
 }
 
 fn template(story: &Story, inline: &[&str]) -> String {
+    template_of(story, "jumpbox", inline)
+}
+
+/// A template whose image has a name.
+fn template_of(story: &Story, name: &str, inline: &[&str]) -> String {
     let group = format!("{}/resourceGroups/rg/providers", story.subscription());
     let identity = format!("{group}/Microsoft.ManagedIdentity/userAssignedIdentities/builder");
     let template = json!({
@@ -57,12 +64,12 @@ fn template(story: &Story, inline: &[&str]) -> String {
             "vmProfile": { "vnetConfig": { "subnetId": format!("{group}/Microsoft.Network/virtualNetworks/vnet/subnets/build") } },
             "distribute": [
                 { "type": "ManagedImage", "runOutputName": "image", "location": "eastus2",
-                  "imageId": format!("{group}/Microsoft.Compute/images/jumpbox"), "artifactTags": { "made": "here" } },
+                  "imageId": format!("{group}/Microsoft.Compute/images/{name}"), "artifactTags": { "made": "here" } },
                 { "type": "VHD", "runOutputName": "disk" },
             ],
         },
     });
-    story.write("template.json", &template.to_string())
+    story.write(&format!("{name}.json"), &template.to_string())
 }
 
 fn assign(az: &Az<'_>, object: &str, role: &str, scope: &str) {

@@ -2,6 +2,7 @@
 
 mod distribute;
 mod remains;
+mod source;
 mod sources;
 mod workshop;
 

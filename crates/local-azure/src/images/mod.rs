@@ -6,6 +6,7 @@ mod outputs;
 mod provision;
 mod remains;
 mod run;
+mod source;
 mod sources;
 mod staging;
 mod status;

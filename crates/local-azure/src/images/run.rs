@@ -15,11 +15,12 @@ use http::StatusCode;
 use image_template::ImageTemplate;
 use uuid::Uuid;
 
+use super::distribute::Finished;
 use super::needs::{Moment, State};
 use super::provision::Refusal;
 use super::status::{self, RunState};
 use super::template::{Kept, set_operation};
-use super::{distribute, remains, sources, staging};
+use super::{distribute, remains, source, sources, staging};
 use crate::LocalAzure;
 use crate::error::ArmError;
 use crate::lro::Operation;
@@ -157,7 +158,9 @@ impl LocalAzure {
         let policy = state.policy(&template)?;
         let mut local = template.clone();
         let folder = sources::collect(self, &mut local)?;
+        let source = source::resolve(self, &template)?;
         let request = BuildRequest {
+            base: source.base,
             template_folder: folder.as_ref().map(|folder| folder.path().to_owned()),
             ..self.request(kept, local, policy, output)
         };
@@ -178,8 +181,11 @@ impl LocalAzure {
             BuildError::Interrupted => Ended::Canceled,
             error => Ended::Refused(self.failed(kept, run, &request.output, &error)),
         })?;
-        let image = report.image.ok_or_else(|| ArmError::internal("a build without an image"))?;
-        let placed = self.place(kept, &template, (&account, run), &image);
+        // Nothing is made where only the source is validated.
+        let Some(image) = report.image else { return Ok(()) };
+        let content = report.manifest.content_sha256.unwrap_or_default();
+        let finished = Finished { file: &image, content: &content, source: source.version.as_deref() };
+        let placed = self.place(kept, &template, (&account, run), finished);
         let _ = std::fs::remove_file(&image);
         placed
     }
@@ -205,7 +211,7 @@ impl LocalAzure {
         kept: &Kept,
         template: &ImageTemplate,
         at: (&str, &str),
-        image: &Path,
+        image: Finished<'_>,
     ) -> Result<(), Ended> {
         self.store.write(|transaction| {
             status::set_run(transaction, &kept.row.key, RunState::Running, Some("Distributing"), None)

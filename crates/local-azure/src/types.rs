@@ -279,6 +279,13 @@ pub(crate) const TYPES: &[ResourceType] = &[
         ..CHILD
     },
     ResourceType {
+        name: images::TRIGGER,
+        does: "checked as the service checks it; never fires",
+        versions: &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"],
+        write: images::triggers::write,
+        ..CHILD
+    },
+    ResourceType {
         name: images::RUN_OUTPUT,
         does: "what the last run made",
         show: images::show_output,

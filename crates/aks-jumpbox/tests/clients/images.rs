@@ -4,6 +4,7 @@ mod distribute;
 mod remains;
 mod source;
 mod sources;
+mod validate;
 mod workshop;
 
 use std::path::Path;

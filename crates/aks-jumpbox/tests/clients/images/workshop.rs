@@ -81,7 +81,8 @@ impl Workshop<'_> {
         format!("{}/{account}/{container}/{name}", self.story.serve.told("endpoint"))
     }
 
-    fn path(&self, name: &str, action: &str) -> String {
+    /// The path of something of a template, with a version.
+    pub fn path(&self, name: &str, action: &str) -> String {
         self.id(&format!("Microsoft.VirtualMachineImages/imageTemplates/{name}{action}?{VERSION}"))
     }
 

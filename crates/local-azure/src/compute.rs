@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
+use crate::store::Row;
 use crate::transport::Response;
 use crate::types::{Edit, Removal};
 
@@ -82,6 +83,16 @@ pub(crate) fn remove_file(removal: &Removal<'_>) -> Result<(), ArmError> {
         }
     }
     Ok(())
+}
+
+/// Galleries and definitions go when nothing is in them any more, unless their resource group goes.
+pub(crate) fn remove_empty(removal: &Removal<'_>) -> Result<(), ArmError> {
+    let key = &removal.row.key;
+    if removal.going != key || Row::within(removal.transaction, key, None, 1)?.rows.is_empty() {
+        return Ok(());
+    }
+    let message = "Can not delete resource before nested resources are deleted.";
+    Err(ArmError::conflict("CannotDeleteResource", message))
 }
 
 /// The part of the catalogue that a path asks for: publishers, offers, skus or versions, as a list without an envelope.

@@ -12,6 +12,7 @@ mod call;
 mod compute;
 mod deployments;
 mod error;
+mod features;
 mod generic;
 mod groups;
 mod identities;
@@ -25,6 +26,7 @@ mod private;
 mod providers;
 mod reference;
 mod roles;
+mod seed;
 mod storage;
 mod store;
 mod subscriptions;
@@ -55,6 +57,7 @@ pub use crate::transport::{Body, Content, MAX_BODY, Request, Response, Server, s
 pub use error::{ArmError, Error};
 pub use identity::Secrets;
 pub use reference::reference;
+pub use seed::Seeded;
 
 /// Receives one line for each request; never a token, key or signature.
 pub type Log = dyn Fn(&str) + Send + Sync;
@@ -69,6 +72,11 @@ pub struct Options {
     pub cache: PathBuf,
     /// How builds reach the outside.
     pub outbound: Outbound,
+    /// The subscription that a new state is to have, a GUID; any when none is told.
+    pub subscription: Option<String>,
+    /// Address of an Azurite that has the blobs of the accounts that clients make, such as `http://127.0.0.1:10000`; with
+    /// none, the endpoint's own small blob service has them.
+    pub azurite: Option<String>,
 }
 
 /// An Azure of one tenant and one subscription.
@@ -81,6 +89,7 @@ pub struct LocalAzure {
     cache: PathBuf,
     outbound: Outbound,
     folder: PathBuf,
+    azurite: Option<String>,
     me: Weak<Self>,
     log: Box<Log>,
     _lock: File,
@@ -108,7 +117,7 @@ impl LocalAzure {
             let path = left.path();
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
-        let secrets = Secrets::open(&folder)?;
+        let secrets = Secrets::open(&folder, options.subscription.as_deref())?;
         let authority = transport::Authority::open(&folder)?;
         let store = Store::open(&folder)?;
         let azure = Arc::new_cyclic(|me| Self {
@@ -120,13 +129,14 @@ impl LocalAzure {
             cache: options.cache,
             outbound: options.outbound,
             folder,
+            azurite: options.azurite,
             me: me.clone(),
             log,
             _lock: lock,
         });
         let begun =
             azure.first_principal().and_then(|()| azure.recover()).and_then(|()| azure.recover_deployments());
-        begun.map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
+        begun.map_err(|error| Error::Begin(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
     }
 

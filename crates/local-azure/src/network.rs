@@ -2,10 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use http::StatusCode;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::call::{Answer, Call};
 use crate::error::ArmError;
+use crate::generic;
+use crate::path::Address;
 use crate::store::{ALL, Row};
+use crate::transport::Response;
 use crate::types::{Edit, Removal};
 
 /// An IPv4 prefix as first and last address.
@@ -33,6 +39,11 @@ impl Prefix {
             return Err(ArmError::bad("InvalidCIDRNotation", message));
         }
         Ok(Self { first, last: first | host })
+    }
+
+    /// How many addresses it has.
+    fn size(self) -> u64 {
+        u64::from(self.last - self.first) + 1
     }
 
     fn holds(self, other: Self) -> bool {
@@ -159,6 +170,40 @@ pub(crate) fn subnet(edit: &mut Edit<'_>) -> Result<(), ArmError> {
         properties["delegations"] = json!([]);
     }
     Ok(())
+}
+
+/// How many addresses of each prefix Azure keeps for itself: the first four and the last.
+const RESERVED: u64 = 5;
+
+/// The usage of every subnet, as `virtualNetworks/usages` tells it.
+pub(crate) fn usages(call: &mut Call<'_>) -> Answer {
+    let address = call.path.address().ok_or_else(|| ArmError::internal("no address"))?;
+    let network = Address { rest: None, ..address };
+    let values = call.azure.store.read(|connection| {
+        let network = generic::find(connection, &network)?;
+        let kind = "microsoft.network/virtualnetworks/subnets";
+        let subnets = Row::of_type(connection, kind, &network.key, None, ALL)?.rows;
+        subnets.iter().map(|subnet| usage(connection, subnet)).collect::<Result<Vec<_>, _>>()
+    })?;
+    Ok(Response::json(StatusCode::OK, &json!({ "value": values })))
+}
+
+fn usage(connection: &Connection, subnet: &Row) -> Result<Value, ArmError> {
+    let own = prefixes(&subnet_prefixes(&subnet.body["properties"]), "a subnet")?;
+    let limit: u64 = own.iter().map(|prefix| prefix.size().saturating_sub(RESERVED)).sum();
+    let mut taken = 0;
+    for user in Row::users(connection, &subnet.key)? {
+        let user = Row::find(connection, &user)?.map(|row| row.body).unwrap_or_default();
+        let configurations = user["properties"]["ipConfigurations"].as_array();
+        let here = |one: &&Value| {
+            one["properties"]["subnet"]["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&subnet.key))
+        };
+        taken += configurations.into_iter().flatten().filter(here).count();
+    }
+    Ok(json!({
+        "currentValue": taken, "id": subnet.body["id"], "limit": limit, "unit": "Count",
+        "name": { "localizedValue": "Subnet size and usage", "value": "SubnetSpace" },
+    }))
 }
 
 /// What a subnet names has to exist, and whoever writes the subnet has to be allowed to join it.

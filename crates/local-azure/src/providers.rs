@@ -1,4 +1,4 @@
-//! Resource providers and preview features: what has to be registered before it can be used.
+//! Resource providers: what has to be registered before it can be used.
 
 use http::StatusCode;
 use rusqlite::Connection;
@@ -100,38 +100,22 @@ pub(crate) fn unregister(call: &mut Call<'_>) -> Answer {
     set(call, "Unregistered")
 }
 
+pub(crate) fn keep_state(
+    connection: &Connection,
+    subscription: &str,
+    namespace: &str,
+    state: &str,
+) -> Result<(), ArmError> {
+    let id = format!("{subscription}/providers/{namespace}");
+    let body = json!({ "id": id, "name": namespace, "type": PROVIDER, "registrationState": state });
+    Row::put(connection, &body).map(|_| ())
+}
+
 fn set(call: &Call<'_>, state: &str) -> Answer {
     let namespace = spelled(call.variable("namespace"));
-    let id = format!("{}/providers/{namespace}", call.azure.subscription());
     let body = call.azure.store.write(|transaction| {
-        Row::put(
-            transaction,
-            &json!({ "id": id, "name": namespace, "type": PROVIDER, "registrationState": state }),
-        )?;
+        keep_state(transaction, &call.azure.subscription(), &namespace, state)?;
         body(call, transaction, &namespace)
     })?;
-    Ok(Response::json(StatusCode::OK, &body))
-}
-
-fn feature_body(call: &Call<'_>, state: &str) -> Value {
-    let (namespace, feature) = (call.variable("namespace"), call.variable("feature"));
-    let subscription = call.azure.subscription();
-    json!({
-        "id": format!("{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}"),
-        "name": format!("{namespace}/{feature}"), "type": "Microsoft.Features/providers/features",
-        "properties": { "state": state },
-    })
-}
-
-pub(crate) fn feature(call: &mut Call<'_>) -> Answer {
-    let absent = feature_body(call, "NotRegistered");
-    let key = absent["id"].as_str().unwrap_or_default().to_ascii_lowercase();
-    let row = call.azure.store.read(|connection| Row::find(connection, &key))?;
-    Ok(Response::json(StatusCode::OK, &row.map_or(absent, |row| row.body)))
-}
-
-pub(crate) fn register_feature(call: &mut Call<'_>) -> Answer {
-    let body = feature_body(call, "Registered");
-    call.azure.store.write(|transaction| Row::put(transaction, &body))?;
     Ok(Response::json(StatusCode::OK, &body))
 }

@@ -229,11 +229,17 @@ pub(crate) const TYPES: &[ResourceType] = &[
         remove: compute::remove_folder,
         ..PLAIN
     },
-    ResourceType { name: "Microsoft.Compute/galleries", does: "stored", ..PLAIN },
+    ResourceType {
+        name: "Microsoft.Compute/galleries",
+        does: "stored; goes when no definition is in it",
+        remove: compute::remove_empty,
+        ..PLAIN
+    },
     ResourceType {
         name: "Microsoft.Compute/galleries/images",
-        does: "image definitions that builds publish into",
+        does: "image definitions that builds publish into; go when no version is in them",
         write: compute::definition,
+        remove: compute::remove_empty,
         ..PLAIN
     },
     ResourceType {
@@ -283,6 +289,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
         does: "checked as the service checks it; never fires",
         versions: &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"],
         write: images::triggers::write,
+        deleted: 204,
         ..CHILD
     },
     ResourceType {

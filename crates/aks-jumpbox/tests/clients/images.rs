@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::serve::Serve;
-use crate::story::{Az, Story, az_story};
+use crate::story::{Az, Story, az_story, sdk_story};
 
 /// Whether this machine can build; otherwise that is said.
 fn can_build() -> bool {
@@ -207,6 +207,13 @@ fn boots(image: &Path) {
 }
 
 #[test]
+fn the_newest_sdk_makes_runs_and_deletes_a_template() {
+    if can_build() {
+        sdk_story("sdk_images.py");
+    }
+}
+
+#[test]
 fn a_run_is_cancelled_and_nothing_else_is_allowed_meanwhile() {
     if !can_build() {
         return;
@@ -254,7 +261,7 @@ fn a_run_that_a_killed_endpoint_left_has_failed_and_left_nothing() {
             std::thread::yield_now();
         }
         let port = story.serve.told("endpoint").rsplit(':').next().expect("a port");
-        let again = Serve::start_on(&story.path("state"), &format!("127.0.0.1:{port}"));
+        let again = Serve::start_with(&story.path("state"), &["--listen", &format!("127.0.0.1:{port}")]);
         let run = az.line("image builder show -g rg -n killed --query lastRunStatus");
         assert_eq!(run["runState"], "Failed", "{run}");
         assert!(

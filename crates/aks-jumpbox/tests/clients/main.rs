@@ -5,6 +5,8 @@
 mod blobs;
 mod crash;
 mod deployments;
+mod features;
+mod galleries;
 mod groups;
 mod hostile;
 mod identities;
@@ -13,6 +15,7 @@ mod networks;
 mod process;
 mod resources;
 mod rest;
+mod seed;
 mod serve;
 mod story;
 mod tutorial;

@@ -48,3 +48,8 @@ fn generic_commands_work_on_known_and_on_unknown_types() {
 fn the_newest_sdk_gets_back_what_it_sends() {
     sdk_story("sdk.py");
 }
+
+#[test]
+fn the_newest_sdk_gets_images_accounts_and_blobs_back() {
+    sdk_story("sdk_stores.py");
+}

@@ -1,39 +1,14 @@
-"""Azure's newest SDK for Python against `aks-jumpbox serve`; its first line is on standard input."""
+"""Azure's newest SDK for Python against `aks-jumpbox serve`: groups, networks, identities and roles."""
 
-import json
-import os
-import sys
 import uuid
 
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential
+from azure.core.exceptions import ClientAuthenticationError, ResourceNotFoundError
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-first = json.load(sys.stdin)
-endpoint, subscription = first["endpoint"], first["subscription"]
-os.environ["REQUESTS_CA_BUNDLE"] = first["ca"]
-
-
-def credential(secret, tenant="adfs", **more):
-    return ClientSecretCredential(tenant, first["client_id"], secret, authority=endpoint, **more)
-
-
-def client(kind, who):
-    scopes = ["https://management.azure.com/.default"]
-    return kind(who, subscription, base_url=endpoint, credential_scopes=scopes, polling_interval=1)
-
-
-def refused(code, call):
-    try:
-        call()
-    except HttpResponseError as error:
-        assert error.error.code == code, error
-        return error
-    raise AssertionError(f"{code} was expected")
-
+from connect import client, credential, first, refused, subscription
 
 # The tenant's own id works as well as `adfs` where instance discovery is off.
 owner = credential(first["client_secret"], first["tenant"], disable_instance_discovery=True)
@@ -86,6 +61,8 @@ for subnet, wanted in zip(subnets, sent["properties"]["subnets"]):
     found = subnet.as_dict()["properties"]
     assert found["addressPrefix"] == wanted["properties"]["addressPrefix"], found
     assert found["networkSecurityGroup"]["id"] == nsg.id, found
+usages = [(one.id, one.limit) for one in network.virtual_networks.list_usage("sdk", "net")]
+assert usages == [(subnet.id, 251) for subnet in subnets], usages
 refused(
     "InUseNetworkSecurityGroupCannotBeDeleted",
     lambda: network.network_security_groups.begin_delete("sdk", "rules").result(),

@@ -62,6 +62,9 @@ impl LocalAzure {
 /// The answer to a request about blobs; errors are the blob service's XML.
 pub(crate) fn handle(call: &mut Call<'_>) -> Response {
     let answer = answer(call);
+    if let Err(ArmError { internal: Some(internal), .. }) = &answer {
+        (call.azure.log)(&format!("{} {}: {internal}", call.request.method, call.request.path));
+    }
     let version = call.request.header("x-ms-version").unwrap_or("2021-12-02").to_owned();
     answer.unwrap_or_else(|error| refused(&error)).with_field("x-ms-version", &version)
 }
@@ -277,6 +280,9 @@ fn write(call: &mut Call<'_>, target: &Target) -> Answer {
     let kind = call.request.header("x-ms-blob-type").unwrap_or("BlockBlob");
     if kind != "BlockBlob" || call.request.header("x-ms-copy-source").is_some() {
         return Err(ArmError::not_implemented(format!("writing a blob as {kind}, or as a copy")));
+    }
+    if call.request.headers.keys().any(|name| name.as_str().starts_with("x-ms-meta-")) {
+        return Err(ArmError::not_implemented("metadata of a blob"));
     }
     let path = call.azure.file_of(target);
     check_conditions(call, fs::metadata(&path).ok().as_ref())?;

@@ -4,12 +4,17 @@ use super::Needs::{Action, Nothing, OfType, Token};
 use super::{Offer, offer};
 use crate::identity::graph;
 use crate::{
-    compute, deployments, generic, groups, identity, images, lro, providers, roles, storage, subscriptions,
+    compute, deployments, features, generic, groups, identity, images, lro, network, providers, roles,
+    storage, subscriptions,
 };
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
 const PROVIDER: &str = "/subscriptions/{subscription}/providers/{namespace}";
 const DEPLOYMENT: &str = "{scope}/providers/Microsoft.Resources/deployments/{name}";
+const DEPLOYMENT_OPERATION: &str =
+    "{scope}/providers/Microsoft.Resources/deployments/{name}/operations/{operation}";
+const RUN_OUTPUT: &str =
+    "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}/runOutputs/{output}";
 const TEMPLATE: &str = "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}";
 const FEATURE: &str =
     "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}";
@@ -100,17 +105,38 @@ pub(crate) const OFFERS: &[Offer] = &[
     ),
     offer(
         "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Features/features",
+        "preview features that were registered",
+        Action("Microsoft.Features/features/read", 3),
+        features::list,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features",
+        "those of a resource provider",
+        Action("Microsoft.Features/providers/features/read", 5),
+        features::list,
+    ),
+    offer(
+        "GET",
         FEATURE,
         "a preview feature",
         Action("Microsoft.Features/providers/features/read", 6),
-        providers::feature,
+        features::get,
     ),
     offer(
         "POST",
         "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}/register",
         "register a preview feature",
         Action("Microsoft.Features/providers/features/register/action", 7),
-        providers::register_feature,
+        features::register,
+    ),
+    offer(
+        "POST",
+        "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}/unregister",
+        "unregister a preview feature",
+        Action("Microsoft.Features/providers/features/unregister/action", 7),
+        features::unregister,
     ),
     offer(
         "GET",
@@ -242,6 +268,16 @@ pub(crate) const OFFERS: &[Offer] = &[
         Action("Microsoft.Resources/deployments/operations/read", 3),
         deployments::operations,
     ),
+    offer(
+        "GET",
+        "{scope}/providers/Microsoft.Network/virtualNetworks/{network}/usages",
+        "addresses of each subnet: how many there are, and how many are taken",
+        OfType,
+        network::usages,
+    ),
+    // Only runs and deployments write these.
+    offer("GET", DEPLOYMENT_OPERATION, "what a deployment did with a resource", OfType, generic::get),
+    offer("GET", RUN_OUTPUT, "what the last run made", OfType, generic::get),
     offer("GET", TEMPLATE, "an image template", OfType, generic::get),
     offer("HEAD", TEMPLATE, "whether an image template exists", OfType, generic::head),
     offer("PUT", TEMPLATE, "make an image template", OfType, images::put),

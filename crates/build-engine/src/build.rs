@@ -418,7 +418,7 @@ fn base_note(base: &Base) -> BaseNote {
         age_seconds: base::age(base),
         cached: base.cached,
         packages: base.record.packages,
-        sha256: base.record.given.as_ref().map(|given| given.sha256.clone()),
+        sha256: base.record.given.as_ref().and_then(|given| given.sha256.clone()),
     }
 }
 

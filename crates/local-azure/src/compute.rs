@@ -43,6 +43,12 @@ pub(crate) fn definition(edit: &mut Edit<'_>) -> Result<(), ArmError> {
 /// could have it read and deleted.
 pub(crate) const LOCAL_FILE: &str = "localFile";
 
+/// The `content_sha256` of that file's build.
+pub(crate) const LOCAL_CONTENT: &str = "localContentSha256";
+
+/// What only builds write.
+const OWN: [&str; 3] = [LOCAL_FILE, LOCAL_CONTENT, LOCAL_FOLDER];
+
 /// The type of machines.
 pub(crate) const MACHINE: &str = "Microsoft.Compute/virtualMachines";
 
@@ -52,11 +58,11 @@ pub(crate) const LOCAL_FOLDER: &str = "localFolder";
 /// An image, a version or a machine.
 pub(crate) fn made_here(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     if let Some(properties) = edit.new["properties"].as_object_mut() {
-        for field in [LOCAL_FILE, LOCAL_FOLDER] {
+        for field in OWN {
             properties.shift_remove(field);
         }
     }
-    edit.keep(&[LOCAL_FILE, LOCAL_FOLDER]);
+    edit.keep(&OWN);
     edit.new["properties"]["provisioningState"] = "Succeeded".into();
     Ok(())
 }

@@ -284,7 +284,14 @@ pub(crate) const TYPES: &[ResourceType] = &[
         versions: &["2025-04-01", "2024-03-01", "2021-04-01"],
         ..CHILD
     },
-    ResourceType { name: images::TRIGGER, does: "stored; starts no run", deleted: 204, ..CHILD },
+    ResourceType {
+        name: images::TRIGGER,
+        does: "checked as the service checks it; never fires",
+        versions: &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"],
+        write: images::triggers::write,
+        deleted: 204,
+        ..CHILD
+    },
     ResourceType {
         name: images::RUN_OUTPUT,
         does: "what the last run made",

@@ -3,8 +3,10 @@
 mod distribute;
 mod killed;
 mod remains;
+mod source;
 mod sources;
 mod together;
+mod validate;
 mod workshop;
 
 use std::path::Path;

@@ -26,14 +26,55 @@ const FORM: &[u8] = b"1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenBase {
     file: PathBuf,
-    sha256: String,
+    digest: Digest,
+}
+
+/// What identifies a base, in lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Digest {
+    /// SHA-256 of the whole file.
+    File(String),
+    /// [`disk::content_sha256`] of a disk.
+    Content(String),
+}
+
+impl Digest {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "sha256",
+            Self::Content(_) => "content",
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::File(digest) | Self::Content(digest) => digest,
+        }
+    }
+
+    fn of_file(&self) -> Option<String> {
+        match self {
+            Self::File(digest) => Some(digest.clone()),
+            Self::Content(_) => None,
+        }
+    }
+
+    /// The same of a file.
+    fn of(&self, file: &Path) -> Result<String> {
+        let found = match self {
+            Self::File(_) => disk::full_sha256(file),
+            Self::Content(_) => disk::content_sha256(file),
+        };
+        found.map_err(|error| BuildError::host(error.to_string()))
+    }
 }
 
 /// What is known about a given base beside what is known about any; in its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
-    /// SHA-256 of the whole file, in lower-case hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the whole file, in lower-case hexadecimal; none for a disk that a build here has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// What it is, and what of it was not kept.
     pub notes: Vec<String>,
     /// The file whose digest was computed: while it is the same, it need not be computed again.
@@ -73,9 +114,21 @@ impl GivenBase {
             let message = format!("`{sha256}` is no SHA-256: that is 64 hexadecimal digits");
             return Err(input(message, Some(HOW_TO_GET_A_DIGEST)));
         }
+        Self::of(file, Digest::File(sha256.to_ascii_lowercase()))
+    }
+
+    /// A disk that a build has made, and the `content_sha256` of that build's manifest.
+    ///
+    /// # Errors
+    /// [`BuildError::Input`] when the file cannot be read.
+    pub fn made(file: &Path, content_sha256: &str) -> Result<Self> {
+        Self::of(file, Digest::Content(content_sha256.to_owned()))
+    }
+
+    fn of(file: &Path, digest: Digest) -> Result<Self> {
         Stamp::of(file)?;
         let file = std::path::absolute(file).map_err(BuildError::io("find", file))?;
-        Ok(Self { file, sha256: sha256.to_ascii_lowercase() })
+        Ok(Self { file, digest })
     }
 
     /// Where it is.
@@ -90,8 +143,8 @@ impl GivenBase {
 
     /// The base: the cached one when the file's content is in the cache, else unpacked.
     pub(super) fn ensure(&self, context: &Context<'_>) -> Result<Base> {
-        let inputs =
-            KeyBuilder::new("given base").part("sha256", self.sha256.as_bytes()).part("form", FORM).finish();
+        let key = KeyBuilder::new("given base").part(self.digest.name(), self.digest.as_str().as_bytes());
+        let inputs = key.part("form", FORM).finish();
         let stamp = Stamp::of(&self.file)?;
         let cached = newest(context.cache, &inputs);
         let known = |base: &Base| base.record.given.as_ref().is_some_and(|given| given.checked == stamp);
@@ -107,15 +160,19 @@ impl GivenBase {
 
     /// Compares the digest of the whole file.
     fn check(&self) -> Result<()> {
-        let digest = disk::full_sha256(&self.file).map_err(|error| BuildError::host(error.to_string()))?;
-        if digest == self.sha256 {
+        let found = self.digest.of(&self.file)?;
+        let expected = self.digest.as_str();
+        if found == expected {
             return Ok(());
         }
         let file = self.file.display();
         Err(input(
             format!(
-                "the base {file} is not the one asked for: its SHA-256 is {digest}, expected {}",
-                self.sha256
+                "the base {file} is not the one asked for: its {} is {found}, expected {expected}",
+                match self.digest {
+                    Digest::File(_) => "SHA-256",
+                    Digest::Content(_) => "content's digest",
+                }
             ),
             Some("get the file again from whoever made it, or check where the expected digest is from"),
         ))
@@ -146,7 +203,7 @@ impl GivenBase {
             // Its keys have signed what it installs, and nobody else's trust them.
             suite: format!("given-{}", &inputs[..32]),
             seconds: started.elapsed().as_secs_f64(),
-            given: Some(Given { sha256: self.sha256.clone(), notes, checked: stamp }),
+            given: Some(Given { sha256: self.digest.of_file(), notes, checked: stamp }),
             ..BaseRecord::of(&root, inputs)?
         };
         super::admit(context, &staging, record)

@@ -22,7 +22,17 @@ use crate::{LocalAzure, blobs, compute};
 /// The type of a managed image.
 const IMAGE: &str = "Microsoft.Compute/images";
 /// The type of a version in a gallery.
-const VERSION: &str = "Microsoft.Compute/galleries/images/versions";
+pub(super) const VERSION: &str = "Microsoft.Compute/galleries/images/versions";
+
+/// A finished image.
+#[derive(Clone, Copy)]
+pub(crate) struct Finished<'a> {
+    pub file: &'a Path,
+    /// The `content_sha256` of its build.
+    pub content: &'a str,
+    /// The exact version of what it was built on, where that has one.
+    pub source: Option<&'a str>,
+}
 
 /// Places an image at every target of its template, in their order; the first that fails fails the run.
 pub(crate) fn all(
@@ -30,15 +40,15 @@ pub(crate) fn all(
     kept: &Kept,
     template: &ImageTemplate,
     (account, run): (&str, &str),
-    image: &Path,
+    image: Finished<'_>,
 ) -> Result<(), Refusal> {
     let id = kept.row.body["id"].as_str().unwrap_or_default();
     for target in &template.distribute {
         let artifact = match target {
             Distribute::Vhd { uri, .. } => {
                 match uri.as_ref().map(image_template::Text::as_str).filter(|uri| !uri.is_empty()) {
-                    Some(uri) => own_blob(azure, template, uri, image)?,
-                    None => vhd(azure, (account, run), kept, image)?,
+                    Some(uri) => own_blob(azure, template, uri, image.file)?,
+                    None => vhd(azure, (account, run), kept, image.file)?,
                 }
             }
             Distribute::ManagedImage { image_id, location, artifact_tags, .. } => {
@@ -134,10 +144,10 @@ fn managed_image(
     id: &str,
     location: &str,
     own_tags: &Tags,
-    image: &Path,
+    image: Finished<'_>,
 ) -> Result<Artifact, Refusal> {
     let location = image_template::region_slug(location);
-    let (file, gib) = keep(azure, image)?;
+    let (file, gib) = keep(azure, image.file)?;
     let body = json!({
         "id": id, "name": id.rsplit('/').next(), "type": IMAGE, "location": location, "tags": tags(own_tags),
         "properties": {
@@ -146,7 +156,7 @@ fn managed_image(
                 "osType": "Linux", "osState": "Generalized", "diskSizeGB": gib, "caching": "ReadWrite",
                 "storageAccountType": "Standard_LRS",
             }, "dataDisks": [], "zoneResilient": false },
-            compute::LOCAL_FILE: file,
+            compute::LOCAL_FILE: file, compute::LOCAL_CONTENT: image.content,
         },
     });
     let placed = azure.store.write(|transaction| {
@@ -173,10 +183,11 @@ fn gallery_version(
     azure: &LocalAzure,
     template: &ImageTemplate,
     shared: &SharedImage,
-    image: &Path,
+    image: Finished<'_>,
 ) -> Result<Artifact, Refusal> {
-    let (file, gib) = keep(azure, image)?;
-    let placed = azure.store.write(|transaction| Ok(publish(transaction, template, shared, (&file, gib))))?;
+    let (file, gib) = keep(azure, image.file)?;
+    let placed =
+        azure.store.write(|transaction| Ok(publish(transaction, template, shared, (image, &file, gib))))?;
     if placed.is_err() {
         let _ = fs::remove_file(&file);
     }
@@ -187,7 +198,7 @@ fn publish(
     connection: &Connection,
     template: &ImageTemplate,
     shared: &SharedImage,
-    (file, gib): (&Path, u64),
+    (image, file, gib): (Finished<'_>, &Path, u64),
 ) -> Result<String, Refusal> {
     let bad = |message: String| Refusal::new("BadSharedImageDistribute", message);
     let id = shared.gallery_image_id.as_str();
@@ -212,7 +223,14 @@ fn publish(
             return Err(bad(format!("the version {version} of {definition} exists already")));
         }
         Some(version) => version,
-        None => next_version(shared.versioning, &there, jiff::Timestamp::now().as_second()).map_err(bad)?,
+        None => {
+            let now = jiff::Timestamp::now().as_second();
+            let version = next_version(shared.versioning, image.source, &there, now).map_err(bad)?;
+            if there.contains(&version) {
+                return Err(bad(format!("the version {version} of {definition} exists already")));
+            }
+            version
+        }
     };
     let spelled = row.body["id"].as_str().unwrap_or(definition);
     let id = format!("{spelled}/versions/{version}");
@@ -227,7 +245,7 @@ fn publish(
                 "replicationMode": if shared.replication_mode == ReplicationMode::Shallow { "Shallow" } else { "Full" },
             },
             "storageProfile": { "osDiskImage": { "sizeInGB": gib, "hostCaching": "ReadWrite" } },
-            compute::LOCAL_FILE: file,
+            compute::LOCAL_FILE: file, compute::LOCAL_CONTENT: image.content,
         },
     });
     Row::put(connection, &body)?;
@@ -255,7 +273,7 @@ fn regions(template: &ImageTemplate, regions: &Regions) -> Value {
 }
 
 /// A version number that sorts.
-fn numbers(version: &str) -> Option<[u64; 3]> {
+pub(super) fn numbers(version: &str) -> Option<[u64; 3]> {
     let mut parts = version.split('.').map(|part| part.parse().ok());
     let all = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(all)
@@ -263,20 +281,31 @@ fn numbers(version: &str) -> Option<[u64; 3]> {
 
 /// The number of the next version. The schemes are the service's (azure-image-builder.md 1.9); where a definition is empty
 /// only `Latest` with a major version is documented, and begins with its `.0.0`.
-fn next_version(versioning: Option<Versioning>, there: &[String], now: i64) -> Result<String, String> {
+fn next_version(
+    versioning: Option<Versioning>,
+    source: Option<&str>,
+    there: &[String],
+    now: i64,
+) -> Result<String, String> {
     let all = there.iter().filter_map(|version| numbers(version));
     let written = |[major, minor, patch]: [u64; 3]| format!("{major}.{minor}.{patch}");
     match versioning {
-        Some(Versioning::Latest { major: None }) => {
-            Ok(all.max().map_or_else(|| "0.0.1".to_owned(), |[major, minor, patch]| written([major, minor, patch + 1])))
-        }
+        Some(Versioning::Latest { major: None }) => Ok(all
+            .max()
+            .map_or_else(|| "0.0.1".to_owned(), |[major, minor, patch]| written([major, minor, patch + 1]))),
         Some(Versioning::Latest { major: Some(major) }) => {
             let major = u64::from(major);
             let highest = all.filter(|version| version[0] == major).max();
-            Ok(highest.map_or_else(|| written([major, 0, 0]), |[_, minor, patch]| written([major, minor, patch + 1])))
+            Ok(highest.map_or_else(
+                || written([major, 0, 0]),
+                |[_, minor, patch]| written([major, minor, patch + 1]),
+            ))
         }
         Some(Versioning::Source) => {
-            Err("versioning by source needs the exact version of a platform image, which a local base does not have".to_owned())
+            let own = source.and_then(numbers).map(written);
+            own.ok_or_else(|| {
+                "versioning by source needs a source with an exact version of three numbers".to_owned()
+            })
         }
         // The old scheme: `0.<number>.<number>`, rising with time.
         None => Ok(format!("0.{}.{}", now / 86_400, now % 86_400)),
@@ -294,13 +323,16 @@ mod tests {
                 .into_iter()
                 .map(str::to_owned)
                 .collect();
-        let latest = |major| next_version(Some(Versioning::Latest { major }), &there, 0);
+        let latest = |major| next_version(Some(Versioning::Latest { major }), None, &there, 0);
         assert_eq!(latest(None).as_deref(), Ok("2.1.1"));
         assert_eq!(latest(Some(2)).as_deref(), Ok("2.1.1"));
         assert_eq!(latest(Some(1)).as_deref(), Ok("1.2.1"));
         assert_eq!(latest(Some(0)).as_deref(), Ok("0.1.3"));
-        let empty = next_version(Some(Versioning::Latest { major: Some(1) }), &[], 0);
+        let empty = next_version(Some(Versioning::Latest { major: Some(1) }), None, &[], 0);
         assert_eq!(empty.as_deref(), Ok("1.0.0"));
-        assert_eq!(next_version(None, &there, 86_400 * 20_000 + 5).as_deref(), Ok("0.20000.5"));
+        let by_source = |source| next_version(Some(Versioning::Source), source, &there, 0);
+        assert_eq!(by_source(Some("0.20231004.1523")).as_deref(), Ok("0.20231004.1523"));
+        assert!(by_source(None).is_err() && by_source(Some("12-gen2")).is_err());
+        assert_eq!(next_version(None, None, &there, 86_400 * 20_000 + 5).as_deref(), Ok("0.20000.5"));
     }
 }

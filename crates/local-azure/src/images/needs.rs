@@ -33,7 +33,7 @@ const OPEN: &str = r#"{"type": "Microsoft.Network/networkSecurityGroups", "name"
 pub(crate) enum Moment {
     /// The template is made: subnets, identities and scripts.
     Submission,
-    /// A build machine is made: the network around it.
+    /// A build machine is made: its source, and the network around it.
     Building,
     /// A finished image is placed, and not before.
     Distribution,
@@ -51,7 +51,7 @@ impl Moment {
                 "access.identity.source",
                 "access.identity.staging",
             ]),
-            Self::Building => starts(&["subnet.", "nsg.", "route."]),
+            Self::Building => starts(&["subnet.", "nsg.", "route.", "access.identity.source"]),
             Self::Distribution => starts(&["access.identity.image", "access.identity.gallery"]),
         }
     }

@@ -15,11 +15,12 @@ use http::StatusCode;
 use image_template::ImageTemplate;
 use uuid::Uuid;
 
+use super::distribute::Finished;
 use super::needs::{Moment, State};
 use super::provision::Refusal;
 use super::status::{self, RunState};
 use super::template::{Kept, set_operation};
-use super::{distribute, remains, sources, staging};
+use super::{distribute, remains, source, sources, staging};
 use crate::LocalAzure;
 use crate::error::ArmError;
 use crate::lro::Operation;
@@ -125,7 +126,10 @@ impl LocalAzure {
         let place = staging::place(&kept.row.body);
         self.store.write(|transaction| {
             let (state, message, error) = match &outcome {
-                Ok(()) => (RunState::Succeeded, String::new(), None),
+                Ok(left_out) => {
+                    let told = |what: &String| format!("Only a build in Azure does this: {what}. ");
+                    (RunState::Succeeded, left_out.iter().map(told).collect(), None)
+                }
                 Err(Ended::Canceled) => (RunState::Canceled, "The run was canceled.".to_owned(), None),
                 Err(Ended::Refused(refusal)) => {
                     let message = failed_message(refusal, place.as_ref(), &run, operation);
@@ -144,8 +148,8 @@ impl LocalAzure {
         })
     }
 
-    /// Runs the engine and places what it made.
-    fn build(&self, kept: &Kept, run: &str, cancel: &Cancel) -> Result<(), Ended> {
+    /// Runs the engine and places what it made; what the template asks for and only a build in Azure does.
+    fn build(&self, kept: &Kept, run: &str, cancel: &Cancel) -> Result<Vec<String>, Ended> {
         let key = &kept.row.key;
         let template = kept.template()?;
         let (_, account) =
@@ -157,7 +161,9 @@ impl LocalAzure {
         let policy = state.policy(&template)?;
         let mut local = template.clone();
         let folder = sources::collect(self, &mut local)?;
+        let source = source::resolve(self, &template)?;
         let request = BuildRequest {
+            base: source.base,
             template_folder: folder.as_ref().map(|folder| folder.path().to_owned()),
             ..self.request(kept, local, policy, output)
         };
@@ -174,23 +180,35 @@ impl LocalAzure {
                 });
             }
         };
-        let report = build_engine::build(&request, &observer, cancel).map_err(|error| match error {
-            BuildError::Interrupted => Ended::Canceled,
-            error => Ended::Refused(self.failed(kept, run, &request.output, &error)),
-        })?;
-        let image = report.image.ok_or_else(|| ArmError::internal("a build without an image"))?;
-        let placed = self.place(kept, &template, (&account, run), &image);
-        let _ = std::fs::remove_file(&image);
-        placed
+        let (manifest, failure) = match build_engine::build(&request, &observer, cancel) {
+            Ok(report) => (report.manifest, None),
+            Err(BuildError::Interrupted) => return Err(Ended::Canceled),
+            Err(error) => {
+                let manifest = Manifest::read(&request.output).unwrap_or_default();
+                let refusal = self.failed(kept, run, manifest.kept.as_deref(), &error);
+                (manifest, Some(refusal))
+            }
+        };
+        // None is made where only the source is validated, and one is by `continueDistributeOnFailure` in spite of
+        // the failure.
+        if manifest.image.is_some() {
+            let image = request.output.join(format!("{}.vhd", request.name));
+            let content = manifest.content_sha256.unwrap_or_default();
+            let finished = Finished { file: &image, content: &content, source: source.version.as_deref() };
+            let placed = self.place(kept, &template, (&account, run), finished);
+            let _ = std::fs::remove_file(&image);
+            placed?;
+        }
+        failure.map_or(Ok(manifest.only_in_azure), |refusal| Err(Ended::Refused(refusal)))
     }
 
     /// Why a build failed, and where what it left is kept.
-    fn failed(&self, kept: &Kept, run: &str, output: &Path, error: &BuildError) -> Refusal {
+    fn failed(&self, kept: &Kept, run: &str, left: Option<&Path>, error: &BuildError) -> Refusal {
         let mut refusal = Refusal::new("Other", error.with_causes());
         // Whoever may write the log's container could have named another folder.
-        let ours = |folder: &PathBuf| folder.parent() == Some(&self.cache.join("work"));
-        if let Some(folder) = Manifest::read(output).and_then(|manifest| manifest.kept).filter(ours) {
-            let told = match remains::keep(self, kept, run, &folder) {
+        let ours = |folder: &&Path| folder.parent() == Some(&self.cache.join("work"));
+        if let Some(folder) = left.filter(ours) {
+            let told = match remains::keep(self, kept, run, folder) {
                 Ok(id) => format!(". What the failed step left is kept as {id} in {}", folder.display()),
                 Err(error) => format!(". What the failed step left could not be kept: {}", error.message),
             };
@@ -205,7 +223,7 @@ impl LocalAzure {
         kept: &Kept,
         template: &ImageTemplate,
         at: (&str, &str),
-        image: &Path,
+        image: Finished<'_>,
     ) -> Result<(), Ended> {
         self.store.write(|transaction| {
             status::set_run(transaction, &kept.row.key, RunState::Running, Some("Distributing"), None)

@@ -15,6 +15,9 @@ const VERSION: &str = "api-version=2024-02-01";
 /// Storage Blob Data Reader.
 pub const READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 
+/// Contributor.
+pub const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+
 /// Storage Blob Data Contributor.
 pub const WRITER: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 
@@ -78,7 +81,8 @@ impl Workshop<'_> {
         format!("{}/{account}/{container}/{name}", self.story.serve.told("endpoint"))
     }
 
-    fn path(&self, name: &str, action: &str) -> String {
+    /// The path of something of a template, with a version.
+    pub fn path(&self, name: &str, action: &str) -> String {
         self.id(&format!("Microsoft.VirtualMachineImages/imageTemplates/{name}{action}?{VERSION}"))
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     }
     let there = Row::of_type(edit.transaction, &TRIGGER.to_ascii_lowercase(), template, None, ALL)?;
     if there.rows.iter().any(|row| row.key != key) {
-        return Err(refused("a template has one trigger, and this one has it"));
+        return Err(refused("the template has a trigger, and takes no second one"));
     }
     check(&kept.template()?)?;
     edit.new["properties"]["provisioningState"] = "Succeeded".into();

@@ -19,7 +19,7 @@ struct Place {
 static PLACE: LazyLock<Place> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    let options = Options { state: path("state"), cache: path("cache"), outbound: Default::default() };
+    let options = Options { state: path("state"), cache: path("cache"), outbound: Default::default(), subscription: None, azurite: None };
     let azure = LocalAzure::open(options, Box::new(|_| ())).expect("it opens");
     let secrets = azure.secrets();
     let form = format!(

@@ -10,6 +10,7 @@ use network_policy::{Endpoint, NO_NETWORK, NetworkPolicy, Reading};
 use recipe::Recipe;
 
 use crate::errors::{Category, Failure, Problem};
+use crate::output::Output;
 use crate::{bicep, input};
 
 /// The rules that a build meets.
@@ -39,6 +40,17 @@ impl Documents {
     /// When a file cannot be read. What is wrong inside is among the inventory's findings.
     pub fn open(file: &Path) -> Result<Self, Failure> {
         Self::open_all(file, &[], None)
+    }
+
+    /// Itself when nothing in the documents is wrong; what their author would want to know is told as warnings.
+    ///
+    /// # Errors
+    /// All that is wrong with the documents.
+    pub fn sound(self, output: Output) -> Result<Self, Failure> {
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            self.inventory.findings().iter().cloned().partition(Diagnostic::is_error);
+        self.lines(&warnings).iter().for_each(|warning| output.warn(warning));
+        if errors.is_empty() { Ok(self) } else { Err(self.failure(&errors)) }
     }
 
     /// Reads several files together: one environment file at most, and single documents.

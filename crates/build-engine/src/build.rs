@@ -76,7 +76,6 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
         manifest: RefCell::new(first_manifest(request, &id_map)),
         notes: RefCell::new(Vec::new()),
         gateway: RefCell::new(None),
-        keep_work: RefCell::new(false),
     };
     let context = Context {
         cache: &cache,
@@ -97,7 +96,7 @@ pub fn build(request: &BuildRequest, observer: &Observer<'_>, cancel: &Cancel) -
     let made = session.run(&context, origin);
     // A terminal's Ctrl-C also ends the programs that run: that they failed is not what happened.
     let made = made.map_err(|error| cancel.check().err().unwrap_or(error));
-    let kept = *session.keep_work.borrow();
+    let kept = session.manifest.borrow().kept.is_some();
     if !kept {
         // Part of the build's time; what cannot be removed now is removed by the next run.
         let _ = context.timeline.part("clearing up", || work.clear());
@@ -152,7 +151,6 @@ struct Build<'a> {
     manifest: RefCell<Manifest>,
     notes: RefCell<Vec<crate::manifest::StepNote>>,
     gateway: RefCell<Option<Gateway>>,
-    keep_work: RefCell<bool>,
 }
 
 /// What the middle of a build came to.
@@ -403,9 +401,7 @@ impl Build<'_> {
         (context.observer)(&Event::Timings { parts: manifest.timeline.clone() });
         if let Err(error) = made {
             manifest.error = Some(error.to_string());
-            let mut log = context.log.borrow_mut();
-            log.error(&format!("Build 'azure-arm' errored: {error}"))?;
-            log.error("Some builds didn't complete successfully and had errors:")?;
+            context.log.borrow_mut().errored(error)?;
         }
         manifest.write(&self.request.output)?;
         reached(Checkpoint::ManifestReplaced);

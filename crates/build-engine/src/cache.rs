@@ -29,6 +29,20 @@ mod prune;
 
 pub use prune::Entry;
 
+/// Removes what a failed step left and [`Work::keep`] kept, and nothing else; gone already is fine. A kill on the way
+/// leaves a working folder without its mark, which the next build removes.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_kept(folder: &Path) -> Result<()> {
+    let mark = folder.join(KEEP_MARK);
+    match fs::remove_file(&mark) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(BuildError::io("remove", mark)(error)),
+        Ok(()) => remove_tree(folder),
+    }
+}
+
 /// A place for what builds share.
 #[derive(Debug)]
 pub struct Cache {

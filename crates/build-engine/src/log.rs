@@ -45,6 +45,15 @@ impl PackerLog {
         text.lines().try_for_each(|line| self.line(&format!("ui error: ==> azure-arm: {}", printable(line))))
     }
 
+    /// Why a build ended, as Packer says it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn errored(&mut self, error: &BuildError) -> Result<()> {
+        self.error(&format!("Build 'azure-arm' errored: {error}"))?;
+        self.error("Some builds didn't complete successfully and had errors:")
+    }
+
     /// A line that a script printed.
     ///
     /// # Errors

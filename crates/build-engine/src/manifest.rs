@@ -1,7 +1,7 @@
 //! `manifest.json`: what a build made, of what, and how; the contract's fields, written also when it fails.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use recipe::SmokeTest;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,9 @@ pub struct Manifest {
     /// What went wrong, when the build failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Folder of what a failed step or validator left, when `errorHandling` is abort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<PathBuf>,
     /// Seconds of each stage after the customizers.
     #[serde(default)]
     pub stages: Vec<Stage>,

@@ -39,7 +39,11 @@ pub fn run(
     let log = RefCell::new(PackerLog::create(log, &uuid::Uuid::new_v4().to_string())?);
     let context = Context { log: &log, ..*context };
     let result = in_order(&context, machine, layers, validators, steps_before);
-    let logged = log.borrow_mut().finish();
+    let mut log = log.borrow_mut();
+    if let Err(error) = &result {
+        log.errored(error)?;
+    }
+    let logged = log.finish();
     result.and(logged)
 }
 

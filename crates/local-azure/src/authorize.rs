@@ -104,14 +104,15 @@ impl LocalAzure {
         Ok(inventory)
     }
 
-    /// The resources of types that begin so as one document.
+    /// The resources of types that begin so as one document, those of networks in other subscriptions among them.
     pub(crate) fn document(&self, types: &[&str]) -> Result<String, ArmError> {
-        let subscription = self.subscription();
         let rows: Vec<Value> = self.store.read(|connection| {
             let mut rows = Vec::new();
             for resource_type in types {
                 rows.extend(
-                    Row::of_types(connection, resource_type, &subscription)?.into_iter().map(|row| row.body),
+                    Row::of_types(connection, resource_type, "/subscriptions")?
+                        .into_iter()
+                        .map(|row| row.body),
                 );
             }
             Ok(rows)

@@ -1,5 +1,7 @@
 //! Images and galleries, and the platform images that builds can start from.
 
+use std::path::Path;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -41,13 +43,29 @@ pub(crate) fn definition(edit: &mut Edit<'_>) -> Result<(), ArmError> {
 /// could have it read and deleted.
 pub(crate) const LOCAL_FILE: &str = "localFile";
 
-pub(crate) fn image(edit: &mut Edit<'_>) -> Result<(), ArmError> {
+/// The type of machines.
+pub(crate) const MACHINE: &str = "Microsoft.Compute/virtualMachines";
+
+/// The field that says which folder of this machine a kept build machine is; written as [`LOCAL_FILE`] is.
+pub(crate) const LOCAL_FOLDER: &str = "localFolder";
+
+/// An image, a version or a machine.
+pub(crate) fn made_here(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     if let Some(properties) = edit.new["properties"].as_object_mut() {
-        properties.shift_remove(LOCAL_FILE);
+        for field in [LOCAL_FILE, LOCAL_FOLDER] {
+            properties.shift_remove(field);
+        }
     }
-    edit.keep(&[LOCAL_FILE]);
+    edit.keep(&[LOCAL_FILE, LOCAL_FOLDER]);
     edit.new["properties"]["provisioningState"] = "Succeeded".into();
     Ok(())
+}
+
+/// The files of a build machine go with it.
+pub(crate) fn remove_folder(removal: &Removal<'_>) -> Result<(), ArmError> {
+    let Some(folder) = removal.row.body["properties"][LOCAL_FOLDER].as_str() else { return Ok(()) };
+    build_engine::cache::remove_kept(Path::new(folder))
+        .map_err(|error| ArmError::internal(error.with_causes()))
 }
 
 /// The file of an image goes with it.

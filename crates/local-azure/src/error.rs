@@ -29,9 +29,22 @@ pub enum Error {
     /// The address to listen on.
     #[error("listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// Resources to begin with.
-    #[error("load the seed: {0}")]
+    /// What every state begins with.
+    #[error("write the first resources: {0}")]
+    Begin(String),
+    /// Resources of documents; which, and why not.
+    #[error("{0}")]
     Seed(String),
+    /// The state's folder is of one subscription, and another is asked for.
+    #[error("{} is of the subscription {there}, and {wanted} is asked for", .folder.display())]
+    OtherSubscription {
+        /// The folder.
+        folder: PathBuf,
+        /// Its subscription.
+        there: String,
+        /// The one that is asked for.
+        wanted: String,
+    },
 }
 
 impl Error {

@@ -26,6 +26,7 @@ mod private;
 mod providers;
 mod reference;
 mod roles;
+mod seed;
 mod storage;
 mod store;
 mod subscriptions;
@@ -56,6 +57,7 @@ pub use crate::transport::{Body, Content, MAX_BODY, Request, Response, Server, s
 pub use error::{ArmError, Error};
 pub use identity::Secrets;
 pub use reference::reference;
+pub use seed::Seeded;
 
 /// Receives one line for each request; never a token, key or signature.
 pub type Log = dyn Fn(&str) + Send + Sync;
@@ -70,6 +72,11 @@ pub struct Options {
     pub cache: PathBuf,
     /// How builds reach the outside.
     pub outbound: Outbound,
+    /// The subscription that a new state is to have, a GUID; any when none is told.
+    pub subscription: Option<String>,
+    /// Address of an Azurite that has the blobs of the accounts that clients make, such as `http://127.0.0.1:10000`; with
+    /// none, the endpoint's own small blob service has them.
+    pub azurite: Option<String>,
 }
 
 /// An Azure of one tenant and one subscription.
@@ -82,6 +89,7 @@ pub struct LocalAzure {
     cache: PathBuf,
     outbound: Outbound,
     folder: PathBuf,
+    azurite: Option<String>,
     me: Weak<Self>,
     log: Box<Log>,
     _lock: File,
@@ -104,11 +112,12 @@ impl LocalAzure {
         let spool = folder.join("spool");
         private::folder(&spool)?;
         let lock = lock(&folder)?;
-        // Uploads that a killed process left.
+        // Uploads and sources of builds that a killed process left.
         for left in std::fs::read_dir(&spool).map_err(|error| Error::file(&spool, error))?.flatten() {
-            let _ = std::fs::remove_file(left.path());
+            let path = left.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
-        let secrets = Secrets::open(&folder)?;
+        let secrets = Secrets::open(&folder, options.subscription.as_deref())?;
         let authority = transport::Authority::open(&folder)?;
         let store = Store::open(&folder)?;
         let azure = Arc::new_cyclic(|me| Self {
@@ -120,13 +129,14 @@ impl LocalAzure {
             cache: options.cache,
             outbound: options.outbound,
             folder,
+            azurite: options.azurite,
             me: me.clone(),
             log,
             _lock: lock,
         });
         let begun =
             azure.first_principal().and_then(|()| azure.recover()).and_then(|()| azure.recover_deployments());
-        begun.map_err(|error| Error::Seed(error.internal.unwrap_or(error.message)))?;
+        begun.map_err(|error| Error::Begin(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
     }
 

@@ -100,14 +100,21 @@ pub(crate) fn unregister(call: &mut Call<'_>) -> Answer {
     set(call, "Unregistered")
 }
 
+pub(crate) fn keep_state(
+    connection: &Connection,
+    subscription: &str,
+    namespace: &str,
+    state: &str,
+) -> Result<(), ArmError> {
+    let id = format!("{subscription}/providers/{namespace}");
+    let body = json!({ "id": id, "name": namespace, "type": PROVIDER, "registrationState": state });
+    Row::put(connection, &body).map(|_| ())
+}
+
 fn set(call: &Call<'_>, state: &str) -> Answer {
     let namespace = spelled(call.variable("namespace"));
-    let id = format!("{}/providers/{namespace}", call.azure.subscription());
     let body = call.azure.store.write(|transaction| {
-        Row::put(
-            transaction,
-            &json!({ "id": id, "name": namespace, "type": PROVIDER, "registrationState": state }),
-        )?;
+        keep_state(transaction, &call.azure.subscription(), &namespace, state)?;
         body(call, transaction, &namespace)
     })?;
     Ok(Response::json(StatusCode::OK, &body))

@@ -15,6 +15,9 @@ use crate::types::{Edit, Removal};
 /// The type of storage accounts.
 pub(crate) const ACCOUNT: &str = "Microsoft.Storage/storageAccounts";
 
+/// Where an account's blobs are: kept where they are another program's, else told as the client reaches this one.
+const ENDPOINTS: &str = "primaryEndpoints";
+
 pub(crate) fn write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     let name = edit.name().to_owned();
     if !is_account(&name) {
@@ -33,6 +36,10 @@ pub(crate) fn write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     }
     edit.keep(&["creationTime"]);
     let properties = &mut edit.new["properties"];
+    properties[ENDPOINTS] = match &edit.azure.azurite {
+        Some(azurite) => json!({ "blob": format!("{}/{name}/", azurite.trim_end_matches('/')) }),
+        None => Value::Null,
+    };
     properties["provisioningState"] = "Succeeded".into();
     properties["statusOfPrimary"] = "available".into();
     if properties["creationTime"].is_null() {
@@ -53,8 +60,10 @@ pub(crate) fn remove(removal: &Removal<'_>) -> Result<(), ArmError> {
 
 /// Where blobs are reached.
 pub(crate) fn show(origin: &str, body: &mut Value) {
-    let name = body["name"].as_str().unwrap_or_default();
-    body["properties"]["primaryEndpoints"] = json!({ "blob": format!("{origin}/{name}/") });
+    if body["properties"][ENDPOINTS].is_null() {
+        let name = body["name"].as_str().unwrap_or_default();
+        body["properties"][ENDPOINTS] = json!({ "blob": format!("{origin}/{name}/") });
+    }
 }
 
 /// The account of a name; names are unique.

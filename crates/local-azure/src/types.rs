@@ -217,8 +217,16 @@ pub(crate) const TYPES: &[ResourceType] = &[
         name: "Microsoft.Compute/images",
         does: "what builds make of it has a file here",
         versions: &["2024-11-01", "2024-07-01"],
-        write: compute::image,
+        write: compute::made_here,
         remove: compute::remove_file,
+        ..PLAIN
+    },
+    ResourceType {
+        name: compute::MACHINE,
+        does: "stored; one that a failed build left has a folder here, which goes with it",
+        versions: &["2024-11-01", "2024-07-01"],
+        write: compute::made_here,
+        remove: compute::remove_folder,
         ..PLAIN
     },
     ResourceType {
@@ -237,7 +245,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
     ResourceType {
         name: "Microsoft.Compute/galleries/images/versions",
         does: "what builds publish has a file here",
-        write: compute::image,
+        write: compute::made_here,
         remove: compute::remove_file,
         ..PLAIN
     },

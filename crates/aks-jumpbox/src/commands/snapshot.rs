@@ -27,13 +27,7 @@ pub struct Arguments {
 
 /// Writes it.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
-    let documents = Documents::open(&args.environment)?;
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        documents.inventory.findings().iter().cloned().partition(document::Diagnostic::is_error);
-    documents.lines(&warnings).iter().for_each(|warning| context.output.warn(warning));
-    if !errors.is_empty() {
-        return Err(documents.failure(&errors));
-    }
+    let documents = Documents::open(&args.environment)?.sound(context.output)?;
     let text = documents.inventory.snapshot().to_json_pretty();
     let file = match (&args.output, context.output.format) {
         (None, Format::Json) => {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use serde_json::json;
 
-use crate::story::az_story;
+use crate::story::{az_story, story_with};
 
 #[test]
 fn a_blob_is_written_listed_and_read_by_whoever_may() {
@@ -73,4 +73,21 @@ fn nobody_uploads(story: &crate::story::Story) {
     assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("NoAuthenticationInformation"), "{answer}");
     let spooled = std::fs::read_dir(story.path("state/spool")).expect("listed").count();
     assert_eq!(spooled, 0);
+}
+
+#[test]
+fn blobs_can_be_in_an_azurite() {
+    story_with(&["--azurite", "http://127.0.0.1:10000"], |story| {
+        let rest = story.rest();
+        rest.group("g");
+        let register = rest.url("/providers/Microsoft.Storage/register");
+        assert_eq!(rest.send("POST", &register, &[], &[]).status, 200);
+        let path = "/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/scripts";
+        let forged = json!({ "location": "eastus2", "properties": { "primaryEndpoints": { "blob": "https://evil.example/" } } });
+        let made = rest.put(path, &forged).json();
+        assert_eq!(
+            made["properties"]["primaryEndpoints"],
+            json!({ "blob": "http://127.0.0.1:10000/scripts/" })
+        );
+    });
 }

@@ -1,7 +1,11 @@
 //! Image templates, their runs and what they make, by the real Azure CLI. Builds are real.
 
+mod distribute;
 mod killed;
+mod remains;
+mod sources;
 mod together;
+mod workshop;
 
 use std::path::Path;
 use std::process::Command;
@@ -262,7 +266,7 @@ fn a_run_that_a_killed_endpoint_left_has_failed_and_left_nothing() {
             std::thread::yield_now();
         }
         let port = story.serve.told("endpoint").rsplit(':').next().expect("a port");
-        let again = Serve::start_on(&story.path("state"), &format!("127.0.0.1:{port}"));
+        let again = Serve::start_with(&story.path("state"), &["--listen", &format!("127.0.0.1:{port}")]);
         let run = az.line("image builder show -g rg -n killed --query lastRunStatus");
         assert_eq!(run["runState"], "Failed", "{run}");
         assert!(

@@ -15,6 +15,7 @@ mod networks;
 mod process;
 mod resources;
 mod rest;
+mod seed;
 mod serve;
 mod story;
 mod tutorial;

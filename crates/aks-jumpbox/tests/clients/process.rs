@@ -94,7 +94,7 @@ fn an_interrupt_ends_it_with_130_and_its_state_stays() {
 #[test]
 fn an_address_that_others_reach_is_warned_about() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut serve = Serve::start_on(folder.path(), "0.0.0.0:0");
+    let mut serve = Serve::start_with(folder.path(), &["--listen", "0.0.0.0:0"]);
     kill_process(serve.id(), Signal::INT).expect("sent");
     serve.wait();
     assert!(serve.log().contains("warning") && serve.log().contains("others can reach"), "{}", serve.log());

@@ -31,12 +31,12 @@ pub fn command(state: &Path, words: &[&str]) -> Command {
 impl Serve {
     /// Starts it on a free port and waits until it is ready.
     pub fn start(state: &Path) -> Self {
-        Self::start_on(state, "127.0.0.1:0")
+        Self::start_with(state, &["--listen", "127.0.0.1:0"])
     }
 
-    /// The same, on an address.
-    pub fn start_on(state: &Path, address: &str) -> Self {
-        let mut command = command(state, &["--listen", address]);
+    /// The same, with other words on its command line.
+    pub fn start_with(state: &Path, words: &[&str]) -> Self {
+        let mut command = command(state, words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let log = Arc::new(Mutex::new(String::new()));
         let reader = collect(child.stderr.take().expect("standard error"), Arc::clone(&log));

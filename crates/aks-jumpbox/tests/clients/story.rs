@@ -33,8 +33,14 @@ pub struct Az<'a> {
 
 /// Tells a story with an endpoint, and then looks for secrets in all that was printed.
 pub fn story(tell: impl FnOnce(&Story)) {
+    story_with(&[], tell);
+}
+
+/// The same, with more words on the endpoint's command line.
+pub fn story_with(words: &[&str], tell: impl FnOnce(&Story)) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let serve = Serve::start(&folder.path().join("state"));
+    let words: Vec<&str> = ["--listen", "127.0.0.1:0"].into_iter().chain(words.iter().copied()).collect();
+    let serve = Serve::start_with(&folder.path().join("state"), &words);
     let story = Story { folder, serve, secrets: Mutex::default(), said: Mutex::default() };
     tell(&story);
     story.no_secret_was_told();

@@ -1,5 +1,7 @@
 //! The customizers' place in a build: in namespaces or in a virtual machine, and what follows a failure.
 
+use image_template::OnError;
+
 use super::{Build, number};
 use crate::customize::{Customizing, Failed, Stack};
 use crate::error::{BuildError, Result};
@@ -22,6 +24,7 @@ impl Build<'_> {
         tasks: &[Task],
         all: bool,
     ) -> Result<Stack> {
+        let on_error = self.request.template.error_handling.on_customizer_error;
         if self.request.options.isolation == Isolation::Vm && !tasks.is_empty() {
             let vm = Vm {
                 size_gib: self.guest_gib(),
@@ -29,14 +32,14 @@ impl Build<'_> {
                 deprovision: all.then(|| Task::deprovision(number(tasks.len()))),
             };
             return isolation::run_in_vm(context, customizing, &vm, stack, tasks)
-                .inspect_err(|error| self.keep_after(context, error));
+                .inspect_err(|error| self.keep_after(context, error, on_error));
         }
         let ran = customizing.run(context, stack, tasks).and_then(|stack| {
             if all { customizing.deprovision(context, stack, number(tasks.len())) } else { Ok(stack) }
         });
         ran.map_err(|failed| {
             self.shell_after(context, customizing.machine, &failed);
-            self.keep_after(context, &failed.error);
+            self.keep_after(context, &failed.error, on_error);
             failed.error
         })
     }
@@ -61,15 +64,15 @@ impl Build<'_> {
         }
     }
 
-    /// Keeps what a failed step left when the template says so.
-    fn keep_after(&self, context: &Context<'_>, error: &BuildError) {
-        let on_error = self.request.template.error_handling.on_customizer_error;
-        if matches!(error, BuildError::Step(_)) && on_error == image_template::OnError::Abort {
-            *self.keep_work.borrow_mut() = true;
+    /// Keeps what a failed step or validator left when the template says so.
+    pub(super) fn keep_after(&self, context: &Context<'_>, error: &BuildError, on_error: OnError) {
+        if matches!(error, BuildError::Step(_)) && on_error == OnError::Abort {
+            let folder = context.work.path();
             let text = format!(
                 "errorHandling is abort: what the step left stays in {} until `cache prune`",
-                context.work.path().display()
+                folder.display()
             );
+            self.manifest.borrow_mut().kept = Some(folder.to_owned());
             (context.observer)(&Event::Note { text });
         }
     }

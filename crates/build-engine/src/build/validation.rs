@@ -68,6 +68,8 @@ impl Build<'_> {
         validators: &[Task],
     ) -> Result<()> {
         let log = self.request.output.join("validation.log");
+        let on_error = self.request.template.error_handling.on_validation_error;
         validate::run(context, machine, lowers, validators, &log, self.notes.borrow().len())
+            .inspect_err(|error| self.keep_after(context, error, on_error))
     }
 }

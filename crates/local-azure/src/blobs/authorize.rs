@@ -4,6 +4,7 @@ use access::Action;
 use http::header::AUTHORIZATION;
 
 use super::{Target, id_of, signature};
+use crate::LocalAzure;
 use crate::call::Call;
 use crate::error::ArmError;
 use crate::identity::Audience;
@@ -71,16 +72,7 @@ pub(super) fn require(
     match header.and_then(|header| header.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
             let principal = call.azure.principal_of(token.trim(), Audience::Storage)?;
-            let scope = format!("{}/blobServices/default/containers/{}", id_of(account), target.container);
-            if call.azure.may(&principal.object, access.action(), &scope)? {
-                return Ok(());
-            }
-            let message = format!(
-                "This request is not authorized to perform this operation using this permission: {} (or another \
-                 operation of {BLOBS}) at {scope}.",
-                access.action()
-            );
-            Err(ArmError::forbidden("AuthorizationPermissionMismatch", message))
+            by_role(call.azure, &principal.object, account, target, access)
         }
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sharedkey") => {
             signature::shared_key(call, target, rest)
@@ -93,4 +85,24 @@ pub(super) fn require(
             Err(ArmError::unauthenticated("NoAuthenticationInformation", message))
         }
     }
+}
+
+/// Refuses whom no role lets.
+pub(super) fn by_role(
+    azure: &LocalAzure,
+    object: &str,
+    account: &Row,
+    target: &Target,
+    access: Access,
+) -> Result<(), ArmError> {
+    let scope = format!("{}/blobServices/default/containers/{}", id_of(account), target.container);
+    if azure.may(object, access.action(), &scope)? {
+        return Ok(());
+    }
+    let message = format!(
+        "This request is not authorized to perform this operation using this permission: {} (or another operation of \
+         {BLOBS}) at {scope}.",
+        access.action()
+    );
+    Err(ArmError::forbidden("AuthorizationPermissionMismatch", message))
 }

@@ -3,6 +3,7 @@
 
 mod authorize;
 mod list;
+pub(crate) mod service;
 mod signature;
 
 use std::fs::{self, File, Metadata};
@@ -61,6 +62,9 @@ impl LocalAzure {
 /// The answer to a request about blobs; errors are the blob service's XML.
 pub(crate) fn handle(call: &mut Call<'_>) -> Response {
     let answer = answer(call);
+    if let Err(ArmError { internal: Some(internal), .. }) = &answer {
+        (call.azure.log)(&format!("{} {}: {internal}", call.request.method, call.request.path));
+    }
     let version = call.request.header("x-ms-version").unwrap_or("2021-12-02").to_owned();
     answer.unwrap_or_else(|error| refused(&error)).with_field("x-ms-version", &version)
 }
@@ -89,6 +93,16 @@ pub(crate) fn admit_upload(azure: &LocalAzure, request: Request) -> Result<Reque
 
 /// What a request is about, for whoever may.
 fn admit(call: &Call<'_>) -> Result<Target, ArmError> {
+    let (target, account) = target_of(call)?;
+    let comp = call.request.parameter("comp").unwrap_or_default();
+    let is_container = call.request.parameter("restype").as_deref() == Some("container");
+    let access = access_of(&call.request.method, &target, is_container, &comp);
+    authorize::require(call, &account, &target, access)?;
+    Ok(target)
+}
+
+/// What a path is about, and its account.
+fn target_of(call: &Call<'_>) -> Result<(Target, Row), ArmError> {
     let mut segments = call.path.segments().iter();
     let account = segments.next().cloned().unwrap_or_default();
     let container = segments.next().cloned().unwrap_or_default();
@@ -100,11 +114,7 @@ fn admit(call: &Call<'_>) -> Result<Target, ArmError> {
         .read(|connection| crate::storage::of_name(connection, &subscription, &target.account))?;
     let row =
         row.ok_or_else(|| ArmError::not_found("ResourceNotFound", "The specified account does not exist."))?;
-    let comp = call.request.parameter("comp").unwrap_or_default();
-    let is_container = call.request.parameter("restype").as_deref() == Some("container");
-    let access = access_of(&call.request.method, &target, is_container, &comp);
-    authorize::require(call, &row, &target, access)?;
-    Ok(target)
+    Ok((target, row))
 }
 
 fn answer(call: &mut Call<'_>) -> Answer {

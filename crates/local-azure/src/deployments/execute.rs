@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use arm::{Plan, Planned, ResourceId};
-use http::{HeaderMap, Method};
-use percent_encoding::{AsciiSet, CONTROLS};
 use serde_json::{Value, json};
 
 use super::request::{Given, json as to_json, unknown};
@@ -15,14 +13,11 @@ use crate::error::ArmError;
 use crate::identity::Principal;
 use crate::lro::Operation;
 use crate::store::{ALL, Row};
-use crate::transport::{Body, Content, Request};
+use crate::transport::{Content, Request};
 
 /// Members of a resource in a template that are no part of what is sent.
 const NOT_SENT: [&str; 8] =
     ["apiVersion", "name", "type", "scope", "dependsOn", "comments", "resourceGroup", "subscriptionId"];
-
-/// What an id may hold and a path may not.
-const IN_PATH: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
 
 /// How long a resource may take to be ready.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -198,15 +193,7 @@ impl Run<'_> {
         if let Some(body) = body.as_object_mut() {
             body.retain(|name, _| !NOT_SENT.iter().any(|own| own.eq_ignore_ascii_case(name)));
         }
-        let path = percent_encoding::utf8_percent_encode(one.id.as_str(), &IN_PATH).to_string();
-        let request = Request {
-            method: Method::PUT,
-            path,
-            query: format!("api-version={version}"),
-            headers: HeaderMap::new(),
-            origin: self.origin.to_owned(),
-            body: Body::Bytes(body.to_string().into_bytes()),
-        };
+        let request = Request::put(one.id.as_str(), version, &body, self.origin);
         let response = self.azure.perform(request, self.caller.clone())?;
         if response.status.is_success() {
             return Ok(());

@@ -15,6 +15,7 @@ use crate::store::{Page, Row};
 use crate::transport::Response;
 use crate::{generic, groups};
 
+pub(crate) use request::{json, unknown};
 pub(crate) use what_if::what_if;
 
 /// The type of deployments.

@@ -145,7 +145,7 @@ pub(super) fn check(azure: &LocalAzure, caller: &Principal, plan: &Plan) -> Resu
 }
 
 /// A value of a template as JSON. What is not known is `null`; ask [`unknown`] first.
-pub(super) fn json(value: &Value) -> Json {
+pub(crate) fn json(value: &Value) -> Json {
     match &value.kind {
         Kind::Null | Kind::Unknown(_) => Json::Null,
         Kind::Bool(value) => (*value).into(),
@@ -161,7 +161,7 @@ pub(super) fn json(value: &Value) -> Json {
 }
 
 /// The first thing in a value that is not known, and why.
-pub(super) fn unknown(value: &Value) -> Option<String> {
+pub(crate) fn unknown(value: &Value) -> Option<String> {
     match &value.kind {
         Kind::Unknown(because) => Some(because.clone()),
         Kind::Array(items) => items.iter().find_map(unknown),

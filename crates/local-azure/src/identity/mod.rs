@@ -44,16 +44,25 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// The secrets of a state folder: what is kept there, else new ones.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+    /// The secrets of a state folder: what is kept there, else new ones, of the subscription that is asked for.
+    pub(crate) fn open(folder: &Path, subscription: Option<&str>) -> Result<Self, Error> {
         let path = folder.join("secrets.json");
         if let Some(text) = private::read(&path)? {
-            return serde_json::from_str(&text).map_err(|error| Error::State(path, error.to_string()));
+            let kept: Self =
+                serde_json::from_str(&text).map_err(|error| Error::State(path, error.to_string()))?;
+            return match subscription.filter(|wanted| !wanted.eq_ignore_ascii_case(&kept.subscription)) {
+                Some(wanted) => Err(Error::OtherSubscription {
+                    folder: folder.to_owned(),
+                    there: kept.subscription,
+                    wanted: wanted.to_owned(),
+                }),
+                None => Ok(kept),
+            };
         }
         let guid = || Uuid::new_v4().to_string();
         let secrets = Self {
             tenant: guid(),
-            subscription: guid(),
+            subscription: subscription.map_or_else(guid, str::to_ascii_lowercase),
             client_id: guid(),
             client_secret: random(),
             object_id: guid(),

@@ -10,13 +10,14 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::needs::principal;
 use super::outputs::{self, Artifact};
 use super::provision::Refusal;
+use super::sources;
 use super::template::Kept;
-use crate::LocalAzure;
-use crate::compute;
 use crate::error::ArmError;
 use crate::store::{ALL, Row};
+use crate::{LocalAzure, blobs, compute};
 
 /// The type of a managed image.
 const IMAGE: &str = "Microsoft.Compute/images";
@@ -35,7 +36,10 @@ pub(crate) fn all(
     for target in &template.distribute {
         let artifact = match target {
             Distribute::Vhd { uri, .. } => {
-                vhd(azure, (account, run), uri.as_ref().map(image_template::Text::as_str), kept, image)?
+                match uri.as_ref().map(image_template::Text::as_str).filter(|uri| !uri.is_empty()) {
+                    Some(uri) => own_blob(azure, template, uri, image)?,
+                    None => vhd(azure, (account, run), kept, image)?,
+                }
             }
             Distribute::ManagedImage { image_id, location, artifact_tags, .. } => {
                 managed_image(azure, image_id.as_str(), location.as_str(), artifact_tags, image)?
@@ -65,23 +69,36 @@ fn link(from: &Path, to: &Path) -> Result<(), Refusal> {
 fn vhd(
     azure: &LocalAzure,
     (account, run): (&str, &str),
-    uri: Option<&str>,
     kept: &Kept,
     image: &Path,
 ) -> Result<Artifact, Refusal> {
     let name = kept.row.body["name"].as_str().unwrap_or("image");
-    if let Some(uri) = uri.filter(|uri| !uri.is_empty()) {
-        return Err(Refusal::new(
-            "BadDistributeType",
-            format!(
-                "the VHD target's uri {uri} is in an account that this endpoint does not have; leave uri out"
-            ),
-        ));
-    }
     let blob = format!("{name}_{}.vhd", run.chars().take(8).collect::<String>());
     let folder = azure.container(account, "vhds").map_err(ArmError::from)?;
     link(image, &folder.join(&blob))?;
     Ok(Artifact::Uri(outputs::blob(account, "vhds", &blob)))
+}
+
+/// A blob of an account of this endpoint, which the identity or a signature has to be let write
+/// (azure-image-builder.md 1.9, 5.3).
+fn own_blob(
+    azure: &LocalAzure,
+    template: &ImageTemplate,
+    uri: &str,
+    image: &Path,
+) -> Result<Artifact, Refusal> {
+    let refused = |why: String| {
+        let uri = sources::without_signature(uri);
+        Refusal::new("BadDistributeType", format!("the VHD target's uri {uri} cannot be written: {why}"))
+    };
+    if !sources::is_local(uri) {
+        return Err(refused("its account is not one of this endpoint".to_owned()));
+    }
+    let identity = template.identity.as_ref().map_or("", |identity| identity.user_assigned.as_str());
+    let written = principal(azure, identity).and_then(|object| blobs::service::write(azure, uri, &object));
+    let (target, file) = written.map_err(|error| refused(format!("{}: {}", error.code, error.message)))?;
+    link(image, &file)?;
+    Ok(Artifact::Uri(outputs::blob(&target.account, &target.container, &target.blob)))
 }
 
 /// Where an image's own copy is kept.

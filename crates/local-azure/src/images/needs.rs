@@ -2,11 +2,10 @@
 //! also answers `check`: what is refused here is what is told there.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use arm::{Environment, Inventory, Named};
 use document::{SourceText, Span};
-use image_template::{Customizer, ImageTemplate, Script, Validator};
+use image_template::ImageTemplate;
 use network_policy::{NetworkPolicy, Reading};
 use preflight::{Finding, Network, Os, Severity, Status, Subject, Topology};
 
@@ -157,102 +156,4 @@ pub(crate) fn principal(azure: &LocalAzure, identity: &str) -> Result<String, Ar
     id.map(str::to_owned).ok_or_else(|| {
         ArmError::bad("FailedIdentityOperation", format!("The managed identity '{identity}' was not found."))
     })
-}
-
-/// Addresses of scripts and files.
-fn sources(template: &ImageTemplate) -> impl Iterator<Item = &str> {
-    fn of(script: &Script) -> Option<&str> {
-        match script {
-            Script::Uri { uri, .. } => Some(uri.as_str()),
-            Script::Inline(_) => None,
-        }
-    }
-    let steps = template.customize.iter().filter_map(|step| match step {
-        Customizer::Shell(step) => of(&step.script),
-        Customizer::PowerShell(step) => of(&step.script),
-        Customizer::File(step) => Some(step.source_uri.as_str()),
-        _ => None,
-    });
-    let checks = template.validate.iter().flat_map(|validate| &validate.in_vm_validations);
-    let checks = checks.filter_map(|step| match step {
-        Validator::Shell(step) => of(&step.script),
-        Validator::PowerShell(step) => of(&step.script),
-        Validator::File(step) => Some(step.source_uri.as_str()),
-    });
-    steps.chain(checks)
-}
-
-/// Refuses addresses that would lead into this machine: files, and addresses of its own.
-pub(crate) fn check_sources(template: &ImageTemplate) -> Result<(), ArmError> {
-    for uri in sources(template) {
-        let refused = |why: &str| {
-            Err(ArmError::bad("ValidationFailed", format!("Validation failed: the source URI '{uri}' {why}")))
-        };
-        let Ok(parsed) = uri.parse::<http::Uri>() else { return refused("is no URI") };
-        if !matches!(parsed.scheme_str(), Some("http" | "https")) {
-            return refused("is not http or https");
-        }
-        if leads_home(parsed.host().unwrap_or_default()) {
-            return refused("leads into this machine");
-        }
-    }
-    Ok(())
-}
-
-/// Whether a host is this machine or its neighbourhood. What a name resolves to is looked at when it is fetched.
-fn leads_home(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-    if host.is_empty() || host == "localhost" || host.ends_with(".localhost") {
-        return true;
-    }
-    // Old forms of addresses, such as 127.1 or 0x7f000001, are names of nobody else.
-    let numeric =
-        host.rsplit('.').next().is_some_and(|last| last.starts_with("0x") || last.parse::<u64>().is_ok());
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => {
-            address.is_loopback()
-                || address.is_link_local()
-                || address.is_unspecified()
-                || address.is_multicast()
-        }
-        Ok(IpAddr::V6(address)) => {
-            let link_local = address.segments()[0] & 0xffc0 == 0xfe80;
-            let mapped = address.to_ipv4_mapped().is_some();
-            address.is_loopback()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || link_local
-                || mapped
-        }
-        Err(_) => numeric,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::leads_home;
-
-    #[test]
-    fn what_leads_into_this_machine_is_known() {
-        for host in [
-            "localhost",
-            "a.localhost",
-            "127.0.0.1",
-            "127.1",
-            "0x7f000001",
-            "2130706433",
-            "169.254.169.254",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-            "[fe80::1]",
-            "0.0.0.0",
-            "",
-        ] {
-            assert!(leads_home(host), "{host}");
-        }
-        for host in ["example.com", "10.0.0.4", "account.blob.core.windows.net", "[2001:db8::1]", "1.example"]
-        {
-            assert!(!leads_home(host), "{host}");
-        }
-    }
 }

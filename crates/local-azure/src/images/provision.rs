@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::needs::{Moment, State};
 use super::template::{Kept, set_operation};
-use super::{staging, status};
+use super::{sources, staging, status};
 use crate::LocalAzure;
 use crate::error::ArmError;
 use crate::lro::Operation;
@@ -71,6 +71,7 @@ impl LocalAzure {
         let template = kept.template()?;
         let state = State::of(self, &template)?;
         state.require(&template, Moment::Submission)?;
+        sources::require(self, &template)?;
         staging::make(self, kept, &template)
     }
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use build_engine::cancel::Cancel;
 use build_engine::error::BuildError;
 use build_engine::event::{Event, RunSubState};
+use build_engine::manifest::Manifest;
 use build_engine::request::{BuildOptions, BuildRequest};
 use http::StatusCode;
 use image_template::ImageTemplate;
@@ -18,7 +19,7 @@ use super::needs::{Moment, State};
 use super::provision::Refusal;
 use super::status::{self, RunState};
 use super::template::{Kept, set_operation};
-use super::{distribute, staging};
+use super::{distribute, remains, sources, staging};
 use crate::LocalAzure;
 use crate::error::ArmError;
 use crate::lro::Operation;
@@ -152,7 +153,14 @@ impl LocalAzure {
         let state = State::of(self, &template)?;
         state.require(&template, Moment::Building)?;
         let output = self.container(&account, "packerlogs").map_err(ArmError::from)?.join(run);
-        let request = self.request(kept, template.clone(), state.policy(&template)?, output.clone());
+        self.store.write(|transaction| remains::remove(self, transaction, &kept.row))?;
+        let policy = state.policy(&template)?;
+        let mut local = template.clone();
+        let folder = sources::collect(self, &mut local)?;
+        let request = BuildRequest {
+            template_folder: folder.as_ref().map(|folder| folder.path().to_owned()),
+            ..self.request(kept, local, policy, output)
+        };
         let observer = |event: &Event| {
             if let Event::Phase { run_sub_state, .. } = event {
                 let _ = self.store.write(|transaction| {
@@ -168,12 +176,27 @@ impl LocalAzure {
         };
         let report = build_engine::build(&request, &observer, cancel).map_err(|error| match error {
             BuildError::Interrupted => Ended::Canceled,
-            error => Ended::Refused(Refusal::new("Other", error.with_causes())),
+            error => Ended::Refused(self.failed(kept, run, &request.output, &error)),
         })?;
         let image = report.image.ok_or_else(|| ArmError::internal("a build without an image"))?;
         let placed = self.place(kept, &template, (&account, run), &image);
         let _ = std::fs::remove_file(&image);
         placed
+    }
+
+    /// Why a build failed, and where what it left is kept.
+    fn failed(&self, kept: &Kept, run: &str, output: &Path, error: &BuildError) -> Refusal {
+        let mut refusal = Refusal::new("Other", error.with_causes());
+        // Whoever may write the log's container could have named another folder.
+        let ours = |folder: &PathBuf| folder.parent() == Some(&self.cache.join("work"));
+        if let Some(folder) = Manifest::read(output).and_then(|manifest| manifest.kept).filter(ours) {
+            let told = match remains::keep(self, kept, run, &folder) {
+                Ok(id) => format!(". What the failed step left is kept as {id} in {}", folder.display()),
+                Err(error) => format!(". What the failed step left could not be kept: {}", error.message),
+            };
+            refusal.message.push_str(&told);
+        }
+        refusal
     }
 
     /// Places a finished image where its template's identity may write.

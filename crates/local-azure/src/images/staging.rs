@@ -142,6 +142,7 @@ pub(crate) fn remove(
     if group.body["tags"]["createdBy"].is_string() {
         generic::remove(azure, transaction, &group)?;
     } else {
+        super::remains::remove(azure, transaction, template)?;
         Row::remove(transaction, &storage)?;
         let mut body = group.body.clone();
         if let Some(tags) = body["tags"].as_object_mut() {

@@ -164,7 +164,7 @@ fn check(call: &Call<'_>, address: &Address, template: &ImageTemplate) -> Result
         );
         return Err(ArmError::bad("LocationNotAvailableForResourceType", message));
     }
-    super::needs::check_sources(template)?;
+    super::sources::check(template, &call.request.origin)?;
     let Some(identity) = &template.identity else {
         let message = "Validation failed: identity: a user-assigned identity is required";
         return Err(ArmError::bad("ValidationFailed", message));

@@ -172,6 +172,16 @@ mod tests {
             ("GET", "/subscriptions/s/resourceGroups/g/providers/A.B/c/n/d", "resources of a type"),
             ("PUT", "/subscriptions/s/resourceGroups/g/providers/A.B/c/n/d", "HttpMethodNotAllowed"),
             ("PUT", "/subscriptions/s", "HttpMethodNotAllowed"),
+            (
+                "PUT",
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t/runOutputs/o",
+                "HttpMethodNotAllowed",
+            ),
+            (
+                "PUT",
+                "/subscriptions/s/providers/Microsoft.Resources/deployments/d/operations/o",
+                "HttpMethodNotAllowed",
+            ),
             ("GET", "/nothing/of/this", "InvalidResourceType"),
             ("GET", "/", "InvalidResourceType"),
         ] {

@@ -11,6 +11,10 @@ use crate::{
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
 const PROVIDER: &str = "/subscriptions/{subscription}/providers/{namespace}";
 const DEPLOYMENT: &str = "{scope}/providers/Microsoft.Resources/deployments/{name}";
+const DEPLOYMENT_OPERATION: &str =
+    "{scope}/providers/Microsoft.Resources/deployments/{name}/operations/{operation}";
+const RUN_OUTPUT: &str =
+    "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}/runOutputs/{output}";
 const TEMPLATE: &str = "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}";
 const FEATURE: &str =
     "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}";
@@ -271,6 +275,9 @@ pub(crate) const OFFERS: &[Offer] = &[
         OfType,
         network::usages,
     ),
+    // Only runs and deployments write these.
+    offer("GET", DEPLOYMENT_OPERATION, "what a deployment did with a resource", OfType, generic::get),
+    offer("GET", RUN_OUTPUT, "what the last run made", OfType, generic::get),
     offer("GET", TEMPLATE, "an image template", OfType, generic::get),
     offer("HEAD", TEMPLATE, "whether an image template exists", OfType, generic::head),
     offer("PUT", TEMPLATE, "make an image template", OfType, images::put),

@@ -1,5 +1,6 @@
 //! Requests and answers without a socket: what the endpoint takes and gives, in this process or over TLS.
 
+mod idle;
 mod server;
 mod tls;
 
@@ -7,6 +8,7 @@ use std::fs::File;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -42,7 +44,22 @@ pub enum Body {
     File(NamedTempFile),
 }
 
+/// What an id may hold and a path may not.
+const IN_PATH: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
+
 impl Request {
+    /// The request that writes a resource.
+    pub(crate) fn put(id: &str, api_version: &str, body: &Value, origin: &str) -> Self {
+        Self {
+            method: Method::PUT,
+            path: percent_encoding::utf8_percent_encode(id, &IN_PATH).to_string(),
+            query: format!("api-version={api_version}"),
+            headers: HeaderMap::new(),
+            origin: origin.to_owned(),
+            body: Body::Bytes(body.to_string().into_bytes()),
+        }
+    }
+
     /// A header field as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

@@ -21,12 +21,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::io::ReaderStream;
 
+use super::idle::Idle;
 use super::{Body, Content, MAX_BODY, Request, Response};
 use crate::error::{ArmError, Error};
 use crate::{LocalAzure, blobs, path};
 
 /// How long a client may take to shake hands, and between two parts of a request's body.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a connection may be kept without a request or an answer on its way. Clients keep theirs for minutes.
+const IDLE: Duration = Duration::from_mins(5);
 
 /// How much of a body that is too large is read before the connection is closed, in bytes.
 const MAX_THROWN_AWAY: usize = 256 * 1024 * 1024;
@@ -117,12 +121,12 @@ struct Accepted {
 }
 
 impl Listener for Accepted {
-    type Io = TlsStream<TcpStream>;
+    type Io = Idle<TlsStream<TcpStream>>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         match self.streams.recv().await {
-            Some(accepted) => accepted,
+            Some((stream, peer)) => (Idle::new(stream, IDLE), peer),
             None => std::future::pending().await,
         }
     }

@@ -51,7 +51,7 @@ fn mounts_in(folder: &str) -> Vec<String> {
 
 fn again(story: &Story) -> Serve {
     let port = story.serve.told("endpoint").rsplit(':').next().expect("a port");
-    Serve::start_on(&story.path("state"), &format!("127.0.0.1:{port}"))
+    Serve::start_with(&story.path("state"), &["--listen", &format!("127.0.0.1:{port}")])
 }
 
 #[test]

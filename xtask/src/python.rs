@@ -43,6 +43,7 @@ const AZURE_SDK: Environment = Environment {
         "azure-mgmt-msi==7.1.0",
         "azure-mgmt-network==33.1.0",
         "azure-mgmt-resource==26.0.0",
+        "azure-mgmt-resource-deployments==2.0.0",
         "azure-mgmt-storage==25.3.0",
         "azure-storage-blob==12.31.1",
     ],

@@ -1,8 +1,8 @@
-//! Templates, deployed by the real Azure CLI.
+//! Templates, deployed by the real Azure CLI and by Azure's newest SDK.
 
 use serde_json::json;
 
-use crate::story::az_story;
+use crate::story::{az_story, sdk_story};
 
 /// A jump box's deployment in the shape that published ones have: comments, `copy`, a nested deployment that assigns a role to
 /// an identity of the outer one, and an image template that waits for it.
@@ -88,4 +88,9 @@ fn a_subscription_is_deployed_to_and_a_missing_role_stops_it_before_anything_is_
         let client = az.line("identity show -g rg-deployed -n mi --query clientId");
         assert_eq!(deployed["properties"]["outputs"]["who"]["value"], client, "{deployed:#}");
     });
+}
+
+#[test]
+fn azures_newest_sdk_deploys_and_gets_back_what_it_sent() {
+    sdk_story("sdk_deployments.py");
 }

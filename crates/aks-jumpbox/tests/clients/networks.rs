@@ -106,7 +106,7 @@ fn firewall(story: &Story, az: &Az<'_>) {
         "ruleCollectionType": "FirewallPolicyFilterRuleCollection", "name": "allow", "priority": 100,
         "action": { "type": "Allow" },
         "rules": [{ "ruleType": "ApplicationRule", "name": "debian", "sourceIpGroups": [made["id"]],
-                    "protocols": [{ "protocolType": "Https", "port": 443 }], "targetFqdns": ["deb.debian.org"] }],
+                    "protocols": [{ "protocolType": "Https", "port": 443 }], "targetFqdns": ["packages.example.com"] }],
     }] } });
     rest("put", "firewallPolicies/policy/ruleCollectionGroups/web", &sent);
     let shown = az.line(&format!(

@@ -275,8 +275,16 @@ pub(crate) fn remove_joined(removal: &Removal<'_>) -> Result<(), ArmError> {
 pub(crate) fn group(edit: &mut Edit<'_>) -> Result<(), ArmError> {
     edit.keep(&["resourceGuid"]);
     complete(edit);
-    edit.new["properties"]["defaultSecurityRules"] = default_rules(edit.id);
+    edit.new["properties"][DEFAULTS] = true.into();
     Ok(())
+}
+
+/// The field of the rules behind every group. Kept is only that they are there, which also tells that a group without rules
+/// of its own has none.
+const DEFAULTS: &str = "defaultSecurityRules";
+
+pub(crate) fn show_group(_: &str, body: &mut Value) {
+    body["properties"][DEFAULTS] = default_rules(body["id"].as_str().unwrap_or_default());
 }
 
 /// Name, priority, direction, access, source and destination of the rules behind every group, as Azure shows them.

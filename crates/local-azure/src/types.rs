@@ -159,6 +159,7 @@ pub(crate) const TYPES: &[ResourceType] = &[
         children: &[("securityRules", "Microsoft.Network/networkSecurityGroups/securityRules")],
         versions: &["2024-07-01", "2022-01-01"],
         write: network::group,
+        show: network::show_group,
         remove: network::remove_joined,
         ..PLAIN
     },

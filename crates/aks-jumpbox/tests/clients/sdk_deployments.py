@@ -55,6 +55,13 @@ kinds = [one.properties.target_resource.resource_type for one in operations]
 assert sorted(kinds) == ["Microsoft.ManagedIdentity/userAssignedIdentities", "Microsoft.Network/virtualNetworks"], kinds
 assert [one.name for one in deployments.list_by_resource_group("rg")] == ["first"]
 
+# What is there and in no template stays, and is shown as its own request shows it.
+beside = f"{group.id}/providers/Microsoft.Network/networkSecurityGroups/beside"
+groups.resources.begin_create_or_update_by_id(beside, {"location": "eastus2"}, api_version="2024-05-01").result()
+changes = deployments.begin_what_if("rg", "first", to_group).result().changes
+[ignored] = [one for one in changes if one.change_type == "Ignore"]
+assert ignored.before == groups.resources.get_by_id(beside, api_version="2024-05-01").as_dict(), ignored.before
+
 unknown = template("deploymentTemplate", [identity | {"name": "[parameters('nobody')]"}], {})
 refused("InvalidTemplate", lambda: deployments.begin_create_or_update("rg", "wrong", deployment(unknown)).result())
 

@@ -42,8 +42,9 @@ pub(crate) fn what_if(call: &mut Call<'_>) -> Answer {
                 let top = row.key.split('/').count() == 9 && row.body["type"] != groups::GROUP;
                 let is_deployment = row.body["type"] == super::DEPLOYMENT;
                 if top && !is_deployment && !named.contains(&row.key) {
+                    let before = generic::whole(connection, &origin, row)?;
                     changes.push(
-                        json!({ "resourceId": row.body["id"], "changeType": "Ignore", "before": row.body }),
+                        json!({ "resourceId": before["id"], "changeType": "Ignore", "before": before }),
                     );
                 }
             }

@@ -68,11 +68,12 @@ fn a_published_hub_and_spoke_is_there_to_build_in() {
 fn what_is_there_already_stays() {
     let (folder, file) = (tempfile::tempdir().expect("a folder"), hub_and_spoke());
     let words = ["--listen", "127.0.0.1:0", "--seed", file.to_str().expect("a text")];
-    let mut first = Serve::start_with(folder.path(), &words);
-    assert!(first.log().contains("seed: 24 made, 0 there already"), "{}", first.log());
-    first.kill();
-    let second = Serve::start_with(folder.path(), &words);
-    assert!(second.log().contains("seed: 0 made, 24 there already"), "{}", second.log());
+    for seeded in ["seed: 24 made, 0 there already", "seed: 0 made, 24 there already"] {
+        let mut serve = Serve::start_with(folder.path(), &words);
+        // Ended first: only then all that it wrote has been read.
+        serve.kill();
+        assert!(serve.log().contains(seeded), "{}", serve.log());
+    }
 }
 
 /// Exit code and what was said, of an endpoint that does not start.

@@ -59,7 +59,7 @@ impl Serve {
         self.told("ca").into()
     }
 
-    /// What it wrote to standard error so far.
+    /// What it wrote to standard error, as far as it has been read; all of it once the program has ended.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

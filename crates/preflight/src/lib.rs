@@ -22,6 +22,8 @@ pub use plan::{Egress, Plan, PlanError, Prefixes, SubnetPlan};
 pub use repair::{Change, LeftOut, WholeRepair, is_repairable, resources};
 pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::firewall::package_archive_of;
+pub use requirements::needs::{GrantPlace, IdentityGrant, identity_grants};
+pub use requirements::provider::NEEDED as PROVIDERS;
 pub use requirements::subnet::CONTAINER_GROUPS;
 pub use requirements::{published, requirements};
 pub use subject::{Network, Site, Subject};

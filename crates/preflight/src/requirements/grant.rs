@@ -187,13 +187,13 @@ impl Need<'_> {
 }
 
 /// Roles are assignable in resource groups and subscriptions, not at resources.
-fn assignable(scope: &Scope) -> String {
+pub(super) fn assignable(scope: &Scope) -> String {
     let text = scope.as_str();
     text.to_ascii_lowercase().find("/providers/").map_or(text, |end| &text[..end]).to_owned()
 }
 
 /// Names of roles differ within a tenant.
-fn own_name(what: &str, scope: &Scope) -> String {
+pub(super) fn own_name(what: &str, scope: &Scope) -> String {
     let within = assignable(scope);
     let parts: Vec<_> = within.split('/').collect();
     let subscription: String = parts.get(2).copied().unwrap_or_default().chars().take(8).collect();

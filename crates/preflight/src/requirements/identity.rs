@@ -9,7 +9,7 @@ use super::{BASE, BROUGHT, ISOLATED, PERMISSIONS, TEMPLATE};
 use crate::finding::Asked;
 use crate::{Check, Outcome, Place, Requirement, Subject};
 
-const JOIN_NETWORK: Permissions = Permissions {
+pub(super) const JOIN_NETWORK: Permissions = Permissions {
     name: "network",
     actions: &[
         Action::Control("Microsoft.Network/virtualNetworks/read"),
@@ -17,7 +17,7 @@ const JOIN_NETWORK: Permissions = Permissions {
     ],
     role: None,
 };
-const WRITE_IMAGE: Permissions = Permissions {
+pub(super) const WRITE_IMAGE: Permissions = Permissions {
     name: "image",
     actions: &[
         Action::Control("Microsoft.Compute/images/write"),
@@ -26,12 +26,12 @@ const WRITE_IMAGE: Permissions = Permissions {
     ],
     role: None,
 };
-const READ_IMAGE: Permissions = Permissions {
+pub(super) const READ_IMAGE: Permissions = Permissions {
     name: "source image",
     actions: &[Action::Control("Microsoft.Compute/images/read")],
     role: None,
 };
-const WRITE_GALLERY: Permissions = Permissions {
+pub(super) const WRITE_GALLERY: Permissions = Permissions {
     name: "gallery",
     actions: &[
         Action::Control("Microsoft.Compute/galleries/read"),
@@ -41,7 +41,7 @@ const WRITE_GALLERY: Permissions = Permissions {
     ],
     role: None,
 };
-const READ_GALLERY: Permissions = Permissions {
+pub(super) const READ_GALLERY: Permissions = Permissions {
     name: "source gallery",
     actions: &[
         Action::Control("Microsoft.Compute/galleries/read"),
@@ -50,15 +50,19 @@ const READ_GALLERY: Permissions = Permissions {
     ],
     role: None,
 };
-const READ_BLOB: Permissions = Permissions {
+pub(super) const READ_BLOB: Permissions = Permissions {
     name: "scripts",
     actions: &[Action::Data("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read")],
     role: Some("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
 };
-const GIVE_IDENTITY: Permissions =
-    Permissions { name: "build VM identities", actions: &[ASSIGN], role: Some(IDENTITY_OPERATOR) };
+pub(super) const GIVE_IDENTITY: Permissions =
+    Permissions {
+    name: "build VM identities",
+    actions: &[ASSIGN],
+    role: Some(IDENTITY_OPERATOR),
+};
 /// Of what Contributor may do, what a build makes in its staging resource group.
-const STAGING: Permissions = Permissions {
+pub(super) const STAGING: Permissions = Permissions {
     name: "staging",
     actions: &[
         Action::Control("Microsoft.Compute/virtualMachines/write"),
@@ -171,55 +175,66 @@ fn above(id: &str, levels: usize) -> String {
         .map_or_else(|_| id.to_owned(), |id| (0..levels).fold(id, |id, _| up(id)).to_string())
 }
 
+/// Resource groups that managed images are written into.
+pub(super) fn image_scopes(template: &ImageTemplate) -> Vec<String> {
+    let images = template.distribute.iter().filter_map(|target| match target {
+        Distribute::ManagedImage { image_id, .. } => Some(above(image_id.as_str(), 1)),
+        _ => None,
+    });
+    images.collect()
+}
+
+/// Galleries that versions are written into.
+pub(super) fn gallery_scopes(template: &ImageTemplate) -> Vec<String> {
+    let targets = template.distribute.iter().filter_map(|target| match target {
+        Distribute::SharedImage(image) => {
+            let id = image.gallery_image_id.as_str();
+            let levels = if id.to_ascii_lowercase().contains("/versions/") { 2 } else { 1 };
+            Some(above(id, levels))
+        }
+        _ => None,
+    });
+    targets.collect()
+}
+
+/// What is needed to read the source, and where; nothing for images of the Marketplace.
+pub(super) fn source_scope(template: &ImageTemplate) -> Option<(Permissions, String)> {
+    match &template.source {
+        Source::ManagedImage { image_id } => Some((READ_IMAGE, image_id.as_str().to_owned())),
+        Source::SharedImageVersion { image_version_id } => {
+            Some((READ_GALLERY, above(image_version_id.as_str(), 2)))
+        }
+        Source::PlatformImage { .. } => None,
+    }
+}
+
+/// Identities that the build VM carries.
+pub(super) fn vm_identity_scopes(template: &ImageTemplate) -> Vec<String> {
+    template.vm_profile.user_assigned_identities.iter().map(|id| id.as_str().to_owned()).collect()
+}
+
+/// The staging resource group that is brought.
+pub(super) fn staging_scopes(template: &ImageTemplate) -> Vec<String> {
+    template.staging_resource_group.iter().map(|group| group.as_str().to_owned()).collect()
+}
+
 fn image(subject: &Subject<'_>) -> Asked {
-    let scopes = |template: &ImageTemplate| {
-        let images = template.distribute.iter().filter_map(|target| match target {
-            Distribute::ManagedImage { image_id, .. } => Some(above(image_id.as_str(), 1)),
-            _ => None,
-        });
-        images.collect()
-    };
-    of_identity(subject, WRITE_IMAGE, scopes, "the template makes no managed image")
+    of_identity(subject, WRITE_IMAGE, image_scopes, "the template makes no managed image")
 }
 
 fn gallery(subject: &Subject<'_>) -> Asked {
-    let scopes = |template: &ImageTemplate| {
-        let targets = template.distribute.iter().filter_map(|target| match target {
-            Distribute::SharedImage(image) => {
-                let id = image.gallery_image_id.as_str();
-                let levels = if id.to_ascii_lowercase().contains("/versions/") { 2 } else { 1 };
-                Some(above(id, levels))
-            }
-            _ => None,
-        });
-        targets.collect()
-    };
-    of_identity(subject, WRITE_GALLERY, scopes, "the template makes no gallery image version")
+    of_identity(subject, WRITE_GALLERY, gallery_scopes, "the template makes no gallery image version")
 }
 
 fn source(subject: &Subject<'_>) -> Asked {
-    match subject.template.map(|template| &template.source) {
-        Some(Source::ManagedImage { .. }) => {
-            let scopes = |template: &ImageTemplate| match &template.source {
-                Source::ManagedImage { image_id } => vec![image_id.as_str().to_owned()],
-                _ => Vec::new(),
-            };
-            of_identity(subject, READ_IMAGE, scopes, "")
-        }
-        Some(Source::SharedImageVersion { .. }) => {
-            let scopes = |template: &ImageTemplate| match &template.source {
-                Source::SharedImageVersion { image_version_id } => vec![above(image_version_id.as_str(), 2)],
-                _ => Vec::new(),
-            };
-            of_identity(subject, READ_GALLERY, scopes, "")
-        }
-        Some(Source::PlatformImage { .. }) => Ok(Outcome::pass("images of the Marketplace need no role")),
-        None => Err(Outcome::skipped("no image template was given")),
+    match source_scope(template(subject)?) {
+        Some((what, scope)) => of_identity(subject, what, |_| vec![scope], ""),
+        None => Ok(Outcome::pass("images of the Marketplace need no role")),
     }
 }
 
 /// Storage accounts that scripts and files are fetched from, by name.
-fn accounts(template: &ImageTemplate) -> Vec<String> {
+pub(super) fn accounts(template: &ImageTemplate) -> Vec<String> {
     let uris = template.customize.iter().filter_map(|step| match step {
         Customizer::Shell(step) => uri_of(&step.script),
         Customizer::PowerShell(step) => uri_of(&step.script),
@@ -266,15 +281,9 @@ fn scripts(subject: &Subject<'_>) -> Asked {
 }
 
 fn vm_identities(subject: &Subject<'_>) -> Asked {
-    let scopes = |template: &ImageTemplate| {
-        template.vm_profile.user_assigned_identities.iter().map(|id| id.as_str().to_owned()).collect()
-    };
-    of_identity(subject, GIVE_IDENTITY, scopes, "the build VM carries no identity")
+    of_identity(subject, GIVE_IDENTITY, vm_identity_scopes, "the build VM carries no identity")
 }
 
 fn staging(subject: &Subject<'_>) -> Asked {
-    let scopes = |template: &ImageTemplate| {
-        template.staging_resource_group.iter().map(|group| group.as_str().to_owned()).collect()
-    };
-    of_identity(subject, STAGING, scopes, "the service makes the staging resource group, and may work in it")
+    of_identity(subject, STAGING, staging_scopes, "the service makes the staging resource group, and may work in it")
 }

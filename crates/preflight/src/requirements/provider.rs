@@ -10,8 +10,8 @@ use crate::{Check, Cloud, Outcome, Repair, Requirement, Severity, Subject};
 /// The service itself.
 pub(super) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
 
-/// Registered by the subscription before anything else.
-const NEEDED: [&str; 7] = [
+/// What the subscription has to have registered before anything else.
+pub const NEEDED: [&str; 7] = [
     "Microsoft.VirtualMachineImages",
     "Microsoft.Compute",
     "Microsoft.KeyVault",

@@ -1,0 +1,73 @@
+//! How the work in Azure is shown, and stopped.
+
+use std::time::{Duration, Instant};
+
+use build_engine::cancel::Cancel;
+use workflow::{Event, StepState, Watch};
+
+use crate::output::{self, Format, Output, Verbosity};
+
+/// Tells what happens as dated lines, or as JSON lines; stops when the user asks.
+pub struct Teller {
+    output: Output,
+    cancel: Cancel,
+}
+
+impl Teller {
+    /// Tells it where a command prints.
+    pub fn new(output: Output, cancel: Cancel) -> Self {
+        Self { output, cancel }
+    }
+
+    fn line(&self, event: &Event) -> Option<String> {
+        let verbose = self.output.verbosity == Verbosity::Verbose;
+        Some(match event {
+            Event::Step { index, of, name, state, details } => {
+                let head = format!("step {index}/{of} {name}");
+                match state {
+                    StepState::Started => return verbose.then(|| format!("{head}: started")),
+                    StepState::Unchanged => format!("{head}: as it should be"),
+                    StepState::Done => format!("{head}: {}", details.join("; ")),
+                }
+            }
+            Event::Waiting { text, seconds: 0 } => text.clone(),
+            Event::Waiting { text, seconds } => format!("waiting: {text}; asking again in {seconds} s"),
+            Event::Run { run_state, run_sub_state: Some(sub) } => format!("run: {run_state}, {sub}"),
+            Event::Run { run_state, run_sub_state: None } => format!("run: {run_state}"),
+            Event::Customizer { index, of, name } if index <= of => format!("customizer {index}/{of} {name}"),
+            Event::Customizer { name, .. } => name.clone(),
+            Event::Log { text } => return verbose.then(|| format!("  | {text}")),
+            Event::Warning { text } => format!("warning: {text}"),
+        })
+    }
+}
+
+impl Watch for Teller {
+    fn tell(&self, event: &Event) {
+        if self.output.format == Format::Json {
+            // A reader that went away must not stop the work.
+            let _ = output::json_line(event);
+            return;
+        }
+        let loud = self.output.verbosity > Verbosity::Quiet || matches!(event, Event::Warning { .. });
+        if let Some(line) = self.line(event).filter(|_| loud) {
+            let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+            output::tell(&format!("{now} {}\n", output::line(&line)));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.cancel.check().is_err()
+    }
+
+    fn wait(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.is_stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left.min(Duration::from_millis(100)));
+        }
+    }
+}

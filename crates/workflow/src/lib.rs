@@ -1,0 +1,57 @@
+//! The life of an image in Azure: deploy, run, follow, collect, clean up.
+//!
+//! [`Workflow`] asks a resource manager, whichever that is, for what a [`Design`] describes. Each step looks first whether
+//! it is done; what is about to be made or waited for is in a [`State`] before it is asked for, so that any other process
+//! can go on, and every request that changes something is in an [`Audit`] record.
+
+mod audit;
+mod clean;
+mod deployment;
+mod design;
+mod error;
+mod event;
+mod log;
+mod operation;
+mod roles;
+mod run;
+mod state;
+mod status;
+mod steps;
+
+pub use audit::Audit;
+pub use clean::{Cleaned, Sweep};
+pub use deployment::{DeploymentRequest, TAG};
+pub use design::{Becomes, Design, Gallery, Open, Settings};
+pub use error::Error;
+pub use event::{Event, StepState, Watch};
+pub use roles::{RoleChoice, RoleDefinition, RoleDesign};
+pub use run::{Finished, Output};
+pub use state::{Kind, Made, Record, Run, State, Waiting, read as read_state};
+pub use status::Standing;
+
+use azure::Client;
+
+/// Work on one design, with one client.
+#[allow(missing_debug_implementations, reason = "holds whoever watches")]
+pub struct Workflow<'a> {
+    client: &'a Client,
+    state: State,
+    audit: Audit,
+    watch: &'a dyn Watch,
+}
+
+impl<'a> Workflow<'a> {
+    /// Takes up the work that a state tells of.
+    pub fn new(client: &'a Client, state: State, audit: Audit, watch: &'a dyn Watch) -> Self {
+        Self { client, state, audit, watch }
+    }
+
+    /// What is written down.
+    pub fn record(&self) -> &Record {
+        &self.state.record
+    }
+
+    fn check_stopped(&self) -> Result<(), Error> {
+        if self.watch.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,199 @@
+//! The log of a run: read as it grows, with the steps of the template found in it.
+
+use azure::Blob;
+use serde::Deserialize;
+
+use crate::Workflow;
+use crate::error::{Error, While};
+use crate::event::Event;
+use crate::resources::{Resource, StepLabel, StorageAccount, Template, version};
+use crate::steps::access::Assignment;
+
+/// Storage Blob Data Reader.
+const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
+const CONTAINER: &str = "packerlogs";
+/// Marks the beginning of a step (azure-image-builder.md 3.3).
+const STARTS: &str = "(telemetry) Starting provisioner ";
+
+/// A log that is being read.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// Its address, once it is there.
+    blob: Option<String>,
+    read: u64,
+    /// The end of what was read, up to a line that is not whole yet.
+    rest: String,
+    steps: usize,
+    /// Why it cannot be read: told once.
+    told: bool,
+}
+
+/// What a container group printed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Logs {
+    content: String,
+}
+
+impl Reader {
+    /// Reads what is new and tells it. A log that cannot be read stops nothing.
+    pub fn read(&mut self, workflow: &mut Workflow<'_>, template: &Template) -> Result<(), Error> {
+        match self.news(workflow, template) {
+            Ok(text) => self.tell(workflow, template, &text),
+            Err(Error::Azure { error, .. }) => {
+                if !self.told && !error.is_transient() {
+                    self.told = true;
+                    let text = format!("the log of the run cannot be read yet: {error}");
+                    workflow.watch.tell(&Event::Warning { text });
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn news(&mut self, workflow: &mut Workflow<'_>, template: &Template) -> Result<String, Error> {
+        let Some(group) = &template.properties.exact_staging_resource_group else { return Ok(String::new()) };
+        if self.blob.is_none() {
+            self.blob = workflow.log_of(group, template)?;
+        }
+        let Some(blob) = &self.blob else { return Ok(String::new()) };
+        let bytes = workflow.client.download(blob, self.read).to(|| "read the log".to_owned())?;
+        let bytes = bytes.unwrap_or_default();
+        self.read += bytes.len() as u64;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn tell(&mut self, workflow: &Workflow<'_>, template: &Template, text: &str) {
+        self.rest.push_str(text);
+        let Some(end) = self.rest.rfind('\n') else { return };
+        let whole: String = self.rest.drain(..=end).collect();
+        for line in whole.lines() {
+            let text = without_prefix(line);
+            if let Some(at) = text.find(STARTS) {
+                self.steps += 1;
+                let steps = &template.properties.customize;
+                let name = name_of(steps, self.steps, &text[at + STARTS.len()..]);
+                workflow.watch.tell(&Event::Customizer { index: self.steps, of: steps.len(), name });
+            } else if !text.contains("(telemetry)") {
+                workflow.watch.tell(&Event::Log { text: text.to_owned() });
+            }
+        }
+    }
+}
+
+/// The label of a step; the one after the last is the service's own (azure-image-builder.md 8.5).
+fn name_of(steps: &[StepLabel], index: usize, provisioner: &str) -> String {
+    match steps.get(index - 1) {
+        Some(step) => step.name.clone().unwrap_or_else(|| step.kind.clone()),
+        None if index == steps.len() + 1 => "deprovision".to_owned(),
+        None => provisioner.trim().to_owned(),
+    }
+}
+
+/// A line without the operation, the word and the time that begin it (azure-image-builder.md 3.3, both generations).
+fn without_prefix(line: &str) -> &str {
+    let after = match line.split_once("] PACKER ") {
+        Some((operation, rest)) if operation.starts_with('[') => rest,
+        _ => line.strip_prefix("PACKER ").unwrap_or(line),
+    };
+    let after = after.strip_prefix("OUT ").or_else(|| after.strip_prefix("ERR ")).unwrap_or(after);
+    let is_dated = after.len() > 20
+        && after.is_char_boundary(20)
+        && after.bytes().take(20).enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'/',
+            10 | 19 => byte == b' ',
+            13 | 16 => byte == b':',
+            _ => byte.is_ascii_digit(),
+        });
+    let after = if is_dated { &after[20..] } else { after };
+    after.strip_prefix("ui error: ").or_else(|| after.strip_prefix("ui: ")).unwrap_or(after)
+}
+
+impl Workflow<'_> {
+    /// Address of the container of logs in a staging resource group.
+    fn logs_in(&self, group: &str) -> Result<Option<String>, Error> {
+        let path = format!("{group}/providers/Microsoft.Storage/storageAccounts");
+        let accounts: Vec<StorageAccount> =
+            self.client.list(&path, version::STORAGE).to(|| format!("look at {group}"))?;
+        let blob = accounts.into_iter().find_map(|account| account.properties.primary_endpoints.blob);
+        Ok(blob.map(|blob| format!("{}/{CONTAINER}", blob.trim_end_matches('/'))))
+    }
+
+    /// All logs of a template, the newest first.
+    pub(crate) fn logs(&mut self, group: &str) -> Result<Vec<(String, Blob)>, Error> {
+        let Some(container) = self.logs_in(group)? else { return Ok(Vec::new()) };
+        let mut asked = self.client.blobs(&container);
+        if matches!(&asked, Err(error) if error.status() == Some(403)) && self.may_read(group)? {
+            asked = self.client.blobs(&container);
+        }
+        let mut blobs = match asked {
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            asked => asked.to(|| "list the logs".to_owned())?,
+        };
+        blobs.sort_by(|a, b| b.modified.cmp(&a.modified));
+        Ok(blobs.into_iter().map(|blob| (format!("{container}/{}", blob.name), blob)).collect())
+    }
+
+    /// Lets whoever asks read the blobs of a staging resource group: a role for a while, and no key of the account. False
+    /// when that was so already, or it is not known who asks.
+    fn may_read(&mut self, group: &str) -> Result<bool, Error> {
+        let Some(principal) = self.audit.object_id().map(str::to_owned) else { return Ok(false) };
+        let assignment =
+            Assignment { scope: group, role: BLOB_READER, principal: &principal, principal_type: None };
+        self.assign(&assignment)
+    }
+
+    /// The log of the run that goes on. Each run has a folder of its own, and the newest is this one's: those that were
+    /// there when the run began are passed over.
+    fn log_of(&mut self, group: &str, template: &Template) -> Result<Option<String>, Error> {
+        let began = template.properties.last_run_status.as_ref().and_then(|last| last.start_time.as_deref());
+        let began = began.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
+        let logs = self.logs(group)?.into_iter();
+        let mut own = logs.filter(|(_, blob)| {
+            let newer = began.is_none_or(|began| blob.modified.is_none_or(|modified| modified >= began));
+            newer && blob.name.ends_with("/customization.log")
+        });
+        Ok(own.next().map(|(url, _)| url))
+    }
+
+    /// What the container instance of a run has printed, where it may be read: sooner than the blob, and not all of it.
+    pub(crate) fn container_log(&self, group: &str) -> Result<Option<String>, Error> {
+        let path = format!("{group}/providers/Microsoft.ContainerInstance/containerGroups");
+        let groups: Vec<Resource> =
+            self.client.list(&path, version::CONTAINERS).to(|| format!("look at {group}"))?;
+        let Some(own) = groups.into_iter().next() else { return Ok(None) };
+        let name = own.id.rsplit('/').next().unwrap_or_default();
+        let path = format!("{}/containers/{name}/logs", own.id);
+        let logs: Option<Logs> = self.client.get(&path, version::CONTAINERS).to(|| "read the log".to_owned())?;
+        Ok(logs.map(|logs| logs.content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_both_generations_lose_what_is_on_each() {
+        let guid = "0a1b2c3d-0000-4000-8000-000000000000";
+        let lines = [
+            (format!("[{guid}] PACKER OUT ==> azure-arm: Connected to SSH!"), "==> azure-arm: Connected to SSH!"),
+            (format!("[{guid}] PACKER ERR 2023/06/13 08:28:58 [INFO] x"), "[INFO] x"),
+            (format!("[{guid}] PACKER 2025/03/18 20:42:48 ui:     azure-arm: E: no"), "    azure-arm: E: no"),
+            ("PACKER 2025/03/18 20:42:48 ui error: no".to_owned(), "no"),
+            ("anything else".to_owned(), "anything else"),
+        ];
+        for (line, rest) in lines {
+            assert_eq!(without_prefix(&line), rest);
+        }
+    }
+
+    #[test]
+    fn the_step_after_the_last_is_the_services_own() {
+        let step = |kind: &str, name: Option<&str>| StepLabel { kind: kind.into(), name: name.map(Into::into) };
+        let steps = [step("Shell", Some("Install tools")), step("File", None)];
+        let named: Vec<_> = (1..=4).map(|index| name_of(&steps, index, "shell\n")).collect();
+        assert_eq!(named, ["Install tools", "File", "deprovision", "shell"]);
+    }
+}

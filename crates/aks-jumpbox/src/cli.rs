@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, serve, snapshot,
-    try_image,
+    build, cache, cancel, check, clean, completions, deploy, doctor, explain, init, logs, man, prove, reference,
+    render, serve, snapshot, status, try_image,
 };
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
@@ -110,6 +110,11 @@ pub enum Command {
     Explain(explain::Arguments),
     Render(render::Arguments),
     Snapshot(snapshot::Arguments),
+    Deploy(deploy::Arguments),
+    Status(status::Arguments),
+    Logs(logs::Arguments),
+    Cancel(cancel::Arguments),
+    Clean(clean::Arguments),
     Serve(serve::Arguments),
     Cache(cache::Arguments),
     Completions(completions::Arguments),

@@ -31,8 +31,12 @@ pub enum Category {
     Template,
     /// A build that ran and failed.
     Build,
+    /// A role that is missing in Azure.
+    Access,
     /// This machine.
     Host,
+    /// Azure itself, or the way to it.
+    Azure,
     /// This program.
     Internal,
 }
@@ -41,8 +45,8 @@ impl Category {
     const fn exit_status(self) -> ExitStatus {
         match self {
             Self::Input | Self::Template => ExitStatus::WrongQuestion,
-            Self::Build => ExitStatus::No,
-            Self::Network | Self::Host | Self::Internal => ExitStatus::NotAble,
+            Self::Build | Self::Access => ExitStatus::No,
+            Self::Network | Self::Host | Self::Azure | Self::Internal => ExitStatus::NotAble,
         }
     }
 }

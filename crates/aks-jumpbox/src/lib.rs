@@ -5,6 +5,7 @@
 
 mod bicep;
 mod cli;
+mod cloud;
 mod commands;
 mod context;
 pub mod errors;
@@ -64,6 +65,11 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Explain(args) => commands::explain::run(&args, context),
         Command::Snapshot(args) => commands::snapshot::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
+        Command::Deploy(args) => commands::deploy::run(&args, context),
+        Command::Status(args) => commands::status::run(&args, context),
+        Command::Logs(args) => commands::logs::run(&args, context),
+        Command::Cancel(args) => commands::cancel::run(&args, context),
+        Command::Clean(args) => commands::clean::run(&args, context),
         Command::Serve(args) => commands::serve::run(&args, context),
         Command::Cache(args) => commands::cache::run(&args, context),
         Command::Completions(args) => commands::completions::run(&args),

@@ -118,6 +118,13 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     print_as_it_is(&(escaped(&text) + "\n"))
 }
 
+/// Writes one JSON document on a line of its own, for programs that read a stream.
+pub fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Problem::new(Category::Internal, "could not write JSON").caused_by(&error))?;
+    print_as_it_is(&(escaped(&text) + "\n"))
+}
+
 /// The same JSON, in which what steers a terminal is written as an escape. It stands in strings alone; `serde_json`
 /// escapes nothing above U+001F.
 fn escaped(json: &str) -> String {

@@ -205,6 +205,18 @@ pub(crate) fn assignments(call: &mut Call<'_>) -> Answer {
     Ok(call.list(&values, None))
 }
 
+pub(crate) fn get_assignment(call: &mut Call<'_>) -> Answer {
+    let (scope, name) = (call.variable("scope"), call.variable("name"));
+    let id = format!("{scope}/providers/{ASSIGNMENT}/{name}");
+    match call.azure.store.read(|connection| Row::find(connection, &id.to_ascii_lowercase()))? {
+        Some(row) => Ok(Response::json(StatusCode::OK, &row.body)),
+        None => {
+            let message = format!("The role assignment '{name}' is not found.");
+            Err(ArmError::not_found("RoleAssignmentNotFound", message))
+        }
+    }
+}
+
 pub(crate) fn put_assignment(call: &mut Call<'_>) -> Answer {
     let given = call.object()?;
     let (scope, name) = (call.variable("scope").to_owned(), call.variable("name").to_owned());

@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod log;
 mod operation;
+mod resources;
 mod roles;
 mod run;
 mod state;
@@ -27,7 +28,8 @@ pub use event::{Event, StepState, Watch};
 pub use roles::{RoleChoice, RoleDefinition, RoleDesign};
 pub use run::{Finished, Output};
 pub use state::{Kind, Made, Record, Run, State, Waiting, read as read_state};
-pub use status::Standing;
+pub use status::{RunStanding, Standing, TemplateStanding};
+pub use steps::Planned;
 
 use azure::Client;
 

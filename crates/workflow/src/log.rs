@@ -1,5 +1,8 @@
 //! The log of a run: read as it grows, with the steps of the template found in it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use azure::Blob;
 use serde::Deserialize;
 
@@ -12,6 +15,8 @@ use crate::steps::access::Assignment;
 /// Storage Blob Data Reader.
 const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 const CONTAINER: &str = "packerlogs";
+/// What a run leaves.
+const LOGS: [&str; 2] = ["customization.log", "validation.log"];
 /// Marks the beginning of a step (azure-image-builder.md 3.3).
 const STARTS: &str = "(telemetry) Starting provisioner ";
 
@@ -155,6 +160,34 @@ impl Workflow<'_> {
             newer && blob.name.ends_with("/customization.log")
         });
         Ok(own.next().map(|(url, _)| url))
+    }
+
+    /// Saves the logs of a template's runs, the last one's or all, each run's in a folder of its own.
+    ///
+    /// # Errors
+    /// When they cannot be read, or the folder not written.
+    pub fn save_logs(&mut self, template: &str, folder: &Path, all: bool) -> Result<Vec<PathBuf>, Error> {
+        let template = self.there(template)?;
+        let Some(group) = template.properties.exact_staging_resource_group else { return Ok(Vec::new()) };
+        let logs = self.logs(&group)?;
+        let last = logs.iter().find_map(|(_, blob)| blob.name.split_once('/')).map(|(run, _)| run.to_owned());
+        let mut saved = Vec::new();
+        for (url, blob) in &logs {
+            // Names of blobs are others' words: a run and a log, and nothing that leads elsewhere.
+            let Some((run, name)) = blob.name.split_once('/') else { continue };
+            let is_plain = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            let wanted = is_plain(run) && !run.starts_with('.') && LOGS.contains(&name);
+            if !wanted || !(all || last.as_deref() == Some(run)) {
+                continue;
+            }
+            let bytes = self.client.download(url, 0).to(|| format!("read {url}"))?.unwrap_or_default();
+            let file = folder.join(run).join(name);
+            let failed = |error| Error::File { path: file.clone(), error };
+            fs::create_dir_all(folder.join(run)).map_err(failed)?;
+            fs::write(&file, bytes).map_err(failed)?;
+            saved.push(file);
+        }
+        Ok(saved)
     }
 
     /// What the container instance of a run has printed, where it may be read: sooner than the blob, and not all of it.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use azure::ServiceError;
 use serde::{Deserialize, Serialize};
 
 /// Versions of the interfaces that are spoken, by what they are about.
@@ -157,24 +156,6 @@ pub struct AssignmentProperties {
     /// What it is, so that Azure need not find it in a directory that has not heard of it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal_type: Option<&'static str>,
-}
-
-/// A deployment.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Deployment {
-    /// What it says.
-    pub properties: DeploymentState,
-}
-
-/// How a deployment stands.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DeploymentState {
-    /// `Succeeded`, `Failed`, `Canceled`, or something that goes on.
-    pub provisioning_state: String,
-    /// Why it failed.
-    pub error: Option<ServiceError>,
 }
 
 /// An image template, as the service tells of it.

@@ -97,7 +97,7 @@ pub struct Place {
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) endpoint: Endpoint,
+    pub endpoint: Endpoint,
 }
 
 /// Which Azure, and who asks.

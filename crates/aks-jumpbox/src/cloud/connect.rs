@@ -7,7 +7,7 @@ use azure::{Client, Cloud, Login, Secret, Tls, Wire};
 use local_azure::{LocalAzure, Options};
 use workflow::{Audit, State, Workflow};
 
-use super::arguments::{Endpoint, LoginKind, Place, Target};
+use super::arguments::{Endpoint, LoginKind, Target};
 use super::local::{InProcess, ORIGIN};
 use super::watch::Teller;
 use crate::context::Context;
@@ -37,8 +37,7 @@ impl Drop for Session {
 ///
 /// # Errors
 /// When it cannot be reached, or nobody is logged in.
-pub fn open(target: Target, place: &Place, context: &Context) -> Result<Session, Failure> {
-    let endpoint = &place.endpoint;
+pub fn open(target: Target, endpoint: &Endpoint, context: &Context) -> Result<Session, Failure> {
     let state = endpoint.state(target, context)?;
     match target {
         Target::Azure => {
@@ -87,6 +86,16 @@ impl Session {
         };
         self.workflow(&record.subscription, teller)
     }
+}
+
+/// The template that was deployed last.
+///
+/// # Errors
+/// When none was.
+pub fn deployed(workflow: &Workflow<'_>) -> Result<String, Failure> {
+    workflow.record().template.clone().ok_or_else(|| {
+        Problem::new(Category::Input, "no image template is deployed").hint("`aks-jumpbox deploy` makes one").into()
+    })
 }
 
 fn cloud(text: &str, wire: &dyn Wire) -> Result<Cloud, Failure> {

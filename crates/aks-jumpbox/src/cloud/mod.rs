@@ -6,6 +6,6 @@ mod error;
 mod local;
 mod watch;
 
-pub use arguments::{Place, Target};
-pub use connect::{Session, open};
+pub use arguments::{Endpoint, Place, Target};
+pub use connect::{deployed, open};
 pub use watch::Teller;

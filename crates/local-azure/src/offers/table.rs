@@ -223,6 +223,13 @@ pub(crate) const OFFERS: &[Offer] = &[
         roles::assignments,
     ),
     offer(
+        "GET",
+        "{scope}/providers/Microsoft.Authorization/roleAssignments/{name}",
+        "a role assignment",
+        Action("Microsoft.Authorization/roleAssignments/read", 4),
+        roles::get_assignment,
+    ),
+    offer(
         "PUT",
         "{scope}/providers/Microsoft.Authorization/roleAssignments/{name}",
         "assign a role",

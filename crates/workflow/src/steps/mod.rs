@@ -1,6 +1,6 @@
 //! The steps of a deployment, in the order of the original guidance. Each looks first and does only what is missing.
 
-mod access;
+pub(crate) mod access;
 mod places;
 mod preview;
 mod providers;
@@ -17,12 +17,12 @@ pub use preview::Planned;
 type Step = (&'static str, fn(&mut Workflow<'_>, &Design) -> Result<Vec<String>, Error>);
 
 const STEPS: [Step; 6] = [
-    ("Resource providers", Workflow::providers),
-    ("Resource groups", Workflow::groups),
-    ("Gallery", Workflow::gallery),
-    ("Managed identity", Workflow::identity),
-    ("Roles", Workflow::roles),
-    ("Image template", Workflow::template),
+    ("Resource providers", |workflow, design| workflow.providers(design)),
+    ("Resource groups", |workflow, design| workflow.groups(design)),
+    ("Gallery", |workflow, design| workflow.gallery(design)),
+    ("Managed identity", |workflow, design| workflow.identity(design)),
+    ("Roles", |workflow, design| workflow.roles(design)),
+    ("Image template", |workflow, design| workflow.template(design)),
 ];
 
 impl Workflow<'_> {

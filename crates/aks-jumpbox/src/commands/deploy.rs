@@ -1,0 +1,62 @@
+//! `deploy`: everything that a build in Azure needs, made where it is missing.
+
+use serde_json::json;
+use workflow::Planned;
+
+use crate::cloud::{self, Place, Target, Teller};
+use crate::context::{Context, stop_on_signals};
+use crate::errors::Failure;
+use crate::exit::ExitStatus;
+use crate::output::{self, Format};
+
+/// Make everything that a build in Azure needs: providers, groups, gallery, identity, roles, image template
+///
+/// What is there already stays as it is; the same command again goes on where it was stopped. What was made is written into
+/// a state file, which `clean` reads, and every request that changed something into a record beside it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 all is there, 1 Azure refused something, 2 a file or argument is wrong, 4 Azure cannot be \
+    reached or nobody is logged in, 130 interrupted; the same command goes on.\n\nExamples:\n  \
+    aks-jumpbox deploy --what-if\n  \
+    aks-jumpbox deploy --subscription GUID --location eastus2 --build-subnet ID --container-subnet ID\n  \
+    aks-jumpbox deploy --target local --location eastus2          against the local Azure\n  \
+    aks-jumpbox deploy --built-in-roles                           for whoever may not define roles"
+)]
+pub struct Arguments {
+    /// Where
+    #[arg(long, value_enum, default_value_t)]
+    target: Target,
+    /// Tell what would be done, and do nothing
+    #[arg(long)]
+    what_if: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Deploys, or tells what that would do.
+pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
+    let teller = Teller::new(context.output, stop_on_signals()?);
+    let session = cloud::open(args.target, &args.place.endpoint, context)?;
+    let (design, _) = args.place.design(context, session.subscription.as_deref())?;
+    let mut workflow = session.workflow(&design.subscription, &teller)?;
+    if args.what_if {
+        let planned = workflow.preview(&design)?;
+        match context.output.format {
+            Format::Json => output::json(&json!({ "planned": planned }))?,
+            Format::Text => output::print(&planned.iter().map(line).collect::<String>())?,
+        }
+        return Ok(ExitStatus::Yes);
+    }
+    workflow.deploy(&design)?;
+    let id = design.template_id();
+    match context.output.format {
+        Format::Json => output::json_line(&json!({ "event": "done", "template": id }))?,
+        Format::Text => output::print(&format!("{id}\n"))?,
+    }
+    Ok(ExitStatus::Yes)
+}
+
+fn line(planned: &Planned) -> String {
+    let detail = planned.detail.as_ref().map(|detail| format!("  ({detail})")).unwrap_or_default();
+    format!("{:<8} {}{detail}\n", planned.action, planned.id)
+}

@@ -93,9 +93,6 @@ pub struct Place {
     /// Assign roles that Azure brings, for whoever may not define roles; they grant more than is needed
     #[arg(long)]
     built_in_roles: bool,
-    /// Image template of Azure Image Builder [default: the one that jumpbox.toml stands for]
-    #[arg(long, value_name = "FILE")]
-    template: Option<PathBuf>,
     #[command(flatten)]
     pub endpoint: Endpoint,
 }
@@ -104,9 +101,10 @@ pub struct Place {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Endpoint")]
 pub struct Endpoint {
-    /// A cloud by name (public, usgov, china), or the address of a resource manager such as that of `serve`
-    #[arg(long, value_name = "CLOUD", env = "AKS_JUMPBOX_CLOUD", default_value = "public")]
-    pub(super) cloud: String,
+    /// A cloud by name (public, usgov, china), or the address of a resource manager such as that of `serve` [default: that
+    /// of the state file, else public]
+    #[arg(long, value_name = "CLOUD", env = "AKS_JUMPBOX_CLOUD", hide_env_values = true)]
+    pub(super) cloud: Option<String>,
     /// PEM file of a certificate authority that is trusted beside those of this machine; may be given several times
     #[arg(long, value_name = "FILE", env = "AKS_JUMPBOX_CA_FILE", hide_env_values = true)]
     pub(super) ca_file: Vec<PathBuf>,
@@ -167,16 +165,17 @@ impl Place {
     /// Everything that is missing or wrong.
     pub fn design(
         &self,
+        template: Option<&Path>,
         context: &Context,
         subscription: Option<&str>,
     ) -> Result<(Design, Input), Failure> {
-        let input = Input::load(self.template.as_deref(), context)?;
+        let input = Input::load(template, context)?;
         input.warnings.iter().for_each(|warning| context.output.warn(warning));
         let mut settings = self.settings(&input);
         if settings.subscription.is_none() {
             settings.subscription = subscription.map(str::to_owned);
         }
-        let design = Design::new(&settings, &input.template, self.template.is_some()).map_err(|open| {
+        let design = Design::new(&settings, &input.template, template.is_some()).map_err(|open| {
             let problem = |open: workflow::Open| {
                 let flag = open.setting.replace('_', "-");
                 Problem::new(Category::Input, open.why)

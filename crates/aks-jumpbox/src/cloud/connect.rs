@@ -42,7 +42,9 @@ pub fn open(target: Target, endpoint: &Endpoint, context: &Context) -> Result<Se
     match target {
         Target::Azure => {
             let wire: Arc<dyn Wire> = Arc::new(Tls::new(&endpoint.ca_file)?);
-            let cloud = cloud(&endpoint.cloud, wire.as_ref())?;
+            let known = workflow::read_state(&state)?.map(|record| record.cloud);
+            let named = endpoint.cloud.clone().or(known).unwrap_or_else(|| "public".to_owned());
+            let cloud = cloud(&named, wire.as_ref())?;
             let client = Client::connect(cloud, &login(endpoint), wire)?;
             Ok(Session { client, state, subscription: None, local: None })
         }
@@ -99,7 +101,9 @@ pub fn deployed(workflow: &Workflow<'_>) -> Result<String, Failure> {
 }
 
 fn cloud(text: &str, wire: &dyn Wire) -> Result<Cloud, Failure> {
-    if let Some(cloud) = Cloud::named(text) {
+    let known = ["public", "usgov", "china"].into_iter().filter_map(Cloud::named);
+    let by_address = known.into_iter().find(|cloud| cloud.resource_manager == text);
+    if let Some(cloud) = Cloud::named(text).or(by_address) {
         return Ok(cloud);
     }
     if !text.starts_with("https://") {

@@ -1,11 +1,13 @@
 //! Azure as the commands meet it: where it is, who asks, what is to be made, and how the work is shown.
 
 mod arguments;
+mod build;
 mod connect;
 mod error;
 mod local;
 mod watch;
 
 pub use arguments::{Endpoint, Place, Target};
+pub use build::build;
 pub use connect::{deployed, open};
 pub use watch::Teller;

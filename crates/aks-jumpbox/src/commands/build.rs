@@ -20,9 +20,10 @@ use crate::network::Network;
 use crate::output;
 use crate::output::Format;
 use crate::progress::{self, View};
+use crate::cloud::{self, Place};
 use crate::{network, summary, timings, trial};
 
-/// Build the image on this machine, under its network rules
+/// Build the image on this machine, under its network rules, or in Azure
 ///
 /// Without --template, builds what the nearest jumpbox.toml describes, or the built-in jump box where there is none.
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,7 @@ use crate::{network, summary, timings, trial};
     able.\n\nExamples:\n  aks-jumpbox build\n  aks-jumpbox build --template image.json --network nsg.json\n  \
     aks-jumpbox build --learn              record what the build contacts, refuse nothing\n  \
     aks-jumpbox build --isolation vm       for steps that need systemd, Docker or kernel modules\n  \
+    aks-jumpbox build --target azure       deploy what is missing, run the template, follow its log\n  \
     aks-jumpbox build --format json        one event a line, for programs\n\n\
     Environment: no_proxy, NO_PROXY: hosts that the `upstream_proxy` of jumpbox.toml is not asked for, as curl reads \
     them."
@@ -92,6 +94,31 @@ pub struct Arguments {
     /// Show at the end where the time went, also when the build fails; manifest.json always has it
     #[arg(long)]
     timings: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Arguments {
+    /// Flags that a build in Azure has no use for. Leaving one out silently would build something else than was asked for.
+    fn only_local(&self) -> Vec<&'static str> {
+        let given = [
+            ("--network", self.network.is_some()),
+            ("--environment", self.environment.is_some()),
+            ("--base", self.base.is_some()),
+            ("--refresh", self.refresh),
+            ("--no-cache", self.no_cache),
+            ("--learn", self.learn),
+            ("--allow-undecided", self.allow_undecided),
+            ("--shell-on-error", self.shell_on_error),
+            ("--until", self.until.is_some()),
+            ("--timeout", self.timeout.is_some()),
+            ("--smoke-test", self.smoke_test),
+            ("--sha256", self.sha256),
+            ("--timings", self.timings),
+            ("--isolation", matches!(self.isolation, Isolation::Vm)),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+    }
 }
 
 /// Where an image is built.
@@ -100,6 +127,8 @@ enum Target {
     /// On this machine
     #[default]
     Local,
+    /// In Azure: deploys what is missing, runs the template and follows it
+    Azure,
 }
 
 /// `90s`, `30m`, `1h 30m`.
@@ -129,8 +158,16 @@ impl From<Isolation> for build_engine::Isolation {
 
 /// Builds, and says how it went.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
-    let Target::Local = args.target;
     let output = context.output;
+    if matches!(args.target, Target::Azure) {
+        let local = args.only_local();
+        if !local.is_empty() {
+            return Err(Problem::new(Category::Input, format!("only a local build has {}", local.join(", ")))
+                .hint("leave it out, or build with --target local")
+                .into());
+        }
+        return cloud::build(&args.place, args.template.as_deref(), &args.output, context);
+    }
     if args.shell_on_error && !(output.format == Format::Text && std::io::stdin().is_terminal()) {
         return Err(
             Problem::new(Category::Input, "--shell-on-error needs a terminal to open the shell on").into()

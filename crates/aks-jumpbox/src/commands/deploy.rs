@@ -1,5 +1,7 @@
 //! `deploy`: everything that a build in Azure needs, made where it is missing.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 use workflow::Planned;
 
@@ -29,6 +31,9 @@ pub struct Arguments {
     /// Tell what would be done, and do nothing
     #[arg(long)]
     what_if: bool,
+    /// Image template of Azure Image Builder [default: the one that jumpbox.toml stands for]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -37,7 +42,7 @@ pub struct Arguments {
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = cloud::open(args.target, &args.place.endpoint, context)?;
-    let (design, _) = args.place.design(context, session.subscription.as_deref())?;
+    let (design, _) = args.place.design(args.template.as_deref(), context, session.subscription.as_deref())?;
     let mut workflow = session.workflow(&design.subscription, &teller)?;
     if args.what_if {
         let planned = workflow.preview(&design)?;

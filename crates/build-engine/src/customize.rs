@@ -211,8 +211,11 @@ impl Customizing<'_> {
         let age = now().saturating_sub(layer.created);
         (context.observer)(&step.event(StepState::Cached, None, None, Some(age)));
         self.notes.borrow_mut().push(step.note("succeeded", Some(age), layer.seconds, self.environment));
-        let line = format!("{}: a layer of {age} seconds ago is reused", step.task.name);
-        context.log.borrow_mut().say(&line)
+        // Readers count the markers to know a step's number.
+        let mut log = context.log.borrow_mut();
+        log.telemetry("Starting provisioner", step.task.provisioner())?;
+        log.say(&format!("{}: a layer of {age} seconds ago is reused", step.task.name))?;
+        log.telemetry("ending", step.task.provisioner())
     }
 
     /// Tells how a step that ran ended.

@@ -53,6 +53,22 @@ impl<'a> Workflow<'a> {
         &self.state.record
     }
 
+    /// Takes over an image template that somebody else made: it is run, followed and, when that is asked for, removed as one
+    /// of ours.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn adopt(&mut self, id: &str) -> Result<(), Error> {
+        let spelled = self.there(id)?.id;
+        let id = if spelled.is_empty() { id.to_owned() } else { spelled };
+        self.audit.asked("adopt", &id)?;
+        if self.state.made(&id).is_none() {
+            self.state.record.made.push(Made { kind: Kind::Template, id: id.clone(), confirmed: true, adopted: true });
+        }
+        self.state.record.template = Some(id);
+        self.state.save()
+    }
+
     fn check_stopped(&self) -> Result<(), Error> {
         if self.watch.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::Workflow;
 use crate::error::{Error, While};
 use crate::event::Event;
-use crate::resources::{Resource, StepLabel, StorageAccount, Template, version};
+use crate::resources::{Resource, RunStatus, StepLabel, StorageAccount, Template, version};
 use crate::steps::access::Assignment;
 
 /// Storage Blob Data Reader.
@@ -20,17 +20,51 @@ const LOGS: [&str; 2] = ["customization.log", "validation.log"];
 /// Marks the beginning of a step (azure-image-builder.md 3.3).
 const STARTS: &str = "(telemetry) Starting provisioner ";
 
-/// A log that is being read.
+/// A log that is being read: what the container instance prints where that may be read, which is sooner, and the blob, which
+/// is whole.
 #[derive(Default)]
 pub(crate) struct Reader {
-    /// Its address, once it is there.
+    /// Address of the blob, once it is there.
     blob: Option<String>,
     read: u64,
-    /// The end of what was read, up to a line that is not whole yet.
+    /// The end of what was read of the blob, up to a line that is not whole yet.
     rest: String,
+    /// The container instance may not be read, or is none.
+    no_container: bool,
+    lines: Lines,
     steps: usize,
-    /// Why it cannot be read: told once.
+    /// It was told why it cannot be read.
     told: bool,
+}
+
+/// Which lines are new, when two sources tell the same lines.
+#[derive(Debug, Default)]
+struct Lines {
+    /// How many were told of the container.
+    of_container: usize,
+    /// The last one of them: where a container keeps only the end of its log, new lines come behind it.
+    last: Option<String>,
+    /// How many were read of the blob.
+    of_blob: usize,
+}
+
+impl Lines {
+    /// The new lines of all that a container still holds. The last one may not be whole.
+    fn of_container<'t>(&mut self, content: &'t str) -> Vec<&'t str> {
+        let whole = content.rfind('\n').map_or("", |end| &content[..end]);
+        let lines: Vec<_> = whole.lines().collect();
+        let known = self.last.as_ref().and_then(|last| lines.iter().rposition(|line| line == last));
+        let new = lines[known.map_or(0, |at| at + 1)..].to_vec();
+        self.of_container += new.len();
+        self.last = new.last().map(|line| (*line).to_owned()).or(self.last.take());
+        new
+    }
+
+    /// Whether a line of the blob is one that the container had not told.
+    fn of_blob(&mut self) -> bool {
+        self.of_blob += 1;
+        self.of_blob > self.of_container
+    }
 }
 
 /// What a container group printed.
@@ -44,7 +78,7 @@ impl Reader {
     /// Reads what is new and tells it. A log that cannot be read stops nothing.
     pub fn read(&mut self, workflow: &mut Workflow<'_>, template: &Template) -> Result<(), Error> {
         match self.news(workflow, template) {
-            Ok(text) => self.tell(workflow, template, &text),
+            Ok(lines) => self.tell(workflow, template, &lines),
             Err(Error::Azure { error, .. }) => {
                 if !self.told && !error.is_transient() {
                     self.told = true;
@@ -57,23 +91,36 @@ impl Reader {
         Ok(())
     }
 
-    fn news(&mut self, workflow: &mut Workflow<'_>, template: &Template) -> Result<String, Error> {
-        let Some(group) = &template.properties.exact_staging_resource_group else { return Ok(String::new()) };
+    fn news(&mut self, workflow: &mut Workflow<'_>, template: &Template) -> Result<Vec<String>, Error> {
+        let Some(group) = &template.properties.exact_staging_resource_group else { return Ok(Vec::new()) };
+        let goes_on = template.properties.last_run_status.as_ref().is_some_and(RunStatus::goes_on);
+        if goes_on && !self.no_container {
+            match workflow.container_log(group) {
+                Ok(Some(content)) => {
+                    let lines = self.lines.of_container(&content);
+                    return Ok(lines.into_iter().map(str::to_owned).collect());
+                }
+                Ok(None) => {}
+                // Whoever follows a run need not be allowed to.
+                Err(Error::Azure { error, .. }) if error.status().is_some() => self.no_container = true,
+                Err(error) => return Err(error),
+            }
+        }
         if self.blob.is_none() {
             self.blob = workflow.log_of(group, template)?;
         }
-        let Some(blob) = &self.blob else { return Ok(String::new()) };
+        let Some(blob) = &self.blob else { return Ok(Vec::new()) };
         let bytes = workflow.client.download(blob, self.read).to(|| "read the log".to_owned())?;
         let bytes = bytes.unwrap_or_default();
         self.read += bytes.len() as u64;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.rest.push_str(&String::from_utf8_lossy(&bytes));
+        let Some(end) = self.rest.rfind('\n') else { return Ok(Vec::new()) };
+        let whole: String = self.rest.drain(..=end).collect();
+        Ok(whole.lines().filter(|_| self.lines.of_blob()).map(str::to_owned).collect())
     }
 
-    fn tell(&mut self, workflow: &Workflow<'_>, template: &Template, text: &str) {
-        self.rest.push_str(text);
-        let Some(end) = self.rest.rfind('\n') else { return };
-        let whole: String = self.rest.drain(..=end).collect();
-        for line in whole.lines() {
+    fn tell(&mut self, workflow: &Workflow<'_>, template: &Template, lines: &[String]) {
+        for line in lines {
             let text = without_prefix(line);
             if let Some(at) = text.find(STARTS) {
                 self.steps += 1;
@@ -220,6 +267,17 @@ mod tests {
         for (line, rest) in lines {
             assert_eq!(without_prefix(&line), rest);
         }
+    }
+
+    #[test]
+    fn lines_that_two_sources_tell_are_told_once() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.of_container("a\nb\nc, not wh"), ["a", "b"]);
+        assert_eq!(lines.of_container("a\nb\nc, not wh"), [""; 0]);
+        // The beginning is gone by now.
+        assert_eq!(lines.of_container("b\nc, not whole\nd\n"), ["c, not whole", "d"]);
+        let of_blob = ["a", "b", "c, not whole", "d", "e"].into_iter().filter(|_| lines.of_blob());
+        assert_eq!(of_blob.collect::<Vec<_>>(), ["e"]);
     }
 
     #[test]

@@ -4,23 +4,27 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use workflow::{Design, Error, Finished, Workflow};
+use workflow::{Error, Finished, Workflow};
 
 use super::arguments::{Place, Target};
-use super::{Teller, open};
+use super::{Teller, deployed, open};
 use crate::context::{Context, stop_on_signals};
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
 use crate::output::{self, Format};
 
+/// What is built.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    /// The image of a template file, or the one that `jumpbox.toml` stands for.
+    Described(Option<&'a Path>),
+    /// The template that is deployed.
+    Deployed,
+}
+
 /// Builds in Azure, and says how it went.
-pub fn build(
-    place: &Place,
-    template: Option<&Path>,
-    folder: &Path,
-    context: &Context,
-) -> Result<ExitStatus, Failure> {
-    let ended = build_and_tell(place, template, folder, context);
+pub fn build(place: &Place, what: What<'_>, folder: &Path, context: &Context) -> Result<ExitStatus, Failure> {
+    let ended = build_and_tell(place, what, folder, context);
     match ended {
         // From the first event on, a stream of events has to end with one.
         Err(failure) if context.output.format == Format::Json => {
@@ -33,45 +37,52 @@ pub fn build(
 
 fn build_and_tell(
     place: &Place,
-    template: Option<&Path>,
+    what: What<'_>,
     folder: &Path,
     context: &Context,
 ) -> Result<ExitStatus, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = open(Target::Azure, &place.endpoint, context)?;
-    let (design, _) = place.design(template, context, session.subscription.as_deref())?;
-    let mut workflow = session.workflow(&design.subscription, &teller)?;
-    let ended = deploy_and_run(&mut workflow, &design);
+    let (mut workflow, template, deployed) = match what {
+        What::Described(template) => {
+            let (design, _) = place.design(template, context, session.subscription.as_deref())?;
+            let mut workflow = session.workflow(&design.subscription, &teller)?;
+            let deployed = workflow.deploy(&design);
+            (workflow, design.template_id(), deployed)
+        }
+        What::Deployed => {
+            let workflow = session.earlier(&teller)?;
+            let template = deployed(&workflow)?;
+            (workflow, template, Ok(()))
+        }
+    };
+    let ended = deployed.and_then(|()| workflow.run(&template));
     let stopped = matches!(ended, Err(Error::Stopped));
     if stopped {
-        offer_to_cancel(&mut workflow, &design, context);
+        offer_to_cancel(&mut workflow, &template, context);
     }
-    let logs = if stopped { Vec::new() } else { save_logs(&mut workflow, &design, folder, context) };
+    let ran = matches!(ended, Ok(_) | Err(Error::Run { .. }));
+    let logs = if ran { save_logs(&mut workflow, &template, folder, context) } else { Vec::new() };
     match ended {
         Ok(finished) => told(&finished, &logs, context),
         Err(error) => Err(Failure::from(error)),
     }
 }
 
-fn deploy_and_run(workflow: &mut Workflow<'_>, design: &Design) -> Result<Finished, Error> {
-    workflow.deploy(design)?;
-    workflow.run(&design.template_id())
-}
-
 /// The logs of the run, where there are any: a build without them is still a build.
-fn save_logs(workflow: &mut Workflow<'_>, design: &Design, folder: &Path, context: &Context) -> Vec<PathBuf> {
-    workflow.save_logs(&design.template_id(), &folder.join("logs"), false).unwrap_or_else(|error| {
+fn save_logs(workflow: &mut Workflow<'_>, template: &str, folder: &Path, context: &Context) -> Vec<PathBuf> {
+    workflow.save_logs(template, &folder.join("logs"), false).unwrap_or_else(|error| {
         context.output.warn(&format!("the logs were not saved: {error}"));
         Vec::new()
     })
 }
 
 /// The run goes on in Azure unless somebody who can be asked wants it stopped.
-fn offer_to_cancel(workflow: &mut Workflow<'_>, design: &Design, context: &Context) {
+fn offer_to_cancel(workflow: &mut Workflow<'_>, template: &str, context: &Context) {
     let goes_on = "the same command follows it again, `aks-jumpbox cancel` stops it";
     let asked = std::io::stdin().is_terminal() && workflow.record().run.is_some();
     if asked && context.agreed("The run goes on in Azure. Stop it?") {
-        match workflow.cancel(&design.template_id()) {
+        match workflow.cancel(template) {
             Ok(()) => context.output.note("the run was asked to stop"),
             Err(error) => context.output.warn(&format!("the run was not stopped: {error}; {goes_on}")),
         }

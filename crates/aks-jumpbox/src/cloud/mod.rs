@@ -8,6 +8,6 @@ mod local;
 mod watch;
 
 pub use arguments::{Endpoint, Place, Target};
-pub use build::build;
+pub use build::{What, build};
 pub use connect::{deployed, open};
 pub use watch::Teller;

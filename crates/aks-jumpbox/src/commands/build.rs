@@ -20,7 +20,7 @@ use crate::network::Network;
 use crate::output;
 use crate::output::Format;
 use crate::progress::{self, View};
-use crate::cloud::{self, Place};
+use crate::cloud::{self, Place, What};
 use crate::{network, summary, timings, trial};
 
 /// Build the image on this machine, under its network rules, or in Azure
@@ -94,6 +94,9 @@ pub struct Arguments {
     /// Show at the end where the time went, also when the build fails; manifest.json always has it
     #[arg(long)]
     timings: bool,
+    /// Run the template that is deployed, and deploy nothing; with --target azure
+    #[arg(long, conflicts_with = "template")]
+    as_deployed: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -166,7 +169,12 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
                 .hint("leave it out, or build with --target local")
                 .into());
         }
-        return cloud::build(&args.place, args.template.as_deref(), &args.output, context);
+        let what = if args.as_deployed { What::Deployed } else { What::Described(args.template.as_deref()) };
+        return cloud::build(&args.place, what, &args.output, context);
+    }
+    if args.as_deployed {
+        let hint = "add --target azure, or leave out --as-deployed";
+        return Err(Problem::new(Category::Input, "only a build in Azure has --as-deployed").hint(hint).into());
     }
     if args.shell_on_error && !(output.format == Format::Text && std::io::stdin().is_terminal()) {
         return Err(

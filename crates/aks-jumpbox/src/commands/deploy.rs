@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use arm::ResourceId;
 use serde_json::json;
 use workflow::Planned;
 
 use crate::cloud::{self, Place, Target, Teller};
 use crate::context::{Context, stop_on_signals};
-use crate::errors::Failure;
+use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
 use crate::output::{self, Format};
 
@@ -22,6 +23,7 @@ use crate::output::{self, Format};
     aks-jumpbox deploy --what-if\n  \
     aks-jumpbox deploy --subscription GUID --location eastus2 --build-subnet ID --container-subnet ID\n  \
     aks-jumpbox deploy --target local --location eastus2          against the local Azure\n  \
+    aks-jumpbox deploy --adopt ID                                 a template that somebody else made\n  \
     aks-jumpbox deploy --built-in-roles                           for whoever may not define roles"
 )]
 pub struct Arguments {
@@ -31,6 +33,10 @@ pub struct Arguments {
     /// Tell what would be done, and do nothing
     #[arg(long)]
     what_if: bool,
+    /// Take over an image template that is there, by its resource id, and make nothing: `build --as-deployed` runs it, and
+    /// `clean --template` removes it
+    #[arg(long, value_name = "ID", conflicts_with_all = ["what_if", "template"])]
+    adopt: Option<String>,
     /// Image template of Azure Image Builder [default: the one that jumpbox.toml stands for]
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -42,6 +48,12 @@ pub struct Arguments {
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = cloud::open(args.target, &args.place.endpoint, context)?;
+    if let Some(id) = &args.adopt {
+        let mut workflow = session.workflow(&subscription_of(id)?, &teller)?;
+        workflow.adopt(id)?;
+        context.output.note(&format!("{id} is taken over"));
+        return Ok(ExitStatus::Yes);
+    }
     let (design, _) = args.place.design(args.template.as_deref(), context, session.subscription.as_deref())?;
     let mut workflow = session.workflow(&design.subscription, &teller)?;
     if args.what_if {
@@ -59,6 +71,19 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         Format::Text => output::print(&format!("{id}\n"))?,
     }
     Ok(ExitStatus::Yes)
+}
+
+/// `/subscriptions/{guid}` of the id of an image template.
+fn subscription_of(id: &str) -> Result<String, Failure> {
+    let parsed = ResourceId::parse(id).ok().filter(|id| id.is_type(image_template::RESOURCE_TYPE));
+    let subscription = parsed.as_ref().and_then(ResourceId::subscription);
+    subscription.map(|guid| format!("/subscriptions/{guid}")).ok_or_else(|| {
+        Problem::new(Category::Input, format!("{id} is not the resource id of an image template"))
+            .expecting(
+                "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}",
+            )
+            .into()
+    })
 }
 
 fn line(planned: &Planned) -> String {

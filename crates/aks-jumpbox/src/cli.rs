@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, check, completions, doctor, explain, init, man, prove, reference, render, serve, snapshot,
-    try_image,
+    build, cache, check, completions, diagnose, doctor, explain, init, man, prove, reference, render, serve,
+    snapshot, try_image,
 };
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};
@@ -108,6 +108,7 @@ pub enum Command {
     Check(check::Arguments),
     Prove(prove::Arguments),
     Explain(explain::Arguments),
+    Diagnose(diagnose::Arguments),
     Render(render::Arguments),
     Snapshot(snapshot::Arguments),
     Serve(serve::Arguments),

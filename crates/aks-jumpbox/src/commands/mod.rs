@@ -4,6 +4,7 @@ pub mod build;
 pub mod cache;
 pub mod check;
 pub mod completions;
+pub mod diagnose;
 pub mod doctor;
 pub mod explain;
 pub mod init;

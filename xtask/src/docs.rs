@@ -7,8 +7,8 @@ use crate::host;
 use crate::process::{command, output, root, run, target};
 
 const REFERENCE: &str = "docs/reference";
-const PAGES: [&str; 5] =
-    ["command-line.md", "exit-codes.md", "flow-logs.md", "requirements.md", "templates.md"];
+const PAGES: [&str; 6] =
+    ["command-line.md", "diagnosis.md", "exit-codes.md", "flow-logs.md", "requirements.md", "templates.md"];
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// Writes the reference pages, and manual pages and completions into the target folder.

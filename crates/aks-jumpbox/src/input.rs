@@ -109,11 +109,8 @@ pub fn load_recipe(context: &Context) -> Result<Loaded, Failure> {
 /// # Errors
 /// When it cannot be read, is too large or is not UTF-8.
 pub fn read(file: &Path) -> Result<SourceText, Failure> {
-    let limit = document::MAX_BYTES as u64 + 1;
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|open| open.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| Failure::io("read", file, &error))?;
+    let open = File::open(file).map_err(|error| Failure::io("read", file, &error))?;
+    let bytes = bytes(file, open)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Problem::new(
@@ -123,6 +120,17 @@ pub fn read(file: &Path) -> Result<SourceText, Failure> {
         .in_file(file)
     })?;
     Ok(SourceText::new(file.display().to_string(), text))
+}
+
+/// Reads one byte more than any document may have, at most.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn bytes(name: &Path, open: impl Read) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = document::MAX_BYTES as u64 + 1;
+    open.take(limit).read_to_end(&mut bytes).map_err(|error| Failure::io("read", name, &error))?;
+    Ok(bytes)
 }
 
 /// Errors become a failure, warnings texts.

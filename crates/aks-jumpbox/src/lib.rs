@@ -63,6 +63,7 @@ fn dispatch(command: Command, context: &Context) -> Result<ExitStatus, Failure> 
         Command::Check(args) => commands::check::run(&args, context),
         Command::Prove(args) => commands::prove::run(&args, context),
         Command::Explain(args) => commands::explain::run(&args, context),
+        Command::Diagnose(args) => commands::diagnose::run(&args, context),
         Command::Snapshot(args) => commands::snapshot::run(&args, context),
         Command::Render(args) => commands::render::run(&args, context),
         Command::Deploy(args) => commands::deploy::run(&args, context),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::redact::redact;
+use diagnosis::redact;
 
 /// Why a request has no result.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,6 @@ mod cloud;
 mod credential;
 mod error;
 mod operation;
-mod redact;
 mod wire;
 
 pub use blob::Blob;

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use diagnosis::{Kind, Outcome};
 use serde_json::json;
 use workflow::{Error, Finished, Workflow};
 
@@ -12,6 +13,7 @@ use crate::context::{Context, stop_on_signals};
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
 use crate::output::{self, Format};
+use crate::show::diagnosis::{Answer, Json};
 
 /// What is built.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +67,46 @@ fn build_and_tell(
     let logs = if ran { save_logs(&mut workflow, &template, folder, context) } else { Vec::new() };
     match ended {
         Ok(finished) => told(&finished, &logs, context),
-        Err(error) => Err(Failure::from(error)),
+        Err(error) => {
+            explain(&error, &logs, context)?;
+            Err(Failure::from(error))
+        }
     }
+}
+
+/// Says why a build failed, as `diagnose` does: by the log where there is one, else by what Azure said.
+fn explain(error: &Error, logs: &[PathBuf], context: &Context) -> Result<(), Failure> {
+    let told = match error {
+        Error::Run { .. } | Error::Operation { .. } | Error::Azure { .. } => with_causes(error),
+        _ => return Ok(()),
+    };
+    // The validators' log is asked first: where it tells of a failure, the other one tells of none.
+    let logs = logs.iter().rev().filter_map(|file| {
+        let text = String::from_utf8_lossy(&std::fs::read(file).ok()?).into_owned();
+        Some((file.display().to_string(), Kind::Log, text))
+    });
+    let texts = logs.chain([("what Azure says".to_owned(), Kind::Text, told)]);
+    let diagnoses = texts.map(|(name, kind, text)| (name, diagnosis::diagnose(kind, &text)));
+    let explained = diagnoses.into_iter().find(|(_, diagnosis)| diagnosis.outcome == Outcome::Explained);
+    let Some((name, diagnosis)) = explained else { return Ok(()) };
+    let answer = Answer { diagnosis: &diagnosis, file: &name, report: None };
+    match context.output.format {
+        Format::Json => output::json_line(&json!({ "event": "diagnosis", "diagnosis": Json::of(&answer, Vec::new()) })),
+        Format::Text => {
+            output::tell(&answer.text(context.output));
+            Ok(())
+        }
+    }
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        text = format!("{text}\n{cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// The logs of the run, where there are any: a build without them is still a build.

@@ -19,7 +19,7 @@ use crate::show::{check, sarif};
 /// Check every prerequisite of an image build, proven against an environment
 ///
 /// Documents that were not given leave requirements skipped; values that they lack leave them undecided.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 every requirement is met, 1 one is not, 2 a file is wrong, 3 what was given does not decide \
     one.\n\nExamples:\n  \
@@ -113,6 +113,24 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         }
     }
     Ok(status(verdict))
+}
+
+/// What is found about documents and a template, and what their author would want to know.
+pub(super) fn findings(
+    environment: &[PathBuf],
+    template: Option<&Path>,
+    context: &Context,
+) -> Result<(Report, Vec<String>), Failure> {
+    let args = Arguments {
+        environment: environment.to_vec(),
+        template: template.map(Path::to_path_buf),
+        ..Arguments::default()
+    };
+    let input = Input::load(template, context)?;
+    let documents = Documents::open_several(environment)?;
+    let mut warnings = input.warnings.clone();
+    let subject = subject(&args, &input, documents.as_ref(), &mut warnings)?;
+    Ok((ask(&args, &subject), warnings))
 }
 
 /// What is asked: the image, and the environment that documents describe.

@@ -7,6 +7,7 @@ pub mod check;
 pub mod clean;
 pub mod completions;
 pub mod deploy;
+pub mod diagnose;
 pub mod doctor;
 pub mod explain;
 pub mod init;

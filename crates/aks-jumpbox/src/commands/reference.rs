@@ -23,6 +23,7 @@ pub struct Arguments {
 pub fn run(args: &Arguments) -> Result<ExitStatus, Failure> {
     std::fs::create_dir_all(&args.folder).map_err(|error| Failure::io("make", &args.folder, &error))?;
     write(&args.folder.join("command-line.md"), &command_line())?;
+    write(&args.folder.join("diagnosis.md"), &diagnosis())?;
     write(&args.folder.join("exit-codes.md"), &exit_codes())?;
     write(&args.folder.join("flow-logs.md"), &flow_logs())?;
     write(&args.folder.join("requirements.md"), &requirements())?;
@@ -43,6 +44,30 @@ fn exit_codes() -> String {
     );
     for status in ExitStatus::ALL {
         let _ = writeln!(page, "| {} | {} |", status.code(), status.meaning());
+    }
+    page
+}
+
+/// What the rules say of themselves; the page names no pattern, which is nothing to read.
+fn diagnosis() -> String {
+    let mut page = String::from(
+        "# Known failures of image builds\n\n<!-- Made by `cargo xtask docs`; edit crates/diagnosis/src/rules.toml instead. \
+         -->\n\nWhat `aks-jumpbox diagnose` looks for. In a log only what stands between the start of the step that failed and \
+         the failure is blamed. A *wrapper* only says that something else failed: it explains nothing, and is shown where nothing \
+         else is found. A warning or noise is never blamed. *Known* says how: from the service's documentation, reported in \
+         public, from the source of the program that prints it, or assumed, which nobody has verified.\n\n\
+         | rule | phase | kind | known | cause | fix | requirements that would explain it |\n|---|---|---|---|---|---|---|\n",
+    );
+    for rule in diagnosis::rules() {
+        let kind = if rule.wrapper { "wrapper" } else { rule.severity.as_str() };
+        let requirements: Vec<_> = rule.requirements.iter().map(|id| format!("`{id}`")).collect();
+        let (phase, known) = (rule.phase.as_str(), rule.evidence.as_str());
+        let diagnosis::Rule { id, cause, fix, .. } = rule;
+        let _ = writeln!(
+            page,
+            "| {id} | {phase} | {kind} | {known} | {cause} | {fix} | {} |",
+            requirements.join(", ")
+        );
     }
     page
 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod denials;
+pub mod diagnosis;
 pub mod excess;
 mod json;
 pub mod page;

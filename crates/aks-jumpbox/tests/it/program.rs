@@ -63,6 +63,13 @@ impl Place {
         self.answer(command.args(line.split_whitespace()), self.path.as_deref())
     }
 
+    /// The same with a file of the place as standard input.
+    pub fn run_with_input(&self, line: &str, file: &str) -> Answer {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "exec \"$@\" < \"$0\"", file, env!("CARGO_BIN_EXE_aks-jumpbox")]);
+        self.answer(command.args(line.split_whitespace()), None)
+    }
+
     /// The same, where the administrator's folders are empty; none where they cannot be hidden.
     pub fn run_without_sbin(&self, line: &str) -> Option<Answer> {
         let hide = "for folder in /usr/sbin /usr/local/sbin; do mount -t tmpfs none $folder || exit 99; done; \

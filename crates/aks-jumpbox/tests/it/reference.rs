@@ -12,6 +12,7 @@ fn the_reference_is_what_the_code_says() {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
     for page in [
         "command-line.md",
+        "diagnosis.md",
         "exit-codes.md",
         "flow-logs.md",
         "local-azure.md",
@@ -39,6 +40,7 @@ fn every_command_has_a_manual_page_and_examples() {
         "check",
         "prove",
         "explain",
+        "diagnose",
         "render",
         "serve",
         "cache",

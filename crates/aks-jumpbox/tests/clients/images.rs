@@ -18,7 +18,7 @@ use crate::serve::Serve;
 use crate::story::{Az, Story, az_story, sdk_story};
 
 /// Whether this machine can build; otherwise that is said.
-fn can_build() -> bool {
+pub fn can_build() -> bool {
     let program = env!("CARGO_BIN_EXE_aks-jumpbox");
     let output = Command::new(program).args(["doctor", "--format", "json"]).output().expect("it runs");
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");

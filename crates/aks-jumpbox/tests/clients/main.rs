@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` installs the clients; where they are not, tests that need them say that they are skipped.
 
+mod azure;
 mod blobs;
 mod crash;
 mod deployments;

@@ -59,8 +59,13 @@ fn python(name: &str) -> Option<PathBuf> {
 
 /// The same, for stories of the Azure CLI.
 pub fn az_story(tell: impl FnOnce(&Story, &Az<'_>)) {
+    az_story_with(&[], tell);
+}
+
+/// The same, with more words on the endpoint's command line.
+pub fn az_story_with(words: &[&str], tell: impl FnOnce(&Story, &Az<'_>)) {
     if python("python-azure-cli").is_some() {
-        story(|story| {
+        story_with(words, |story| {
             let (client, secret) = (story.serve.told("client_id"), story.serve.told("client_secret"));
             tell(story, &story.az(client, secret));
         });
@@ -92,6 +97,14 @@ impl Story {
         let path = self.path(name);
         std::fs::write(&path, text).expect("written");
         path.display().to_string()
+    }
+
+    /// Asks again and again until something is so; what goes on beside takes its time, and no longer than minutes.
+    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = std::time::Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed().as_secs() < 300, "{what} never came; {}", self.serve.log());
+        }
     }
 
     /// A client of our own, with the first principal's token.
@@ -255,7 +268,7 @@ impl std::fmt::Display for Said {
 }
 
 /// Runs a program to its end.
-fn run(mut command: Command, input: Option<&str>) -> Said {
+pub fn run(mut command: Command, input: Option<&str>) -> Said {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
         std::io::Write::write_all(&mut pipe, text.as_bytes()).expect("written");

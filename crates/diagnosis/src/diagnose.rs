@@ -102,7 +102,7 @@ fn log(lines: &[Line<'_>]) -> Diagnosis {
     let said = shape.failure.and_then(|at| lines.get(at));
     Diagnosis {
         cut_off: shape.cut_off,
-        failure: said.map(|line| Place { line: line.number, text: shortened(&crate::redact(&line.text), 0) }),
+        failure: said.map(|line| Place { line: line.number, text: shown(&line.text) }),
         printed: if outcome == Outcome::NoFailure { Vec::new() } else { shape.printed(lines, PRINTED) },
         step: shape.step,
         ..diagnosis
@@ -150,15 +150,15 @@ impl Search<'_> {
             causes = std::mem::take(&mut consequences);
         }
         let noticed = others.into_iter().filter(|found| !blamed.contains(&found.compiled.rule.id)).collect();
-        let shown = |all: Vec<Found>| all.iter().map(|found| self.finding(found)).collect();
+        let told = |all: Vec<Found>| all.iter().map(|found| self.finding(found)).collect();
         Diagnosis {
             outcome,
             step: None,
             cut_off: false,
             failure: None,
-            causes: shown(causes),
-            consequences: shown(consequences),
-            noticed: shown(noticed),
+            causes: told(causes),
+            consequences: told(consequences),
+            noticed: told(noticed),
             printed: Vec::new(),
             log: self.lines.iter().find_map(|line| Some(LOG.find(&line.text)?.as_str().to_owned())),
         }
@@ -209,6 +209,11 @@ fn by_rule(hits: impl Iterator<Item = (Hit, (usize, usize))>) -> Vec<Found> {
         all.into_values().filter(|found| found.count >= found.compiled.rule.min_count).collect();
     all.sort_by_key(|found| found.rank);
     all
+}
+
+/// What stands in a text, as it may be shown.
+pub(crate) fn shown(text: &str) -> String {
+    shortened(&crate::redact(text), 0)
 }
 
 /// What stands around a place, on one line.

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::diagnose::shown;
 use crate::reading::Line;
 use crate::rules::regex;
 
@@ -37,7 +38,7 @@ pub(crate) struct Shape {
 static FAILURE: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^(?:==> )?(?:[a-z-]+: )?(?:Build '[^']*' errored|Some builds didn't complete)"));
 static CANCELLED: LazyLock<Regex> = LazyLock::new(|| regex("Cancelling build after receiving terminated"));
-static SAID: LazyLock<Regex> = LazyLock::new(|| regex("^--> |machine readable:.*error"));
+static SAID: LazyLock<Regex> = LazyLock::new(|| regex("^--> |machine readable: [^,]*,error"));
 /// Scripts print after their own mark, so that theirs are not taken for these.
 static TELEMETRY: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -46,9 +47,12 @@ static TELEMETRY: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// How a local build names the step that failed.
 static LOCAL: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"errored: (?:customizer|validator) (?P<number>\d+) '(?P<name>.*?)' failed"));
-static PROVISIONING: LazyLock<Regex> =
-    LazyLock::new(|| regex("Provisioning step had errors|Script exited with non-zero exit status"));
+    LazyLock::new(|| regex(r"errored: (?:step|validator) (?P<number>\d+) '(?P<name>.*?)' failed"));
+static PROVISIONING: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        "Provisioning step had errors|Script exited with non-zero exit status|build's total time .* is over",
+    )
+});
 static HIDDEN: LazyLock<Regex> = LazyLock::new(|| regex(r"DeprovisioningScript|-deprovision\+user"));
 /// What a script printed, or the tool about it.
 static OUTPUT: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:==>|   ) azure-arm: (?P<said>.*\S.*)$"));
@@ -93,7 +97,7 @@ impl Shape {
             Some(named) => Some(Step {
                 number: named["number"].parse().unwrap_or(number),
                 kind,
-                name: Some(crate::redact(&named["name"])),
+                name: Some(shown(&named["name"])),
             }),
             None if failed => Some(Step { number, kind, name: hidden.then(|| "deprovision".to_owned()) }),
             None => None,
@@ -118,7 +122,7 @@ impl Shape {
         let end = self.end.or(self.failure).unwrap_or_default().min(lines.len());
         let within = lines.get(self.start.unwrap_or(0)..end).unwrap_or_default();
         let said = within.iter().rev().filter(|line| !FAILURE.is_match(&line.text));
-        let said = said.filter_map(|line| Some(crate::redact(&OUTPUT.captures(&line.text)?["said"])));
+        let said = said.filter_map(|line| Some(shown(&OUTPUT.captures(&line.text)?["said"])));
         let mut last: Vec<_> = said.take(most).collect();
         last.reverse();
         last

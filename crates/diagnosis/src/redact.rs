@@ -31,6 +31,8 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(?i)(?P<kept>\bsig(?:=|%3d))(?:[A-Za-z0-9+/=_.~-]|%[0-9a-f]{2})+", AFTER),
         // User names and passwords in addresses.
         (r#"(?i)(?P<kept>\b[a-z][a-z0-9+.-]*://)[^\s/"'<>]+@"#, "${kept}***@"),
+        // User names and passwords in the arguments of curl.
+        (r#"(?P<kept>\s(?:-u|--user)[ =]\s*["']?[^\s:"']+:)[^\s"']+"#, AFTER),
         // Keys of storage accounts stand for themselves.
         (r"[A-Za-z0-9+/]{86}==", HIDDEN),
         // Names that say what they hold: `AccountKey=...`, `"password": "..."`, `--client-secret ...`.

@@ -159,7 +159,7 @@ fn the_more_precise_rule_is_blamed() {
 }
 
 /// Each secret stands in a line that a rule finds.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 13] = [
     "Could not connect to https://sa.blob.core.windows.net/c/f?sv=2024&sig=Ab%2Bc%2FdS3cret%3D&se=2025",
     "Connection timed out: DefaultEndpointsProtocol=https;AccountKey=S3cretS3cret==;EndpointSuffix=core.windows.net",
     "Connection timed out, Authorization: Bearer abc.S3cret",
@@ -171,6 +171,7 @@ const SECRETS: [&str; 12] = [
     "--client-secret S3cret: not found",
     "Connection timed out password=S3cret",
     "Connection timed out sig%3DS3cret",
+    "Connection timed out: curl -u user:S3cret https://example.org",
     "Connection timed out -----BEGIN OPENSSH PRIVATE KEY----- S3cret",
 ];
 

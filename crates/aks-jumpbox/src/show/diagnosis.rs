@@ -247,7 +247,8 @@ impl<'a> Answer<'a> {
                 let _ = writeln!(text, "        {}", check::decided(by));
             }
             if let Some(repair) = &found.outcome.repair {
-                let _ = writeln!(text, "        {} {}", output.paint(GREEN, "repair:"), line(&repair.summary));
+                let _ =
+                    writeln!(text, "        {} {}", output.paint(GREEN, "repair:"), line(&repair.summary));
             }
         }
         if !met.is_empty() {

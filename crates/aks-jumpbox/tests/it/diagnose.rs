@@ -1,7 +1,14 @@
 //! Why a build failed.
 
+use build_engine::error::{BuildError, StepFailure};
+use build_engine::event::{Phase, Stream};
+use build_engine::log::PackerLog;
+use egress_gateway::{Layer, Outcome};
+
 use crate::check;
 use crate::program::Place;
+
+const OPERATION: &str = "0a1b2c3d-0000-4000-8000-000000000000";
 
 /// A build whose build VM nobody reached.
 const NO_SSH: &str = "\
@@ -128,4 +135,53 @@ fn no_line_of_a_log_steers_the_terminal() {
         "{answer:?}",
         answer = answer.stdout
     );
+}
+
+/// What the engine itself writes about a step that was refused a connection.
+#[test]
+fn a_local_build_is_explained_by_what_refused_its_step() {
+    let place = Place::new();
+    let mut log = PackerLog::create(&place.path().join("customization.log"), OPERATION).expect("made");
+    let refused = egress_gateway::Connection {
+        step: 2,
+        name: Some("get.helm.sh".to_owned()),
+        address: None,
+        port: 443,
+        protocol: "tcp".to_owned(),
+        decision: Outcome::Denied,
+        layer: Layer::SubnetNsg,
+        rule: "DenyAllOutbound".to_owned(),
+        bytes_out: 0,
+        bytes_in: 0,
+        count: 1,
+        resource: "nsg-imagebuilder".to_owned(),
+        note: None,
+        refused: true,
+    };
+    let failure = StepFailure {
+        index: 2,
+        name: "Install helm".to_owned(),
+        phase: Phase::Customize,
+        reason: "Script exited with non-zero exit status: 35. Allowed exit codes are: [0]".to_owned(),
+        last_lines: Vec::new(),
+        refused: vec![refused],
+        hint: None,
+    };
+    log.say("Install jq: a layer of 30 seconds ago is reused").expect("written");
+    log.telemetry("Starting provisioner", "shell").expect("written");
+    log.output(Stream::Stderr, "curl: (35) Recv failure: Connection reset by peer").expect("written");
+    log.telemetry("ending", "shell").expect("written");
+    log.errored(&BuildError::Step(Box::new(failure))).expect("written");
+    log.finish().expect("written");
+
+    let answer = place.run("diagnose customization.log --format json");
+    let json = answer.json();
+    assert_eq!(
+        json["step"],
+        serde_json::json!({"number": 2, "type": "shell", "name": "Install helm"}),
+        "{answer}"
+    );
+    assert_eq!(json["causes"][0]["rule"], "E01", "{answer}");
+    assert_eq!(json["causes"][0]["details"]["endpoint"], "get.helm.sh:443", "{answer}");
+    assert_eq!(answer.code, Some(0), "{answer}");
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands::{
-    build, cache, cancel, check, clean, completions, deploy, diagnose, doctor, explain, init, logs, man, prove,
-    reference, render, serve, snapshot, status, try_image,
+    build, cache, cancel, check, clean, completions, deploy, diagnose, doctor, explain, init, logs, man,
+    prove, reference, render, serve, snapshot, status, try_image,
 };
 use crate::context::Context;
 use crate::output::{Format, Output, Verbosity};

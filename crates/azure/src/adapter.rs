@@ -35,7 +35,9 @@ impl HttpClient for Adapter {
         let request = WireRequest {
             method: request.method().as_str().to_owned(),
             url: request.url().as_str().to_owned(),
-            headers: headers.map(|(name, value)| (name.as_str().to_owned(), value.as_str().to_owned())).collect(),
+            headers: headers
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_str().to_owned()))
+                .collect(),
             body,
         };
         let answer =

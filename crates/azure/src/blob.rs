@@ -60,7 +60,9 @@ impl Client {
         match read {
             Ok(bytes) => Ok(Some(bytes.to_vec())),
             Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(None),
-            Err(error) if error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable) => Ok(Some(Vec::new())),
+            Err(error) if error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable) => {
+                Ok(Some(Vec::new()))
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -74,7 +76,9 @@ fn address(text: &str) -> Result<Url, Error> {
 
 fn failed(method: &str, url: &str, error: &azure_core::Error) -> Error {
     let kind = match (error.downcast_ref::<WireError>(), error.http_status()) {
-        (Some(WireError { message, sent }), _) => ErrorKind::Connection { message: message.clone(), sent: *sent },
+        (Some(WireError { message, sent }), _) => {
+            ErrorKind::Connection { message: message.clone(), sent: *sent }
+        }
         (None, Some(status)) => {
             let code = match error.kind() {
                 azure_core::error::ErrorKind::HttpResponse { error_code: Some(code), .. } => code.clone(),

@@ -264,7 +264,8 @@ impl Client {
     /// When it is refused, or there is no answer: then whether it was done has to be seen elsewhere.
     pub fn post_once(&self, path: &str, version: &str, id: &str) -> Result<Started<IgnoredAny>, Error> {
         let (method, url) = (Method::Post, self.url(path, version)?);
-        self.send(&Ask { method, url, body: Vec::new(), id: id.to_owned(), again: Again::UnlessSent })?.started()
+        self.send(&Ask { method, url, body: Vec::new(), id: id.to_owned(), again: Again::UnlessSent })?
+            .started()
     }
 
     /// Deletes something; none when it is gone with the answer, or was not there.
@@ -284,7 +285,8 @@ impl Client {
     pub(crate) fn get_own(&self, url: &str) -> Result<Answer, Error> {
         let foreign = || {
             let host = url.split('/').take(3).collect::<Vec<_>>().join("/");
-            let message = format!("the service sends to {host}, which is not {}", self.inner.cloud.resource_manager);
+            let message =
+                format!("the service sends to {host}, which is not {}", self.inner.cloud.resource_manager);
             Error::local(ErrorKind::Malformed { message })
         };
         let url = Url::parse(url).map_err(|_| foreign())?;
@@ -301,7 +303,9 @@ impl Client {
 
     fn url(&self, path: &str, version: &str) -> Result<Url, Error> {
         let wrong = |error: String| {
-            Error::local(ErrorKind::Malformed { message: format!("{path} is no path of the service: {error}") })
+            Error::local(ErrorKind::Malformed {
+                message: format!("{path} is no path of the service: {error}"),
+            })
         };
         if !path.starts_with('/') {
             return Err(wrong("it does not start with a slash".to_owned()));
@@ -336,7 +340,8 @@ impl Client {
                 }
                 Ok(answer) if !last && may_go_again(ask.again, &answer) => hint(&answer),
                 Ok(answer) if !answer.is_whole() => {
-                    let cut = answer.error(ErrorKind::Malformed { message: "the answer was cut off".to_owned() });
+                    let cut =
+                        answer.error(ErrorKind::Malformed { message: "the answer was cut off".to_owned() });
                     if last || ask.again != Again::Always {
                         return Err(cut);
                     }
@@ -368,7 +373,8 @@ impl Client {
             request.insert_header("content-length", "0");
         }
         let named = format!("{} {}", ask.method.as_str(), ask.url.path());
-        let failed = |kind| Error { request: named.clone(), client_request_id: ask.id.clone(), ..Error::local(kind) };
+        let failed =
+            |kind| Error { request: named.clone(), client_request_id: ask.id.clone(), ..Error::local(kind) };
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
         let sent = block_on(self.access().pipeline.send(&Context::new(), &mut request, Some(options)));
         let answer = sent.map_err(|error| match error.downcast_ref::<WireError>() {
@@ -380,7 +386,9 @@ impl Client {
         let fields = answer.headers().iter();
         Ok(Answer {
             status: answer.status().into(),
-            headers: fields.map(|(name, value)| (name.as_str().to_owned(), value.as_str().to_owned())).collect(),
+            headers: fields
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_str().to_owned()))
+                .collect(),
             body: answer.body().to_vec(),
             request: named,
             id: ask.id.clone(),

@@ -59,9 +59,12 @@ impl Cloud {
     /// A cloud by the name that the Azure CLI has for it, or a short one.
     pub fn named(name: &str) -> Option<Self> {
         let parts = match name.to_ascii_lowercase().as_str() {
-            "public" | "azurecloud" => {
-                ["AzureCloud", "https://management.azure.com", "https://login.microsoftonline.com", "core.windows.net"]
-            }
+            "public" | "azurecloud" => [
+                "AzureCloud",
+                "https://management.azure.com",
+                "https://login.microsoftonline.com",
+                "core.windows.net",
+            ],
             "usgov" | "azureusgovernment" => [
                 "AzureUSGovernment",
                 "https://management.usgovcloudapi.net",

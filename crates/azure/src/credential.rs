@@ -112,7 +112,8 @@ impl Login {
             }
             Self::Secret { tenant, client_id, client_secret: Secret(secret) } => {
                 let options = ClientSecretCredentialOptions { client_options: options() };
-                ClientSecretCredential::new(&tenant, client_id, secret.into(), Some(options)).map(|own| own as _)
+                ClientSecretCredential::new(&tenant, client_id, secret.into(), Some(options))
+                    .map(|own| own as _)
             }
             Self::WorkloadIdentity => {
                 let credential_options = ClientAssertionCredentialOptions { client_options: options() };
@@ -144,7 +145,8 @@ pub(crate) fn client_options(cloud: &Cloud, transport: &Transport) -> ClientOpti
 
 fn service_principal() -> Result<[String; 3], Error> {
     let names = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"];
-    let missing: Vec<_> = names.into_iter().filter(|name| env::var(name).map_or(true, |v| v.is_empty())).collect();
+    let missing: Vec<_> =
+        names.into_iter().filter(|name| env::var(name).map_or(true, |v| v.is_empty())).collect();
     if !missing.is_empty() {
         return Err(nobody(format!("the environment lacks {}", missing.join(", "))));
     }

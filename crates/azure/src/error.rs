@@ -151,7 +151,8 @@ impl Error {
     /// Whether somebody may not do something: whoever asks, or an identity that acts for it.
     pub fn is_authorization(&self) -> bool {
         let ErrorKind::Refused { status, error } = &self.kind else { return false };
-        *status == 403 || ["AuthorizationFailed", "LinkedAuthorizationFailed"].iter().any(|code| error.mentions(code))
+        *status == 403
+            || ["AuthorizationFailed", "LinkedAuthorizationFailed"].iter().any(|code| error.mentions(code))
     }
 
     /// Whether what was asked about is not there.
@@ -178,7 +179,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            ErrorKind::Refused { status, error } => write!(f, "{} was refused ({status}): {error}", self.request)?,
+            ErrorKind::Refused { status, error } => {
+                write!(f, "{} was refused ({status}): {error}", self.request)?
+            }
             ErrorKind::Connection { message, sent } => {
                 let when = if *sent { "lost" } else { "could not be sent" };
                 write!(f, "{} was {when}: {}", self.request, redact(message))?;

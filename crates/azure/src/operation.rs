@@ -78,9 +78,7 @@ impl Operation {
     pub(crate) fn of(answer: &Answer) -> Option<Self> {
         let after = hint(answer).unwrap_or(WITHOUT_A_HINT);
         let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        let at = |name: &str, follow| {
-            Some(Self { url: answer.header(name)?.to_owned(), follow, after_ms })
-        };
+        let at = |name: &str, follow| Some(Self { url: answer.header(name)?.to_owned(), follow, after_ms });
         let by_status = at("azure-asyncoperation", Follow::AsyncOperation);
         by_status.or_else(|| at("location", Follow::Location).filter(|_| matches!(answer.status, 201 | 202)))
     }

@@ -141,9 +141,13 @@ impl Wire for Tls {
 /// What certainly happened before anything was sent is known as such; everything else may have been after.
 fn failed(error: &ureq::Error) -> WireError {
     use std::io::ErrorKind::ConnectionRefused;
-    use ureq::Error::{BadUri, ConnectProxyFailed, ConnectionFailed, HostNotFound, InvalidProxyUrl, Io, Timeout, Tls};
+    use ureq::Error::{
+        BadUri, ConnectProxyFailed, ConnectionFailed, HostNotFound, InvalidProxyUrl, Io, Timeout, Tls,
+    };
     let sent = match error {
-        HostNotFound | ConnectionFailed | BadUri(_) | InvalidProxyUrl | ConnectProxyFailed(_) | Tls(_) => false,
+        HostNotFound | ConnectionFailed | BadUri(_) | InvalidProxyUrl | ConnectProxyFailed(_) | Tls(_) => {
+            false
+        }
         Timeout(when) => !matches!(when, ureq::Timeout::Resolve | ureq::Timeout::Connect),
         Io(error) => error.kind() != ConnectionRefused,
         _ => true,

@@ -131,7 +131,9 @@ impl Workflow<'_> {
         let templates = self.state.of_kind(Kind::Template);
         for id in templates.iter().chain(&self.state.record.template) {
             let last = self.look(id)?.and_then(|template| template.properties.last_run_status);
-            if last.is_some_and(|last| last.goes_on()) && (sweep != Sweep { superseded: true, ..Sweep::default() }) {
+            if last.is_some_and(|last| last.goes_on())
+                && (sweep != Sweep { superseded: true, ..Sweep::default() })
+            {
                 return Err(Error::Refused {
                     what: format!("a run of {id} goes on, and needs what would be removed"),
                     hint: "wait for its end, or stop it with `cancel`".to_owned(),
@@ -193,7 +195,9 @@ impl Workflow<'_> {
             "Microsoft.Network/networkInterfaces",
             "Microsoft.Network/loadBalancers",
         ];
-        let Some(group) = self.there(template)?.properties.exact_staging_resource_group else { return Ok(()) };
+        let Some(group) = self.there(template)?.properties.exact_staging_resource_group else {
+            return Ok(());
+        };
         let inside: Vec<Resource> = self
             .client
             .list(&format!("{group}/resources"), version::RESOURCES)

@@ -248,11 +248,8 @@ impl Place {
             }
             Becomes::GalleryVersion => {
                 let gallery = self.gallery(settings, name);
-                let region = TargetRegion {
-                    name: self.location.as_str().into(),
-                    replica_count: 1,
-                    storage: None,
-                };
+                let region =
+                    TargetRegion { name: self.location.as_str().into(), replica_count: 1, storage: None };
                 let target = SharedImage {
                     run_output_name,
                     artifact_tags,
@@ -320,8 +317,8 @@ fn unknown(template: &ImageTemplate) -> Vec<Open> {
     let subnets = subnets
         .flat_map(|network| std::iter::once(&network.subnet_id).chain(&network.container_instance_subnet_id));
     for subnet in subnets.filter_map(Text::known) {
-        let is_subnet = ResourceId::parse(subnet)
-            .is_ok_and(|id| id.is_type("Microsoft.Network/virtualNetworks/subnets"));
+        let is_subnet =
+            ResourceId::parse(subnet).is_ok_and(|id| id.is_type("Microsoft.Network/virtualNetworks/subnets"));
         if !is_subnet {
             open.push(Open {
                 setting: "build_subnet",

@@ -120,8 +120,11 @@ impl Error {
 }
 
 fn lacks_a_role(error: &ServiceError) -> bool {
-    const TOLD: [&str; 3] =
-        ["AuthorizationFailed", "Not authorized to access the resource", "does not have authorization to perform"];
+    const TOLD: [&str; 3] = [
+        "AuthorizationFailed",
+        "Not authorized to access the resource",
+        "does not have authorization to perform",
+    ];
     let here = TOLD.iter().any(|told| error.code.contains(told) || error.message.contains(told));
     here || error.details.iter().any(lacks_a_role)
 }

@@ -63,7 +63,12 @@ impl<'a> Workflow<'a> {
         let id = if spelled.is_empty() { id.to_owned() } else { spelled };
         self.audit.asked("adopt", &id)?;
         if self.state.made(&id).is_none() {
-            self.state.record.made.push(Made { kind: Kind::Template, id: id.clone(), confirmed: true, adopted: true });
+            self.state.record.made.push(Made {
+                kind: Kind::Template,
+                id: id.clone(),
+                confirmed: true,
+                adopted: true,
+            });
         }
         self.state.record.template = Some(id);
         self.state.save()

@@ -200,7 +200,8 @@ impl Workflow<'_> {
     /// there when the run began are passed over.
     fn log_of(&mut self, group: &str, template: &Template) -> Result<Option<String>, Error> {
         let began = template.properties.last_run_status.as_ref().and_then(|last| last.start_time.as_deref());
-        let began = began.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
+        let began =
+            began.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
         let logs = self.logs(group)?.into_iter();
         let mut own = logs.filter(|(_, blob)| {
             let newer = began.is_none_or(|began| blob.modified.is_none_or(|modified| modified >= began));
@@ -245,7 +246,8 @@ impl Workflow<'_> {
         let Some(own) = groups.into_iter().next() else { return Ok(None) };
         let name = own.id.rsplit('/').next().unwrap_or_default();
         let path = format!("{}/containers/{name}/logs", own.id);
-        let logs: Option<Logs> = self.client.get(&path, version::CONTAINERS).to(|| "read the log".to_owned())?;
+        let logs: Option<Logs> =
+            self.client.get(&path, version::CONTAINERS).to(|| "read the log".to_owned())?;
         Ok(logs.map(|logs| logs.content))
     }
 }
@@ -258,7 +260,10 @@ mod tests {
     fn lines_of_both_generations_lose_what_is_on_each() {
         let guid = "0a1b2c3d-0000-4000-8000-000000000000";
         let lines = [
-            (format!("[{guid}] PACKER OUT ==> azure-arm: Connected to SSH!"), "==> azure-arm: Connected to SSH!"),
+            (
+                format!("[{guid}] PACKER OUT ==> azure-arm: Connected to SSH!"),
+                "==> azure-arm: Connected to SSH!",
+            ),
             (format!("[{guid}] PACKER ERR 2023/06/13 08:28:58 [INFO] x"), "[INFO] x"),
             (format!("[{guid}] PACKER 2025/03/18 20:42:48 ui:     azure-arm: E: no"), "    azure-arm: E: no"),
             ("PACKER 2025/03/18 20:42:48 ui error: no".to_owned(), "no"),
@@ -282,7 +287,8 @@ mod tests {
 
     #[test]
     fn the_step_after_the_last_is_the_services_own() {
-        let step = |kind: &str, name: Option<&str>| StepLabel { kind: kind.into(), name: name.map(Into::into) };
+        let step =
+            |kind: &str, name: Option<&str>| StepLabel { kind: kind.into(), name: name.map(Into::into) };
         let steps = [step("Shell", Some("Install tools")), step("File", None)];
         let named: Vec<_> = (1..=4).map(|index| name_of(&steps, index, "shell\n")).collect();
         assert_eq!(named, ["Install tools", "File", "deprovision", "shell"]);

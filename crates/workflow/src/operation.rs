@@ -6,10 +6,10 @@ use azure::{Operation, Poll};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::Workflow;
 use crate::error::{Error, While};
 use crate::event::Event;
 use crate::state::{Kind, Waiting};
-use crate::Workflow;
 
 /// Polls that may fail one after the other before the wait is given up: a failed poll says nothing about the operation
 /// (azure-image-builder.md 2.1).

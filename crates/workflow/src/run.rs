@@ -136,13 +136,20 @@ impl Workflow<'_> {
     /// # Errors
     /// As [`Workflow::run`].
     pub fn follow(&mut self, id: &str) -> Result<Finished, Error> {
-        let operation =
-            self.state.record.run.as_ref().filter(|run| run.state.is_none()).and_then(|run| run.operation.clone());
+        let operation = self
+            .state
+            .record
+            .run
+            .as_ref()
+            .filter(|run| run.state.is_none())
+            .and_then(|run| run.operation.clone());
         let mut following = Following { operation, ..Following::default() };
         let last = loop {
             let template = match self.there(id) {
                 Ok(template) => template,
-                Err(Error::Azure { error, .. }) if error.is_transient() && following.failed < FAILED_LOOKS => {
+                Err(Error::Azure { error, .. })
+                    if error.is_transient() && following.failed < FAILED_LOOKS =>
+                {
                     following.failed += 1;
                     self.pause(&following, &format!("asking how the run stands failed: {error}"))?;
                     continue;
@@ -256,8 +263,7 @@ impl Workflow<'_> {
         }
         self.audit.asked("cancel", id)?;
         let path = format!("{id}/cancel");
-        let asked =
-            self.client.post::<(), serde::de::IgnoredAny>(&path, version::TEMPLATES, None);
+        let asked = self.client.post::<(), serde::de::IgnoredAny>(&path, version::TEMPLATES, None);
         self.audit.ended("cancel", id, asked.as_ref().err())?;
         asked.to(|| format!("cancel the run of {id}")).map(|_| ())
     }

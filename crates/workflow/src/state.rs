@@ -110,7 +110,8 @@ pub struct State {
     path: PathBuf,
     /// What it says.
     pub record: Record,
-    _lock: File,
+    /// None for whoever only looks.
+    lock: Option<File>,
 }
 
 impl State {
@@ -138,7 +139,15 @@ impl State {
                 asked: format!("{cloud}{subscription}"),
             });
         }
-        Ok(Self { path: path.to_owned(), record, _lock: lock })
+        Ok(Self { path: path.to_owned(), record, lock: Some(lock) })
+    }
+
+    /// What a state says now, for whoever only looks while another process may work with it. Nothing can be written down.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not one of these.
+    pub fn look(path: &Path) -> Result<Option<Self>, Error> {
+        Ok(read(path)?.map(|record| Self { path: path.to_owned(), record, lock: None }))
     }
 
     /// Where the file is.
@@ -151,6 +160,9 @@ impl State {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self) -> Result<(), Error> {
+        if self.lock.is_none() {
+            return Err(Error::InUse(self.path.clone()));
+        }
         let failed = |error: io::Error| Error::File { path: self.path.clone(), error };
         let text = serde_json::to_string_pretty(&self.record).map_err(|error| failed(error.into()))?;
         let folder = folder_of(&self.path);

@@ -178,8 +178,10 @@ impl Place {
         let design = Design::new(&settings, &input.template, template.is_some()).map_err(|open| {
             let problem = |open: workflow::Open| {
                 let flag = open.setting.replace('_', "-");
-                Problem::new(Category::Input, open.why)
-                    .hint(format!("say it with --{flag}, or as `{}` in `[azure]` of jumpbox.toml", open.setting))
+                Problem::new(Category::Input, open.why).hint(format!(
+                    "say it with --{flag}, or as `{}` in `[azure]` of jumpbox.toml",
+                    open.setting
+                ))
             };
             Failure::several(open.into_iter().map(problem).collect())
         })?;

@@ -43,7 +43,7 @@ fn build_and_tell(
     folder: &Path,
     context: &Context,
 ) -> Result<ExitStatus, Failure> {
-    let teller = Teller::new(context.output, stop_on_signals()?);
+    let teller = Teller::streaming(context.output, stop_on_signals()?);
     let session = open(Target::Azure, &place.endpoint, context)?;
     let (mut workflow, template, deployed) = match what {
         What::Described(template) => {
@@ -86,12 +86,17 @@ fn explain(error: &Error, logs: &[PathBuf], context: &Context) -> Result<(), Fai
         Some((file.display().to_string(), Kind::Log, text))
     });
     let texts = logs.chain([("what Azure says".to_owned(), Kind::Text, told)]);
-    let diagnoses = texts.map(|(name, kind, text)| (name, diagnosis::diagnose(kind, &text)));
-    let explained = diagnoses.into_iter().find(|(_, diagnosis)| diagnosis.outcome == Outcome::Explained);
-    let Some((name, diagnosis)) = explained else { return Ok(()) };
+    let mut diagnoses: Vec<_> =
+        texts.map(|(name, kind, text)| (name, diagnosis::diagnose(kind, &text))).collect();
+    diagnoses.retain(|(_, diagnosis)| diagnosis.outcome != Outcome::NoFailure);
+    // Of those that explain nothing, a log has at least the step and what it printed.
+    diagnoses.sort_by_key(|(_, diagnosis)| diagnosis.outcome != Outcome::Explained);
+    let Some((name, diagnosis)) = diagnoses.into_iter().next() else { return Ok(()) };
     let answer = Answer { diagnosis: &diagnosis, file: &name, report: None };
     match context.output.format {
-        Format::Json => output::json_line(&json!({ "event": "diagnosis", "diagnosis": Json::of(&answer, Vec::new()) })),
+        Format::Json => {
+            output::json_line(&json!({ "event": "diagnosis", "diagnosis": Json::of(&answer, Vec::new()) }))
+        }
         Format::Text => {
             output::tell(&answer.text(context.output));
             Ok(())

@@ -88,6 +88,16 @@ impl Session {
         };
         self.workflow(&record.subscription, teller)
     }
+
+    /// The same for whoever only looks, also while another process works.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn look<'a>(&'a self, teller: &'a Teller) -> Result<Workflow<'a>, Failure> {
+        let Some(state) = State::look(&self.state)? else { return self.earlier(teller) };
+        let audit = Audit::open(&self.state.with_extension("audit.jsonl"), self.client.who()?)?;
+        Ok(Workflow::new(&self.client, state, audit, teller))
+    }
 }
 
 /// The template that was deployed last.
@@ -96,7 +106,9 @@ impl Session {
 /// When none was.
 pub fn deployed(workflow: &Workflow<'_>) -> Result<String, Failure> {
     workflow.record().template.clone().ok_or_else(|| {
-        Problem::new(Category::Input, "no image template is deployed").hint("`aks-jumpbox deploy` makes one").into()
+        Problem::new(Category::Input, "no image template is deployed")
+            .hint("`aks-jumpbox deploy` makes one")
+            .into()
     })
 }
 
@@ -119,7 +131,9 @@ fn login(endpoint: &Endpoint) -> Login {
         LoginKind::Auto => Login::Auto,
         LoginKind::Environment => Login::Environment,
         LoginKind::WorkloadIdentity => Login::WorkloadIdentity,
-        LoginKind::ManagedIdentity => Login::ManagedIdentity { client_id: std::env::var("AZURE_CLIENT_ID").ok() },
+        LoginKind::ManagedIdentity => {
+            Login::ManagedIdentity { client_id: std::env::var("AZURE_CLIENT_ID").ok() }
+        }
         LoginKind::DeveloperTools => Login::DeveloperTools,
     }
 }

@@ -21,9 +21,9 @@ impl From<Error> for Failure {
                 }
             }
             Error::Refused { hint, .. } => Problem::new(Category::Build, message).hint(hint).into(),
-            Error::OutOfTime { .. } => Problem::new(Category::Azure, message)
-                .hint("the same command again goes on waiting")
-                .into(),
+            Error::OutOfTime { .. } => {
+                Problem::new(Category::Azure, message).hint("the same command again goes on waiting").into()
+            }
             Error::File { path, .. } => Problem::new(Category::Host, message).in_file(path).into(),
             Error::InUse(path) => Problem::new(Category::Host, message)
                 .in_file(path)

@@ -11,12 +11,18 @@ use crate::output::{self, Format, Output, Verbosity};
 pub struct Teller {
     output: Output,
     cancel: Cancel,
+    streams: bool,
 }
 
 impl Teller {
-    /// Tells it where a command prints.
+    /// Tells it beside the one answer of a command.
     pub fn new(output: Output, cancel: Cancel) -> Self {
-        Self { output, cancel }
+        Self { output, cancel, streams: false }
+    }
+
+    /// Tells it as the answer: in JSON, each event is a line of it.
+    pub fn streaming(output: Output, cancel: Cancel) -> Self {
+        Self { streams: true, ..Self::new(output, cancel) }
     }
 
     fn line(&self, event: &Event) -> Option<String> {
@@ -44,7 +50,7 @@ impl Teller {
 
 impl Watch for Teller {
     fn tell(&self, event: &Event) {
-        if self.output.format == Format::Json {
+        if self.streams && self.output.format == Format::Json {
             // A reader that went away must not stop the work.
             let _ = output::json_line(event);
             return;

@@ -12,6 +12,7 @@ use build_engine::request::{BuildOptions, BuildReport, BuildRequest};
 use clap::ValueEnum;
 use network_policy::NetworkPolicy;
 
+use crate::cloud::{self, Place, What};
 use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
@@ -20,7 +21,6 @@ use crate::network::Network;
 use crate::output;
 use crate::output::Format;
 use crate::progress::{self, View};
-use crate::cloud::{self, Place, What};
 use crate::{network, summary, timings, trial};
 
 /// Build the image on this machine, under its network rules, or in Azure
@@ -165,16 +165,21 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     if matches!(args.target, Target::Azure) {
         let local = args.only_local();
         if !local.is_empty() {
-            return Err(Problem::new(Category::Input, format!("only a local build has {}", local.join(", ")))
-                .hint("leave it out, or build with --target local")
-                .into());
+            return Err(Problem::new(
+                Category::Input,
+                format!("only a local build has {}", local.join(", ")),
+            )
+            .hint("leave it out, or build with --target local")
+            .into());
         }
         let what = if args.as_deployed { What::Deployed } else { What::Described(args.template.as_deref()) };
         return cloud::build(&args.place, what, &args.output, context);
     }
     if args.as_deployed {
         let hint = "add --target azure, or leave out --as-deployed";
-        return Err(Problem::new(Category::Input, "only a build in Azure has --as-deployed").hint(hint).into());
+        return Err(Problem::new(Category::Input, "only a build in Azure has --as-deployed")
+            .hint(hint)
+            .into());
     }
     if args.shell_on_error && !(output.format == Format::Text && std::io::stdin().is_terminal()) {
         return Err(

@@ -25,7 +25,7 @@ pub struct Arguments {
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = cloud::open(args.target, &args.endpoint, context)?;
-    let mut workflow = session.earlier(&teller)?;
+    let mut workflow = session.look(&teller)?;
     let template = cloud::deployed(&workflow)?;
     workflow.cancel(&template)?;
     context.output.note(&format!("{template}: its run was asked to stop"));

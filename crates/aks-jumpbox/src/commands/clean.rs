@@ -71,6 +71,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn text(cleaned: &Cleaned) -> String {
     let removed = cleaned.removed.iter().map(|id| format!("removed  {id}\n"));
-    let left = cleaned.left.iter().map(|left| format!("left     {}  ({})\n", left.id, output::line(&left.why)));
+    let left =
+        cleaned.left.iter().map(|left| format!("left     {}  ({})\n", left.id, output::line(&left.why)));
     removed.chain(left).collect()
 }

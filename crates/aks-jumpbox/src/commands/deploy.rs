@@ -46,7 +46,12 @@ pub struct Arguments {
 
 /// Deploys, or tells what that would do.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
-    let teller = Teller::new(context.output, stop_on_signals()?);
+    let cancel = stop_on_signals()?;
+    let teller = if args.what_if || args.adopt.is_some() {
+        Teller::new(context.output, cancel)
+    } else {
+        Teller::streaming(context.output, cancel)
+    };
     let session = cloud::open(args.target, &args.place.endpoint, context)?;
     if let Some(id) = &args.adopt {
         let mut workflow = session.workflow(&subscription_of(id)?, &teller)?;
@@ -54,7 +59,8 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         context.output.note(&format!("{id} is taken over"));
         return Ok(ExitStatus::Yes);
     }
-    let (design, _) = args.place.design(args.template.as_deref(), context, session.subscription.as_deref())?;
+    let (design, _) =
+        args.place.design(args.template.as_deref(), context, session.subscription.as_deref())?;
     let mut workflow = session.workflow(&design.subscription, &teller)?;
     if args.what_if {
         let planned = workflow.preview(&design)?;

@@ -37,7 +37,11 @@ pub struct Arguments {
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = cloud::open(args.target, &args.endpoint, context)?;
-    let mut workflow = session.earlier(&teller)?;
+    // While a build goes on, it has what is needed to read them.
+    let mut workflow = match session.earlier(&teller) {
+        Err(failure) if failure.status() == ExitStatus::NotAble => session.look(&teller)?,
+        workflow => workflow?,
+    };
     let template = cloud::deployed(&workflow)?;
     let saved = workflow.save_logs(&template, &args.output, args.all)?;
     match context.output.format {

@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = cloud::open(args.target, &args.endpoint, context)?;
-    let standing = session.earlier(&teller)?.standing()?;
+    let standing = session.look(&teller)?.standing()?;
     match context.output.format {
         Format::Json => output::json(&standing)?,
         Format::Text => output::print(&text(&standing))?,
@@ -38,7 +38,8 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn is_well(standing: &Standing) -> bool {
     standing.template.as_ref().is_some_and(|template| {
-        let failed = template.last_run.as_ref().is_some_and(|run| run.run_state.eq_ignore_ascii_case("failed"));
+        let failed =
+            template.last_run.as_ref().is_some_and(|run| run.run_state.eq_ignore_ascii_case("failed"));
         template.provisioning_state.eq_ignore_ascii_case("succeeded") && !failed
     })
 }
@@ -62,15 +63,20 @@ fn text(standing: &Standing) -> String {
                 None => row("last run", "none"),
                 Some(run) => {
                     let sub = run.run_sub_state.as_ref().map(|sub| format!(", {sub}")).unwrap_or_default();
-                    let began = run.start_time.as_ref().map(|time| format!(", began {time}")).unwrap_or_default();
-                    let ended = run.end_time.as_ref().map(|time| format!(", ended {time}")).unwrap_or_default();
+                    let began =
+                        run.start_time.as_ref().map(|time| format!(", began {time}")).unwrap_or_default();
+                    let ended =
+                        run.end_time.as_ref().map(|time| format!(", ended {time}")).unwrap_or_default();
                     row("last run", &format!("{}{sub}{began}{ended}", run.run_state));
                     if let Some(message) = &run.message {
                         row("", message);
                     }
                 }
             }
-            template.outputs.iter().for_each(|output| row("output", &format!("{} = {}", output.name, output.artifact)));
+            template
+                .outputs
+                .iter()
+                .for_each(|output| row("output", &format!("{} = {}", output.name, output.artifact)));
         }
     }
     if let Some(id) = &standing.waiting_for {

@@ -191,7 +191,10 @@ fn journey(topology: &str, target: &[&str], kind: &str) {
         let cleaned = ours.json(&["clean", "--yes"]);
         let removed = cleaned["removed"].as_array().expect("a list");
         assert!(!removed.is_empty(), "{cleaned:#}");
-        assert!(removed.iter().all(|id| id.as_str().is_some_and(|id| id.contains("/roleAssignments/"))), "{cleaned:#}");
+        assert!(
+            removed.iter().all(|id| id.as_str().is_some_and(|id| id.contains("/roleAssignments/"))),
+            "{cleaned:#}"
+        );
 
         ours.json(&["clean", "--all", "--yes"]);
         assert_eq!(inventory(&rest), before);
@@ -206,7 +209,11 @@ fn an_isolated_build_becomes_a_gallery_version_and_goes_without_a_trace() {
 
 #[test]
 fn a_private_link_build_becomes_a_managed_image_and_goes_without_a_trace() {
-    journey("private-link", &["--image-resource-group", "rg-ib"], "/rg-ib/providers/Microsoft.Compute/images/jb");
+    journey(
+        "private-link",
+        &["--image-resource-group", "rg-ib"],
+        "/rg-ib/providers/Microsoft.Compute/images/jb",
+    );
 }
 
 #[test]
@@ -227,9 +234,13 @@ fn a_run_that_fails_is_explained_with_its_log_saved() {
         let failed = events.last().expect("an end");
         assert_eq!(failed["event"], "failed");
         assert!(failed["message"].as_str().is_some_and(|text| text.contains("Failed")), "{failed:#}");
-        let diagnosis = &named(&events, "diagnosis")[0]["diagnosis"];
-        assert_eq!(diagnosis["outcome"], "explained");
-        assert!(diagnosis["causes"][0]["evidence"].as_str().is_some_and(|text| text.contains("exit status: 3")), "{diagnosis:#}");
+        let diagnoses = named(&events, "diagnosis");
+        let diagnosis = &diagnoses.first().unwrap_or_else(|| panic!("{events:#?}"))["diagnosis"];
+        assert_eq!(diagnosis["outcome"], "unexplained", "that a script ended with 3 is no reason");
+        assert!(
+            diagnosis["causes"][0]["evidence"].as_str().is_some_and(|text| text.contains("exit status: 3")),
+            "{diagnosis:#}"
+        );
         assert_eq!(diagnosis["step"]["number"], 3, "{diagnosis:#}");
         assert_eq!(ours.run(&["status"]).code, Some(1));
         let saved = ours.json(&["logs", "--output", "again"]);
@@ -241,7 +252,7 @@ fn a_run_that_fails_is_explained_with_its_log_saved() {
 }
 
 #[test]
-fn a_run_that_is_stopped_ends_as_canceled() {
+fn a_run_outlives_who_began_it_is_followed_by_another_and_stopped_by_a_third() {
     if !can_build() {
         return;
     }
@@ -249,18 +260,31 @@ fn a_run_that_is_stopped_ends_as_canceled() {
     story_with(&["--seed", &seed.file().display().to_string()], |story| {
         let step = "\n[[step]]\nname = \"Wait\"\ninline = [\"sleep 600\"]\n";
         let ours = Ours::new(story, "isolated", &(image("waits") + step));
-        let mut build = ours.command(&["build", "--target", "azure", "--format", "json"]);
-        let child = build.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let build = || {
+            let mut build = ours.command(&["build", "--target", "azure", "--format", "json"]);
+            build.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
+        };
+        let mut first = build();
         story.wait_until("the last step runs", || {
             let status = ours.run(&["status", "--format", "json"]);
             status.code == Some(0) && status.out.contains("Customizing")
         });
-        assert_eq!(ours.run(&["clean", "--yes"]).code, Some(1), "the run needs its roles");
+        let beside = ours.run(&["clean", "--yes"]);
+        assert_eq!(beside.code, Some(4), "one process works with a state: {beside}");
+        first.kill().expect("killed");
+        first.wait().expect("it ended");
+        let early = ours.run(&["clean", "--yes"]);
+        assert!(early.code == Some(1) && early.err.contains("goes on"), "the run needs its roles: {early}");
+
+        let second = build();
         ours.run(&["cancel"]);
-        let ended = child.wait_with_output().expect("it ends");
+        let ended = second.wait_with_output().expect("it ends");
         let out = String::from_utf8_lossy(&ended.stdout);
         assert_eq!(ended.status.code(), Some(1), "{out}");
         assert!(out.lines().last().is_some_and(|line| line.contains("Canceled")), "{out}");
+        let log = story.serve.log();
+        let runs = log.lines().filter(|line| line.starts_with("POST ") && line.contains("/run 202"));
+        assert_eq!(runs.count(), 1, "{log}");
         ours.json(&["clean", "--all", "--yes"]);
     });
 }
@@ -281,9 +305,14 @@ fn what_we_deploy_the_azure_cli_reads_and_the_other_way_round() {
         let rendered = ours.run(&["render", "deployment"]);
         assert_eq!(rendered.code, Some(0), "{rendered}");
         let file = story.write("deployment.json", &rendered.out);
-        let told = az.line(&format!("deployment group what-if -g rg-ib --template-file {file} --no-pretty-print"));
+        let told =
+            az.line(&format!("deployment group what-if -g rg-ib --template-file {file} --no-pretty-print"));
         let change = &told["changes"][0];
-        assert_eq!(change["resourceId"].as_str().map(str::to_lowercase), Some(template.to_lowercase()), "{told:#}");
+        assert_eq!(
+            change["resourceId"].as_str().map(str::to_lowercase),
+            Some(template.to_lowercase()),
+            "{told:#}"
+        );
         let shown = az.line(&format!("image builder show -g rg-ib -n {name}"));
         assert_eq!(shown["provisioningState"], "Succeeded");
 
@@ -307,12 +336,22 @@ fn what_we_deploy_the_azure_cli_reads_and_the_other_way_round() {
         let file = story.write("theirs.json", &body.to_string());
         let id = template.replace(name, "theirs");
         az.ok(&[
-            "resource", "create", "--id", &id, "--is-full-object", "--properties", &format!("@{file}"),
-            "--api-version", "2025-10-01",
+            "resource",
+            "create",
+            "--id",
+            &id,
+            "--is-full-object",
+            "--properties",
+            &format!("@{file}"),
+            "--api-version",
+            "2025-10-01",
         ]);
         ours.run(&["deploy", "--adopt", &id]);
         let events = ours.events(&["build", "--target", "azure", "--as-deployed"], 0);
-        assert_eq!(named(&events, "done")[0]["template"].as_str().map(str::to_lowercase), Some(id.to_lowercase()));
+        assert_eq!(
+            named(&events, "done")[0]["template"].as_str().map(str::to_lowercase),
+            Some(id.to_lowercase())
+        );
         az.line(&format!("image builder delete -g rg-ib -n {name}"));
         let cleaned = ours.json(&["clean", "--template", "--yes"]);
         assert!(cleaned["removed"].to_string().to_lowercase().contains("/theirs"), "{cleaned:#}");

@@ -56,11 +56,7 @@ pub(super) const READ_BLOB: Permissions = Permissions {
     role: Some("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
 };
 pub(super) const GIVE_IDENTITY: Permissions =
-    Permissions {
-    name: "build VM identities",
-    actions: &[ASSIGN],
-    role: Some(IDENTITY_OPERATOR),
-};
+    Permissions { name: "build VM identities", actions: &[ASSIGN], role: Some(IDENTITY_OPERATOR) };
 /// Of what Contributor may do, what a build makes in its staging resource group.
 pub(super) const STAGING: Permissions = Permissions {
     name: "staging",
@@ -285,5 +281,10 @@ fn vm_identities(subject: &Subject<'_>) -> Asked {
 }
 
 fn staging(subject: &Subject<'_>) -> Asked {
-    of_identity(subject, STAGING, staging_scopes, "the service makes the staging resource group, and may work in it")
+    of_identity(
+        subject,
+        STAGING,
+        staging_scopes,
+        "the service makes the staging resource group, and may work in it",
+    )
 }

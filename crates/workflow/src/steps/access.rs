@@ -56,8 +56,7 @@ impl Workflow<'_> {
                 }
             };
             let principal_type = Some("ServicePrincipal");
-            let assignment =
-                Assignment { scope: &scope, role: &role, principal: &principal, principal_type };
+            let assignment = Assignment { scope: &scope, role: &role, principal: &principal, principal_type };
             if self.assign(&assignment)? {
                 done.push(format!("assigned the role for {purpose} at {scope}"));
             }
@@ -95,8 +94,7 @@ impl Workflow<'_> {
         };
         let mut patience = Patience::new(NEW_IDENTITY);
         loop {
-            let asked =
-                self.make::<_, IgnoredAny>(Kind::Assignment, (&id, version::AUTHORIZATION), &body);
+            let asked = self.make::<_, IgnoredAny>(Kind::Assignment, (&id, version::AUTHORIZATION), &body);
             match asked {
                 Ok(_) => break,
                 // The same role, assigned under another name by somebody else.
@@ -129,8 +127,9 @@ impl Workflow<'_> {
         let own = all.into_iter().find(|account| account.name.eq_ignore_ascii_case(name));
         own.map(|account| account.id).ok_or_else(|| Error::Refused {
             what: format!("the storage account {name}, which scripts come from, is not in the subscription"),
-            hint: "assign Storage Blob Data Reader to the identity there, or put a signature into the address"
-                .to_owned(),
+            hint:
+                "assign Storage Blob Data Reader to the identity there, or put a signature into the address"
+                    .to_owned(),
         })
     }
 }

@@ -6,10 +6,10 @@ mod preview;
 mod providers;
 mod template;
 
+use crate::Workflow;
 use crate::design::Design;
 use crate::error::Error;
 use crate::event::{Event, StepState};
-use crate::Workflow;
 
 pub use preview::Planned;
 

@@ -47,11 +47,7 @@ impl Workflow<'_> {
         let mut done = Vec::new();
         for name in std::iter::once(&design.group).chain(&design.other_groups) {
             let id = format!("{}/resourceGroups/{name}", design.subscription);
-            done.extend(self.ensure(
-                Kind::Group,
-                (&id, version::RESOURCES),
-                &located(&design.location),
-            )?);
+            done.extend(self.ensure(Kind::Group, (&id, version::RESOURCES), &located(&design.location))?);
         }
         Ok(done)
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::resources::{Feature, Provider, version::{FEATURES, RESOURCES as PROVIDERS}};
+use crate::resources::{
+    Feature, Provider,
+    version::{FEATURES, RESOURCES as PROVIDERS},
+};
 
 use crate::Workflow;
 use crate::design::Design;

@@ -79,7 +79,11 @@ impl Workflow<'_> {
             return false;
         }
         let Some(pause) = roles.next() else { return false };
-        let text = if active { "a deployment of that name goes on" } else { "Azure has yet to honour the new roles" };
+        let text = if active {
+            "a deployment of that name goes on"
+        } else {
+            "Azure has yet to honour the new roles"
+        };
         self.waiting(text.to_owned(), pause);
         self.watch.wait(pause);
         true

@@ -1,6 +1,7 @@
 //! Blobs: listed and read with a token, never with an account's key.
 
 use azure_core::http::{StatusCode, Url};
+use azure_core::time::OffsetDateTime;
 use azure_storage_blob::models::BlobClientDownloadOptions;
 use azure_storage_blob::{BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions};
 use futures::TryStreamExt;
@@ -38,7 +39,7 @@ impl Client {
             Some(Blob {
                 name: item.name?,
                 length: properties.content_length.unwrap_or(0),
-                modified: properties.last_modified.map(|time| time.unix_timestamp()),
+                modified: properties.last_modified.map(OffsetDateTime::unix_timestamp),
             })
         };
         Ok(listed.map_err(failed)?.into_iter().filter_map(blob).collect())

@@ -25,7 +25,7 @@ use crate::wire::{Wire, WireError};
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(800);
 /// The longest hint that is waited for within one request.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// Pages of one list.
 const MAX_PAGES: usize = 10_000;
 
@@ -349,9 +349,11 @@ impl Client {
                 }
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
-                    let unsent = matches!(error.kind, ErrorKind::Connection { sent: false, .. });
-                    let lost = matches!(error.kind, ErrorKind::Connection { .. });
-                    if last || !(unsent || (lost && ask.again == Again::Always)) {
+                    let may = match error.kind {
+                        ErrorKind::Connection { sent, .. } => !sent || ask.again == Again::Always,
+                        _ => false,
+                    };
+                    if last || !may {
                         return Err(error);
                     }
                     None

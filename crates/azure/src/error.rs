@@ -180,7 +180,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ErrorKind::Refused { status, error } => {
-                write!(f, "{} was refused ({status}): {error}", self.request)?
+                write!(f, "{} was refused ({status}): {error}", self.request)?;
             }
             ErrorKind::Connection { message, sent } => {
                 let when = if *sent { "lost" } else { "could not be sent" };

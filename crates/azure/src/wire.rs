@@ -11,7 +11,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use crate::error::{Error, ErrorKind};
 
 const CONNECT: Duration = Duration::from_secs(30);
-const WHOLE: Duration = Duration::from_secs(120);
+const WHOLE: Duration = Duration::from_mins(2);
 /// The largest answer that is taken, in bytes: a log of a build, many times over.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 

@@ -208,13 +208,10 @@ pub(crate) fn assignments(call: &mut Call<'_>) -> Answer {
 pub(crate) fn get_assignment(call: &mut Call<'_>) -> Answer {
     let (scope, name) = (call.variable("scope"), call.variable("name"));
     let id = format!("{scope}/providers/{ASSIGNMENT}/{name}");
-    match call.azure.store.read(|connection| Row::find(connection, &id.to_ascii_lowercase()))? {
-        Some(row) => Ok(Response::json(StatusCode::OK, &row.body)),
-        None => {
-            let message = format!("The role assignment '{name}' is not found.");
-            Err(ArmError::not_found("RoleAssignmentNotFound", message))
-        }
-    }
+    let found = call.azure.store.read(|connection| Row::find(connection, &id.to_ascii_lowercase()))?;
+    found.map(|row| Response::json(StatusCode::OK, &row.body)).ok_or_else(|| {
+        ArmError::not_found("RoleAssignmentNotFound", format!("The role assignment '{name}' is not found."))
+    })
 }
 
 pub(crate) fn put_assignment(call: &mut Call<'_>) -> Answer {

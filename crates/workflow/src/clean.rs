@@ -64,9 +64,8 @@ fn version_of(kind: Kind) -> &'static str {
         Kind::Identity => version::IDENTITIES,
         Kind::Role | Kind::Assignment => version::AUTHORIZATION,
         Kind::Template => version::TEMPLATES,
-        Kind::Image => version::COMPUTE,
+        Kind::Image | Kind::Trial => version::COMPUTE,
         Kind::Deployment => version::DEPLOYMENTS,
-        Kind::Trial => version::COMPUTE,
     }
 }
 
@@ -149,7 +148,7 @@ impl Workflow<'_> {
             let there: Option<Resource> =
                 self.client.get(&own.id, version).to(|| format!("look at {}", own.id))?;
             let Some(there) = there else { return self.state.forget(&own.id) };
-            self.require_ours(own, &there)?;
+            require_ours(own, &there)?;
         }
         if own.kind == Kind::Group {
             self.require_empty(&own.id)?;
@@ -162,16 +161,6 @@ impl Workflow<'_> {
             }
             ended => ended,
         }
-    }
-
-    /// What was written down but not confirmed, and carries no tag of ours, somebody else made meanwhile.
-    fn require_ours(&mut self, own: &Made, there: &Resource) -> Result<(), Error> {
-        let tag = there.tags.as_ref().and_then(|tags| tags.get(TAG.0));
-        if own.adopted || tag.is_some_and(|tag| tag == TAG.1) {
-            return Ok(());
-        }
-        let what = format!("{} has no tag {} = {}: somebody else made or took it", own.id, TAG.0, TAG.1);
-        Err(Error::Refused { what, hint: "remove it by hand if it may go".to_owned() })
     }
 
     fn require_empty(&self, group: &str) -> Result<(), Error> {
@@ -209,4 +198,14 @@ impl Workflow<'_> {
         }
         Ok(())
     }
+}
+
+/// What was written down but not confirmed, and carries no tag of ours, somebody else made meanwhile.
+fn require_ours(own: &Made, there: &Resource) -> Result<(), Error> {
+    let tag = there.tags.as_ref().and_then(|tags| tags.get(TAG.0));
+    if own.adopted || tag.is_some_and(|tag| tag == TAG.1) {
+        return Ok(());
+    }
+    let what = format!("{} has no tag {} = {}: somebody else made or took it", own.id, TAG.0, TAG.1);
+    Err(Error::Refused { what, hint: "remove it by hand if it may go".to_owned() })
 }

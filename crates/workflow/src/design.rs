@@ -289,7 +289,7 @@ fn short(name: &str) -> String {
 fn digest(template: &ImageTemplate) -> String {
     let nameless = ImageTemplate { name: None, ..template.clone() };
     let digest = Sha256::digest(nameless.to_json().as_bytes());
-    digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().take(5).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Values that a deployment cannot do without and that the template leaves open.

@@ -183,7 +183,7 @@ impl Workflow<'_> {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             asked => asked.to(|| "list the logs".to_owned())?,
         };
-        blobs.sort_by(|a, b| b.modified.cmp(&a.modified));
+        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.modified));
         Ok(blobs.into_iter().map(|blob| (format!("{container}/{}", blob.name), blob)).collect())
     }
 

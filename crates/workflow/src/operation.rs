@@ -32,7 +32,7 @@ impl Workflow<'_> {
         self.audit.ended("write", id, asked.as_ref().err())?;
         let started = asked.to(|| format!("make {id}"))?;
         if let Some(operation) = started.operation {
-            self.wait_for(id, operation, false)?;
+            self.wait_for(id, &operation, false)?;
         }
         self.state.confirm(id)?;
         Ok(started.value)
@@ -45,13 +45,13 @@ impl Workflow<'_> {
         let asked = self.client.delete(id, version);
         self.audit.ended("delete", id, asked.as_ref().err())?;
         if let Some(operation) = asked.to(|| format!("delete {id}"))? {
-            self.wait_for(id, operation, false)?;
+            self.wait_for(id, &operation, false)?;
         }
         self.state.forget(id)
     }
 
     /// Waits for an operation, asking no more often than the service says. `at_once` is for one of an earlier process.
-    pub(crate) fn wait_for(&mut self, id: &str, operation: Operation, at_once: bool) -> Result<(), Error> {
+    pub(crate) fn wait_for(&mut self, id: &str, operation: &Operation, at_once: bool) -> Result<(), Error> {
         self.state.record.waiting = Some(Waiting { id: id.to_owned(), operation: operation.clone() });
         self.state.save()?;
         let doing = || format!("finish {id}");
@@ -60,7 +60,7 @@ impl Workflow<'_> {
         let ended = loop {
             self.watch.wait(after);
             self.check_stopped()?;
-            match self.client.poll(&operation) {
+            match self.client.poll(operation) {
                 Ok(Poll::Running { after: hint }) => (after, failed) = (hint, 0),
                 Ok(Poll::Succeeded) => break Ok(()),
                 Ok(Poll::Failed(error)) => break Err(Error::Operation { doing: doing(), error }),
@@ -85,7 +85,7 @@ impl Workflow<'_> {
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
         let Some(Waiting { id, operation }) = self.state.record.waiting.clone() else { return Ok(()) };
         self.watch.tell(&Event::Waiting { text: format!("{id}, which was begun earlier"), seconds: 0 });
-        match self.wait_for(&id, operation, true) {
+        match self.wait_for(&id, &operation, true) {
             Err(Error::Azure { error, .. }) if error.is_not_found() => {}
             // How it ended is seen by looking at what it was to make.
             Ok(()) | Err(Error::Operation { .. } | Error::Refused { .. }) => {}

@@ -76,7 +76,7 @@ fn build_and_tell(
 
 /// Says why a build failed, as `diagnose` does: by the log where there is one, else by what Azure said.
 fn explain(error: &Error, logs: &[PathBuf], context: &Context) -> Result<(), Failure> {
-    let told = match error {
+    let said = match error {
         Error::Run { .. } | Error::Operation { .. } | Error::Azure { .. } => with_causes(error),
         _ => return Ok(()),
     };
@@ -85,13 +85,12 @@ fn explain(error: &Error, logs: &[PathBuf], context: &Context) -> Result<(), Fai
         let text = String::from_utf8_lossy(&std::fs::read(file).ok()?).into_owned();
         Some((file.display().to_string(), Kind::Log, text))
     });
-    let texts = logs.chain([("what Azure says".to_owned(), Kind::Text, told)]);
-    let mut diagnoses: Vec<_> =
-        texts.map(|(name, kind, text)| (name, diagnosis::diagnose(kind, &text))).collect();
-    diagnoses.retain(|(_, diagnosis)| diagnosis.outcome != Outcome::NoFailure);
+    let texts = logs.chain([("what Azure says".to_owned(), Kind::Text, said)]);
+    let mut told: Vec<_> = texts.map(|(name, kind, text)| (name, diagnosis::diagnose(kind, &text))).collect();
+    told.retain(|(_, diagnosis)| diagnosis.outcome != Outcome::NoFailure);
     // Of those that explain nothing, a log has at least the step and what it printed.
-    diagnoses.sort_by_key(|(_, diagnosis)| diagnosis.outcome != Outcome::Explained);
-    let Some((name, diagnosis)) = diagnoses.into_iter().next() else { return Ok(()) };
+    told.sort_by_key(|(_, diagnosis)| diagnosis.outcome != Outcome::Explained);
+    let Some((name, diagnosis)) = told.into_iter().next() else { return Ok(()) };
     let answer = Answer { diagnosis: &diagnosis, file: &name, report: None };
     match context.output.format {
         Format::Json => {
@@ -143,13 +142,9 @@ fn told(finished: &Finished, logs: &[PathBuf], context: &Context) -> Result<Exit
             "event": "done", "template": template, "run_state": run_state, "outputs": outputs, "logs": logs,
         }))?,
         Format::Text => {
-            let mut text = String::new();
-            for made in outputs {
-                text.push_str(&format!("{}  {}\n", made.name, made.artifact));
-            }
-            for log in logs {
-                text.push_str(&format!("log  {}\n", log.display()));
-            }
+            let made = outputs.iter().map(|made| format!("{}  {}\n", made.name, made.artifact));
+            let logs = logs.iter().map(|log| format!("log  {}\n", log.display()));
+            let mut text: String = made.chain(logs).collect();
             text.push_str("\nnext: aks-jumpbox try --target azure, aks-jumpbox clean\n");
             output::print(&text)?;
         }

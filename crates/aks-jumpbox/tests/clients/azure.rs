@@ -235,13 +235,13 @@ fn a_run_that_fails_is_explained_with_its_log_saved() {
         assert_eq!(failed["event"], "failed");
         assert!(failed["message"].as_str().is_some_and(|text| text.contains("Failed")), "{failed:#}");
         let diagnoses = named(&events, "diagnosis");
-        let diagnosis = &diagnoses.first().unwrap_or_else(|| panic!("{events:#?}"))["diagnosis"];
-        assert_eq!(diagnosis["outcome"], "unexplained", "that a script ended with 3 is no reason");
+        let told = &diagnoses.first().unwrap_or_else(|| panic!("{events:#?}"))["diagnosis"];
+        assert_eq!(told["outcome"], "unexplained", "that a script ended with 3 is no reason");
         assert!(
-            diagnosis["causes"][0]["evidence"].as_str().is_some_and(|text| text.contains("exit status: 3")),
-            "{diagnosis:#}"
+            told["causes"][0]["evidence"].as_str().is_some_and(|text| text.contains("exit status: 3")),
+            "{told:#}"
         );
-        assert_eq!(diagnosis["step"]["number"], 3, "{diagnosis:#}");
+        assert_eq!(told["step"]["number"], 3, "{told:#}");
         assert_eq!(ours.run(&["status"]).code, Some(1));
         let saved = ours.json(&["logs", "--output", "again"]);
         let file = saved["saved"][0].as_str().expect("a file");

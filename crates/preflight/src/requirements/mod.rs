@@ -11,7 +11,7 @@ mod nsg;
 mod policy;
 pub(crate) mod provider;
 mod published;
-mod region;
+pub(crate) mod region;
 mod route;
 pub(crate) mod subnet;
 mod template;

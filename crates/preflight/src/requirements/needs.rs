@@ -74,13 +74,16 @@ pub fn identity_grants(template: &ImageTemplate) -> Vec<IdentityGrant> {
         (STAGING, CONTRIBUTOR, staging_scopes(template)),
     ];
     for (what, built_in, scopes) in lists {
-        scopes.into_iter().for_each(|scope| add(what, built_in, GrantPlace::Scope(scope)));
+        for scope in scopes {
+            add(what, built_in, GrantPlace::Scope(scope));
+        }
     }
     if let Some((what, scope)) = source_scope(template) {
         add(what, READER, GrantPlace::Scope(scope));
     }
-    let accounts = accounts(template).into_iter();
-    accounts.for_each(|account| add(READ_BLOB, BLOB_READER, GrantPlace::StorageAccount(account)));
+    for account in accounts(template) {
+        add(READ_BLOB, BLOB_READER, GrantPlace::StorageAccount(account));
+    }
     all
 }
 

@@ -85,8 +85,8 @@ fn listed(subject: &Subject<'_>) -> Asked {
     Ok(Outcome::fail(detail).repaired(Repair::in_words(ELSEWHERE).by(az)))
 }
 
-/// The feature that a region is behind, and whether all pages say so.
-fn preview_feature(slug: &str) -> Option<(&'static str, bool)> {
+/// The feature that a region, by its slug, is behind, and whether all pages say so (azure-image-builder.md 5.4).
+pub fn preview_feature(slug: &str) -> Option<(&'static str, bool)> {
     match slug {
         "usgovarizona" | "usgovvirginia" => Some(("FairfaxPublicPreview", true)),
         // The overview page has it as a region like others, the template page behind the feature.

@@ -13,7 +13,7 @@ use crate::roles::{RoleChoice, RoleDefinition, RoleDesign, guid};
 use crate::state::Kind;
 
 /// How long the directory may take to know a new identity everywhere.
-const NEW_IDENTITY: Duration = Duration::from_secs(10 * 60);
+const NEW_IDENTITY: Duration = Duration::from_mins(10);
 
 /// A role, whom it is given to, and where.
 pub(crate) struct Assignment<'a> {
@@ -135,7 +135,7 @@ impl Workflow<'_> {
 }
 
 /// Ever longer pauses, up to a limit in all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Patience {
     next: Duration,
     left: Duration,
@@ -143,7 +143,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     const FIRST: Duration = Duration::from_secs(5);
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_mins(1);
 
     pub fn new(limit: Duration) -> Self {
         Self { next: Self::FIRST, left: limit }

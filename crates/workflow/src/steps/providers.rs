@@ -11,12 +11,6 @@ use crate::Workflow;
 use crate::design::Design;
 use crate::error::{Error, While};
 
-/// Features by the region that needs them (azure-image-builder.md 5.4).
-const FEATURES_BY_REGION: [(&str, &str); 3] = [
-    ("usgovarizona", "FairfaxPublicPreview"),
-    ("usgovvirginia", "FairfaxPublicPreview"),
-    ("chinanorth3", "MooncakePublicPreview"),
-];
 const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
 const PAUSE: Duration = Duration::from_secs(10);
 /// How often a registration is looked at: for a quarter of an hour.
@@ -24,7 +18,7 @@ const LOOKS: u32 = 90;
 
 /// The feature that a region needs.
 pub(super) fn feature_of(region: &str) -> Option<&'static str> {
-    FEATURES_BY_REGION.iter().find(|(own, _)| *own == region).map(|(_, feature)| *feature)
+    preflight::preview_feature(region).map(|(feature, _)| feature)
 }
 
 pub(super) fn feature_id(subscription: &str, feature: &str) -> String {

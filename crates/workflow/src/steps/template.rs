@@ -12,9 +12,9 @@ use crate::resources::{Template, TemplateProperties, version};
 use crate::state::Kind;
 
 /// How long Azure may take to honour a role (azure-image-builder.md 5.3).
-const PROPAGATION: Duration = Duration::from_secs(30 * 60);
+const PROPAGATION: Duration = Duration::from_mins(30);
 /// How long a template may take to be made, or to go.
-const PROVISIONING: Duration = Duration::from_secs(30 * 60);
+const PROVISIONING: Duration = Duration::from_mins(30);
 
 impl Workflow<'_> {
     pub(crate) fn look(&self, id: &str) -> Result<Option<Template>, Error> {

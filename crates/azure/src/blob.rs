@@ -4,6 +4,7 @@ use azure_core::http::{StatusCode, Url};
 use azure_core::time::OffsetDateTime;
 use azure_storage_blob::models::BlobClientDownloadOptions;
 use azure_storage_blob::{BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions};
+use diagnosis::redact;
 use futures::TryStreamExt;
 use futures::executor::block_on;
 
@@ -78,17 +79,17 @@ fn address(text: &str) -> Result<Url, Error> {
 fn failed(method: &str, url: &str, error: &azure_core::Error) -> Error {
     let kind = match (error.downcast_ref::<WireError>(), error.http_status()) {
         (Some(WireError { message, sent }), _) => {
-            ErrorKind::Connection { message: message.clone(), sent: *sent }
+            ErrorKind::Connection { message: redact(message), sent: *sent }
         }
         (None, Some(status)) => {
             let code = match error.kind() {
                 azure_core::error::ErrorKind::HttpResponse { error_code: Some(code), .. } => code.clone(),
                 _ => String::new(),
             };
-            let error = ServiceError { code, message: error.to_string(), details: Vec::new() };
+            let error = ServiceError { code, message: redact(&error.to_string()), details: Vec::new() };
             ErrorKind::Refused { status: status.into(), error }
         }
-        (None, None) => ErrorKind::Malformed { message: error.to_string() },
+        (None, None) => ErrorKind::Malformed { message: redact(&error.to_string()) },
     };
     let path = url.split('?').next().unwrap_or_default();
     Error { request: format!("{method} {path}"), ..Error::local(kind) }

@@ -9,6 +9,7 @@ use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{
     ClientOptions, Context, Method, Pipeline, PipelineSendOptions, Request, RetryOptions, Url,
 };
+use diagnosis::redact;
 use futures::executor::block_on;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -381,7 +382,7 @@ impl Client {
         let sent = block_on(self.access().pipeline.send(&Context::new(), &mut request, Some(options)));
         let answer = sent.map_err(|error| match error.downcast_ref::<WireError>() {
             Some(WireError { message, sent }) => {
-                failed(ErrorKind::Connection { message: message.clone(), sent: *sent })
+                failed(ErrorKind::Connection { message: redact(message), sent: *sent })
             }
             None => nobody(error),
         })?;

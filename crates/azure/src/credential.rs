@@ -14,6 +14,7 @@ use azure_identity::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diagnosis::redact;
 use serde::Deserialize;
 
 use crate::cloud::Cloud;
@@ -79,7 +80,7 @@ const NOBODY: &str = "log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIE
 
 /// An error about who asks.
 pub(crate) fn nobody(message: impl fmt::Display) -> Error {
-    Error::local(ErrorKind::Credential { message: message.to_string(), hint: NOBODY.to_owned() })
+    Error::local(ErrorKind::Credential { message: redact(&message.to_string()), hint: NOBODY.to_owned() })
 }
 
 impl Login {

@@ -81,11 +81,17 @@ impl ServiceError {
             error: ServiceError,
         }
         let envelope = serde_json::from_slice::<Envelope>(body).map(|envelope| envelope.error);
-        let read = envelope.or_else(|_| serde_json::from_slice::<Self>(body));
+        let read = envelope.or_else(|_| serde_json::from_slice::<Self>(body)).map(Self::without_secrets);
         read.ok().filter(|error| !error.code.is_empty() || !error.message.is_empty()).unwrap_or_else(|| {
             let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
-            Self { code: format!("HTTP {status}"), message: text.trim().to_owned(), details: Vec::new() }
+            Self { code: format!("HTTP {status}"), message: redact(text.trim()), details: Vec::new() }
         })
+    }
+
+    /// Services repeat what they were sent.
+    pub(crate) fn without_secrets(self) -> Self {
+        let details = self.details.into_iter().map(Self::without_secrets).collect();
+        Self { message: redact(&self.message), details, ..self }
     }
 
     /// This error and those that it came from, outermost first.
@@ -109,8 +115,7 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.chain().into_iter().enumerate() {
             f.write_str(if index > 0 { ": " } else { "" })?;
-            let message = redact(&error.message);
-            match (error.code.as_str(), message.trim()) {
+            match (error.code.as_str(), error.message.trim()) {
                 ("", message) => f.write_str(message)?,
                 (code, "") => f.write_str(code)?,
                 (code, message) => write!(f, "{code}: {message}")?,
@@ -184,12 +189,12 @@ impl fmt::Display for Error {
             }
             ErrorKind::Connection { message, sent } => {
                 let when = if *sent { "lost" } else { "could not be sent" };
-                write!(f, "{} was {when}: {}", self.request, redact(message))?;
+                write!(f, "{} was {when}: {message}", self.request)?;
             }
-            ErrorKind::Credential { message, .. } => f.write_str(&redact(message))?,
-            ErrorKind::Malformed { message } if self.request.is_empty() => f.write_str(&redact(message))?,
+            ErrorKind::Credential { message, .. } => f.write_str(message)?,
+            ErrorKind::Malformed { message } if self.request.is_empty() => f.write_str(message)?,
             ErrorKind::Malformed { message } => {
-                write!(f, "{} had an answer that cannot be read: {}", self.request, redact(message))?;
+                write!(f, "{} had an answer that cannot be read: {message}", self.request)?;
             }
         }
         let ids = [

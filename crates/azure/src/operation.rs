@@ -107,7 +107,7 @@ impl Client {
             .map_err(|error| answer.error(ErrorKind::Malformed { message: error.to_string() }))?;
         Ok(match told.status.to_ascii_lowercase().as_str() {
             "succeeded" => Poll::Succeeded,
-            "failed" => Poll::Failed(told.error.unwrap_or_default()),
+            "failed" => Poll::Failed(told.error.unwrap_or_default().without_secrets()),
             "canceled" | "cancelled" => Poll::Canceled,
             _ => running(),
         })

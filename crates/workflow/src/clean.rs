@@ -57,8 +57,9 @@ const ORDER: [Kind; 10] = [
     Kind::Group,
 ];
 
-fn version_of(kind: Kind) -> &'static str {
-    match kind {
+fn version_of(own: &Made) -> &'static str {
+    match own.kind {
+        Kind::Image if own.id.contains("/galleries/") => version::GALLERIES,
         Kind::Group => version::RESOURCES,
         Kind::Gallery | Kind::Definition => version::GALLERIES,
         Kind::Identity => version::IDENTITIES,
@@ -143,12 +144,13 @@ impl Workflow<'_> {
     }
 
     fn remove(&mut self, own: &Made) -> Result<(), Error> {
-        let version = version_of(own.kind);
+        let version = version_of(own);
         if TAGGED.contains(&own.kind) {
             let there: Option<Resource> =
                 self.client.get(&own.id, version).to(|| format!("look at {}", own.id))?;
-            let Some(there) = there else { return self.state.forget(&own.id) };
-            require_ours(own, &there)?;
+            if let Some(there) = there {
+                require_ours(own, &there)?;
+            }
         }
         if own.kind == Kind::Group {
             self.require_empty(&own.id)?;

@@ -38,7 +38,8 @@ impl Workflow<'_> {
         Ok(started.value)
     }
 
-    /// Deletes something and waits until it is gone. What is not there is gone.
+    /// Deletes something and waits until it is gone. What is not there is gone, when it is not there twice: what was made
+    /// a moment ago is not everywhere yet.
     pub(crate) fn delete(&mut self, id: &str, version: &str) -> Result<(), Error> {
         self.check_stopped()?;
         self.audit.asked("delete", id)?;
@@ -46,6 +47,10 @@ impl Workflow<'_> {
         self.audit.ended("delete", id, asked.as_ref().err())?;
         if let Some(operation) = asked.to(|| format!("delete {id}"))? {
             self.wait_for(id, &operation, false)?;
+        }
+        if self.is_there(id, version)? {
+            let hint = "the same command again asks again".to_owned();
+            return Err(Error::Refused { what: format!("{id} is still there"), hint });
         }
         self.state.forget(id)
     }

@@ -158,6 +158,22 @@ pub struct AssignmentProperties {
     pub principal_type: Option<&'static str>,
 }
 
+/// A deployment.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Deployment {
+    /// What it says.
+    pub properties: DeploymentState,
+}
+
+/// How a deployment stands.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentState {
+    /// `Succeeded`, `Failed`, `Canceled`, or something that goes on.
+    pub provisioning_state: String,
+}
+
 /// An image template, as the service tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]

@@ -1,11 +1,18 @@
 //! Roles of the template's identity: definitions with exactly what is needed, and assignments at the narrowest scope.
 
+use std::collections::BTreeMap;
+
 use access::Action;
 use preflight::{GrantPlace, IdentityGrant};
 use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::design::Design;
+use crate::resources::version;
+
+const DEFINITIONS: &str = "Microsoft.Authorization/roleDefinitions";
+const ASSIGNMENTS: &str = "Microsoft.Authorization/roleAssignments";
 
 /// A role to be assigned to the template's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +122,72 @@ impl Design {
         });
         roles.collect()
     }
+}
+
+impl Design {
+    /// The same roles as an ARM template for the subscription: for whoever gives them before others deploy. Each group's are
+    /// in a deployment of its own, since a role that can be assigned in a group alone is defined there.
+    pub fn roles_template(&self) -> String {
+        let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for role in self.roles() {
+            let GrantPlace::Scope(scope) = &role.at else { continue };
+            let group = scope.split("/providers/").next().unwrap_or(scope).to_owned();
+            let (guid, defined) = match &role.role {
+                RoleChoice::BuiltIn(id) => ((*id).to_owned(), None),
+                RoleChoice::Own(own) => (own.name.clone(), Some(own)),
+            };
+            let resources = groups.entry(group).or_default();
+            let definition = format!("[subscriptionResourceId('{DEFINITIONS}', '{guid}')]");
+            let mut assignment = json!({
+                "type": ASSIGNMENTS, "apiVersion": version::AUTHORIZATION,
+                "name": format!("[guid('{scope}', '{}', '{guid}')]", self.identity),
+                "properties": {
+                    "roleDefinitionId": definition,
+                    "principalId": format!("[reference('{}', '{}').principalId]", self.identity, version::IDENTITIES),
+                    "principalType": "ServicePrincipal",
+                },
+            });
+            if let Some((_, inside)) = scope.split_once("/providers/") {
+                assignment["scope"] = inside.into();
+            }
+            if let Some(own) = defined {
+                let known = resources.iter().any(|one| one["name"] == own.name);
+                if !known {
+                    resources.push(json!({
+                        "type": DEFINITIONS, "apiVersion": version::AUTHORIZATION, "name": own.name,
+                        "properties": own.properties,
+                    }));
+                }
+                assignment["dependsOn"] = json!([format!("[resourceId('{DEFINITIONS}', '{guid}')]")]);
+            }
+            resources.push(assignment);
+        }
+        let deployments = groups.into_iter().map(|(group, resources)| nested(&group, &resources));
+        let template = template("subscriptionDeploymentTemplate", &deployments.collect::<Vec<_>>());
+        // A tree of texts always has a text.
+        serde_json::to_string_pretty(&template).unwrap_or_default() + "\n"
+    }
+}
+
+fn template(schema: &str, resources: &[Value]) -> Value {
+    let date = if schema.starts_with("sub") { "2018-05-01" } else { "2019-04-01" };
+    json!({
+        "$schema": format!("https://schema.management.azure.com/schemas/{date}/{schema}.json#"),
+        "contentVersion": "1.0.0.0",
+        "resources": resources,
+    })
+}
+
+fn nested(group: &str, resources: &[Value]) -> Value {
+    let name = group.rsplit('/').next().unwrap_or(group);
+    json!({
+        "type": "Microsoft.Resources/deployments", "apiVersion": version::DEPLOYMENTS,
+        "name": format!("aks-jumpbox-roles-{name}"), "resourceGroup": name,
+        "properties": {
+            "mode": "Incremental", "expressionEvaluationOptions": { "scope": "inner" },
+            "template": template("deploymentTemplate", resources),
+        },
+    })
 }
 
 /// A GUID that follows from texts, ignoring case.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use network_policy::Endpoint;
-use preflight::{Cloud, Os, Plan, Prefixes, Topology};
+use preflight::{Cloud, GrantPlace, Os, Plan, Prefixes, Topology};
 
+use crate::cloud::Place;
 use crate::commands::check::Shape;
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
@@ -30,12 +31,32 @@ pub struct Arguments {
 enum What {
     /// The image template, as the file that `az image builder create --image-template` takes
     Template,
+    /// The deployment that `deploy` sends: the image template, with everything that its place asks for
+    Deployment(Deployed),
+    /// Roles that the template's identity needs, defined and assigned, as a deployment for the subscription
+    Roles(Deployed),
     /// Subnets, security groups, routes and firewall rules that a build needs, and nothing more
     Network(NetworkArguments),
     /// The network security groups of that network alone
     Nsg(NetworkArguments),
     /// The firewall rules of that network alone
     Firewall(NetworkArguments),
+}
+
+/// What is deployed, without asking Azure
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 it is printed, 2 a setting is missing or a file is wrong.\n\nExamples:\n  \
+    aks-jumpbox render deployment > deployment.json\n  \
+    aks-jumpbox render roles --template image.json --location eastus2 > roles.json\n  \
+    az deployment sub create --location eastus2 --template-file roles.json"
+)]
+struct Deployed {
+    /// The image template [default: the one that jumpbox.toml stands for]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// The network of a build
@@ -79,6 +100,21 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
             let loaded = load_recipe(context)?;
             loaded.warnings.iter().for_each(|warning| context.output.warn(warning));
             output::print_as_it_is(&loaded.recipe.template().to_json())?;
+        }
+        What::Deployment(args) => {
+            let (design, _) = args.place.design(args.template.as_deref(), context, None)?;
+            output::print_as_it_is(&design.deployment())?;
+        }
+        What::Roles(args) => {
+            let (design, _) = args.place.design(args.template.as_deref(), context, None)?;
+            for role in design.roles() {
+                if let GrantPlace::StorageAccount(name) = role.at {
+                    context.output.warn(&format!(
+                        "not among them: Storage Blob Data Reader at the storage account {name}, whose group is not known"
+                    ));
+                }
+            }
+            output::print_as_it_is(&design.roles_template())?;
         }
         What::Network(args) => network(args, Part::Network, context)?,
         What::Nsg(args) => network(args, Part::Groups, context)?,

@@ -8,13 +8,17 @@ use super::access::Patience;
 use crate::Workflow;
 use crate::design::Design;
 use crate::error::{Error, While};
-use crate::resources::{Template, TemplateProperties, version};
+use crate::resources::{Deployment, Template, TemplateProperties, version};
 use crate::state::Kind;
 
 /// How long Azure may take to honour a role (azure-image-builder.md 5.3).
 const PROPAGATION: Duration = Duration::from_mins(30);
 /// How long a template may take to be made, or to go.
 const PROVISIONING: Duration = Duration::from_mins(30);
+
+fn deployment_id(design: &Design) -> String {
+    format!("{}/providers/Microsoft.Resources/deployments/{}", design.group_id(), design.deployment_name())
+}
 
 impl Workflow<'_> {
     pub(crate) fn look(&self, id: &str) -> Result<Option<Template>, Error> {
@@ -45,6 +49,7 @@ impl Workflow<'_> {
                 }
             }
         }
+        self.see_deployment_end(&deployment_id(design), &mut provisioning)?;
         if self.state.made(&id).is_some_and(|own| !own.confirmed) {
             self.state.confirm(&id)?;
         }
@@ -55,14 +60,30 @@ impl Workflow<'_> {
 
     fn deploy_template(&mut self, design: &Design, id: &str) -> Result<(), Error> {
         self.state.intend(Kind::Template, id)?;
-        let deployment = format!(
-            "{}/providers/Microsoft.Resources/deployments/{}",
-            design.group_id(),
-            design.deployment_name()
-        );
+        let deployment = deployment_id(design);
         let request = design.deployment_request();
         self.make::<_, IgnoredAny>(Kind::Deployment, (&deployment, version::DEPLOYMENTS), &request)?;
         self.state.confirm(id)
+    }
+
+    /// A deployment that an earlier process asked for may go on when its template is there already; it could not be removed
+    /// meanwhile.
+    fn see_deployment_end(&mut self, id: &str, patience: &mut Patience) -> Result<(), Error> {
+        while self.state.made(id).is_some_and(|own| !own.confirmed) {
+            let there: Option<Deployment> =
+                self.client.get(id, version::DEPLOYMENTS).to(|| format!("look at {id}"))?;
+            let Some(there) = there else { return self.state.forget(id) };
+            let state = there.properties.provisioning_state;
+            if ["succeeded", "failed", "canceled"].contains(&state.to_ascii_lowercase().as_str()) {
+                return self.state.confirm(id);
+            }
+            let out = Error::OutOfTime { what: id.to_owned(), minutes: PROVISIONING.as_secs() / 60 };
+            let pause = patience.next().ok_or(out)?;
+            self.waiting(format!("{id} is {state}"), pause);
+            self.watch.wait(pause);
+            self.check_stopped()?;
+        }
+        Ok(())
     }
 
     /// How much longer a refusal may be for a role that was assigned just now.

@@ -1,0 +1,7 @@
+//! The workflow against an endpoint in this process, undisturbed and with a fault at every request.
+
+mod designs;
+mod faults;
+mod roles;
+mod wire;
+mod world;

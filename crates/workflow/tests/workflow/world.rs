@@ -114,7 +114,7 @@ impl World {
             "privateLinkServiceNetworkPolicies": "Disabled",
         }});
         let network = format!("{group}/providers/Microsoft.Network/virtualNetworks/vnet");
-        self.put(
+        put(
             &client,
             &network,
             &json!({ "location": "eastus2", "properties": {

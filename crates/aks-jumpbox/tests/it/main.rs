@@ -3,6 +3,7 @@
 mod bad_templates;
 mod build;
 mod check;
+mod deploy;
 mod diagnose;
 mod explain_flow;
 mod explain_log;

@@ -11,6 +11,7 @@ mod cloud;
 mod credential;
 mod error;
 mod operation;
+pub mod resources;
 mod wire;
 
 pub use blob::Blob;

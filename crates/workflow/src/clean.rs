@@ -6,8 +6,8 @@ use crate::Workflow;
 use crate::deployment::TAG;
 use crate::error::{Error, While};
 use crate::event::Event;
-use crate::resources::{Resource, version};
 use crate::state::{Kind, Made};
+use azure::resources::{Resource, version};
 
 /// What is to go. Role assignments, which are needed while images are built alone, always go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,9 @@ pub struct Left {
 }
 
 /// The order in which things can go: an identity is needed while its templates go, a role while it is assigned, a group last.
-const ORDER: [Kind; 10] = [
+const ORDER: [Kind; 11] = [
     Kind::Trial,
+    Kind::Trigger,
     Kind::Template,
     Kind::Deployment,
     Kind::Assignment,
@@ -64,7 +65,7 @@ fn version_of(own: &Made) -> &'static str {
         Kind::Gallery | Kind::Definition => version::GALLERIES,
         Kind::Identity => version::IDENTITIES,
         Kind::Role | Kind::Assignment => version::AUTHORIZATION,
-        Kind::Template => version::TEMPLATES,
+        Kind::Template | Kind::Trigger => version::TEMPLATES,
         Kind::Image | Kind::Trial => version::COMPUTE,
         Kind::Deployment => version::DEPLOYMENTS,
     }
@@ -75,10 +76,12 @@ const TAGGED: [Kind; 4] = [Kind::Group, Kind::Gallery, Kind::Identity, Kind::Tem
 
 impl Sweep {
     fn takes(self, own: &Made, current: Option<&str>) -> bool {
-        let is_current = current.is_some_and(|current| current.eq_ignore_ascii_case(&own.id));
+        // A trigger goes with its template.
+        let is_current = current
+            .is_some_and(|current| own.id.to_ascii_lowercase().starts_with(&current.to_ascii_lowercase()));
         match own.kind {
             Kind::Assignment | Kind::Trial => true,
-            Kind::Template => self.all || self.templates || (self.superseded && !is_current),
+            Kind::Template | Kind::Trigger => self.all || self.templates || (self.superseded && !is_current),
             Kind::Deployment => self.all || self.templates,
             Kind::Role => self.all || self.roles,
             Kind::Identity => self.all || self.identity,

@@ -36,6 +36,8 @@ pub struct Settings {
     pub built_in_roles: bool,
     /// The resource group that the build works in.
     pub staging_resource_group: Option<String>,
+    /// A new version of the source starts a run by itself.
+    pub trigger: bool,
 }
 
 /// What a finished image becomes.
@@ -79,6 +81,8 @@ pub struct Design {
     pub template: ImageTemplate,
     /// Roles that Azure brings are assigned.
     pub built_in_roles: bool,
+    /// A new version of the source starts a run by itself.
+    pub trigger: bool,
 }
 
 /// A setting that is missing or that cannot be used.
@@ -205,6 +209,7 @@ impl Place {
             gallery,
             template,
             built_in_roles,
+            trigger: settings.trigger,
         })
     }
 

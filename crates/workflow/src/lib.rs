@@ -12,7 +12,6 @@ mod error;
 mod event;
 mod log;
 mod operation;
-mod resources;
 mod roles;
 mod run;
 mod state;

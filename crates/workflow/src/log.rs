@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::Workflow;
 use crate::error::{Error, While};
 use crate::event::Event;
-use crate::resources::{Resource, RunStatus, StepLabel, StorageAccount, Template, version};
 use crate::steps::access::Assignment;
+use azure::resources::{Resource, RunStatus, StepLabel, StorageAccount, Template, version};
 
 /// Storage Blob Data Reader.
 const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::design::Design;
-use crate::resources::version;
+use azure::resources::version;
 
 const DEFINITIONS: &str = "Microsoft.Authorization/roleDefinitions";
 const ASSIGNMENTS: &str = "Microsoft.Authorization/roleAssignments";

@@ -10,8 +10,8 @@ use crate::Workflow;
 use crate::error::{Error, While};
 use crate::event::Event;
 use crate::log::Reader;
-use crate::resources::{RunOutput, RunStatus, Template, version};
 use crate::state::{Kind, Run};
+use azure::resources::{RunOutput, RunStatus, Template, version};
 
 /// What is waited when the service gives no hint (azure-image-builder.md 2.1).
 const PAUSE: Duration = Duration::from_secs(30);

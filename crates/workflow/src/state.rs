@@ -69,6 +69,8 @@ pub enum Kind {
     Assignment,
     /// An image template, with its staging resource group.
     Template,
+    /// A trigger of a template.
+    Trigger,
     /// A finished image: a managed image or a gallery image version.
     Image,
     /// A deployment in the history of a resource group.

@@ -93,6 +93,9 @@ pub struct Place {
     /// Assign roles that Azure brings, for whoever may not define roles; they grant more than is needed
     #[arg(long)]
     built_in_roles: bool,
+    /// Let a new version of the source image start a run by itself
+    #[arg(long)]
+    trigger: bool,
     #[command(flatten)]
     pub endpoint: Endpoint,
 }
@@ -154,6 +157,7 @@ impl Place {
             template_name: name("template"),
             becomes: self.becomes.map(Becomes::from),
             built_in_roles: self.built_in_roles,
+            trigger: self.trigger,
             staging_resource_group: or(&self.staging_resource_group, &name("staging_resource_group")),
         }
     }

@@ -121,7 +121,7 @@ fn the_tutorial_s_local_commands_deploy_show_and_remove() {
     assert!(planned.stdout.contains("create   /subscriptions/"), "{planned}");
     let deployed = place.run(&format!("deploy {local} --location eastus2"));
     assert_eq!(deployed.code, Some(0), "{deployed}");
-    assert!(deployed.stderr.contains("step 6/6 Image template: made"), "{deployed}");
+    assert!(deployed.stderr.contains("step 6/7 Image template: made"), "{deployed}");
     let status = place.run(&format!("status {local}"));
     assert_eq!(status.code, Some(0), "{status}");
     assert!(status.stdout.contains("last run   none"), "{status}");

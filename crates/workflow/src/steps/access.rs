@@ -8,9 +8,9 @@ use serde::de::IgnoredAny;
 use crate::Workflow;
 use crate::design::Design;
 use crate::error::{Error, While};
-use crate::resources::{AssignmentProperties, AssignmentRequest, StorageAccount, version};
 use crate::roles::{RoleChoice, RoleDefinition, RoleDesign, guid};
 use crate::state::Kind;
+use azure::resources::{AssignmentProperties, AssignmentRequest, StorageAccount, version};
 
 /// How long the directory may take to know a new identity everywhere.
 const NEW_IDENTITY: Duration = Duration::from_mins(10);

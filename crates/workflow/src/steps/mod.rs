@@ -5,6 +5,7 @@ mod places;
 mod preview;
 mod providers;
 mod template;
+mod trigger;
 
 use crate::Workflow;
 use crate::design::Design;
@@ -16,13 +17,14 @@ pub use preview::Planned;
 /// A step: its name, and what it does. It tells what it changed, a sentence each; none when everything was as it should be.
 type Step = (&'static str, fn(&mut Workflow<'_>, &Design) -> Result<Vec<String>, Error>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("Resource providers", |workflow, design| workflow.providers(design)),
     ("Resource groups", |workflow, design| workflow.groups(design)),
     ("Gallery", |workflow, design| workflow.gallery(design)),
     ("Managed identity", |workflow, design| workflow.identity(design)),
     ("Roles", |workflow, design| workflow.roles(design)),
     ("Image template", |workflow, design| workflow.template(design)),
+    ("Trigger", |workflow, design| workflow.trigger(design)),
 ];
 
 impl Workflow<'_> {

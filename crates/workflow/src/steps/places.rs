@@ -6,10 +6,10 @@ use crate::Workflow;
 use crate::deployment::TAG;
 use crate::design::{Design, Gallery};
 use crate::error::{Error, While};
-use crate::resources::{
+use crate::state::Kind;
+use azure::resources::{
     DefinitionProperties, GalleryFeature, Identifier, Identity, Located, Resource, Tags, version,
 };
-use crate::state::Kind;
 
 /// Nothing but a place and tags.
 pub(super) fn located(location: &str) -> Located<()> {

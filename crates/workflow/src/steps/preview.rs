@@ -4,11 +4,12 @@ use preflight::GrantPlace;
 use serde::Serialize;
 
 use super::providers::{feature_id, feature_of};
+use super::trigger::trigger_id;
 use crate::Workflow;
 use crate::design::Design;
 use crate::error::{Error, While};
-use crate::resources::{WhatIf, version};
 use crate::roles::RoleChoice;
+use azure::resources::{WhatIf, version};
 
 /// Something that a deployment would do, or find done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +58,10 @@ impl Workflow<'_> {
         all.push(Planned::of(principal.is_some(), "create", design.identity.clone()));
         self.preview_roles(design, principal.as_deref(), &mut all)?;
         self.preview_template(design, &mut all)?;
+        if design.trigger {
+            let id = trigger_id(design);
+            all.push(Planned::of(self.is_there(&id, version::TEMPLATES)?, "create", id));
+        }
         Ok(all)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::resources::{
+use azure::resources::{
     Feature, Provider,
     version::{FEATURES, RESOURCES as PROVIDERS},
 };

@@ -8,8 +8,8 @@ use super::access::Patience;
 use crate::Workflow;
 use crate::design::Design;
 use crate::error::{Error, While};
-use crate::resources::{Deployment, Template, TemplateProperties, version};
 use crate::state::Kind;
+use azure::resources::{Deployment, Template, TemplateProperties, version};
 
 /// How long Azure may take to honour a role (azure-image-builder.md 5.3).
 const PROPAGATION: Duration = Duration::from_mins(30);

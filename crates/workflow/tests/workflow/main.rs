@@ -2,6 +2,7 @@
 
 mod designs;
 mod faults;
+mod patience;
 mod roles;
 mod wire;
 mod world;

@@ -35,6 +35,8 @@ struct Inside {
     /// Statuses of requests that start a run.
     runs: usize,
     expired: bool,
+    /// Part of a request's name, the answer, and how often it is still given.
+    refused: Option<(&'static str, u16, &'static str, usize)>,
     names: Vec<String>,
     secrets: Vec<String>,
 }
@@ -59,6 +61,11 @@ impl Faulty {
     /// Begins to count anew, with a fault at one request.
     pub fn arm(&self, at: usize, fault: Fault) {
         *self.inside() = Inside { armed: Some((at, fault)), ..Inside::default() };
+    }
+
+    /// Refuses to write what is named so, a number of times.
+    pub fn refuse_writes(&self, part: &'static str, status: u16, code: &'static str, times: usize) {
+        self.inside().refused = Some((part, status, code, times));
     }
 
     pub fn disarm(&self) {
@@ -129,6 +136,14 @@ impl Wire for Faulty {
             let at = inside.requests;
             inside.requests += 1;
             let name = format!("{} {}", request.method, request.url.split('?').next().unwrap_or_default());
+            if let Some((part, status, code, times)) =
+                inside.refused.filter(|(part, ..)| name.starts_with("PUT ") && name.contains(part))
+                && times > 0
+            {
+                inside.refused = Some((part, status, code, times - 1));
+                inside.names.push(name);
+                return Ok(refusal(status, code));
+            }
             inside.names.push(name);
             let token = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
             if let Some(token) = token.and_then(|(_, value)| value.strip_prefix("Bearer ")) {

@@ -1,4 +1,4 @@
-//! The resources that a workflow makes and looks at: what is sent, and as much of what is answered as anybody asks for.
+//! The resources that are made and looked at: what is sent, and as much of what is answered as anybody asks for.
 //! What a service adds is left out of sight; what it says in words stays words, since a state that is not known is no
 //! success.
 
@@ -136,6 +136,20 @@ pub struct GalleryFeature {
     pub name: &'static str,
     /// Such as `TrustedLaunchSupported`.
     pub value: &'static str,
+}
+
+/// A trigger of an image template, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trigger {
+    /// What it says.
+    pub properties: TriggerProperties,
+}
+
+/// What a trigger says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TriggerProperties {
+    /// `SourceImage`: a new version of the source starts a run.
+    pub kind: &'static str,
 }
 
 /// A role assignment, as it is asked for.

@@ -3,6 +3,7 @@
 //! Wall-clock times on a shared machine vary by a quarter; medians of several runs and ratios within one run are
 //! what is compared.
 
+mod deploy;
 mod gateway;
 mod jump_box;
 mod memory;
@@ -122,6 +123,7 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     rows.extend(prove::measure(&bench, &wanted));
     rows.extend(gateway::measure(&wanted));
     rows.extend(proofs::measure(&wanted, options.peers));
+    rows.extend(deploy::measure(&bench, &wanted));
     let (more, found) = serve::measure(&bench, &wanted);
     rows.extend(more);
     figures.extend(found);

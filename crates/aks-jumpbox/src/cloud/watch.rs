@@ -1,5 +1,6 @@
 //! How the work in Azure is shown, and stopped.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use build_engine::cancel::Cancel;
@@ -12,17 +13,23 @@ pub struct Teller {
     output: Output,
     cancel: Cancel,
     streams: bool,
+    waited: Mutex<Duration>,
 }
 
 impl Teller {
     /// Tells it beside the one answer of a command.
     pub fn new(output: Output, cancel: Cancel) -> Self {
-        Self { output, cancel, streams: false }
+        Self { output, cancel, streams: false, waited: Mutex::default() }
     }
 
     /// Tells it as the answer: in JSON, each event is a line of it.
     pub fn streaming(output: Output, cancel: Cancel) -> Self {
         Self { streams: true, ..Self::new(output, cancel) }
+    }
+
+    /// How long the work has waited, all told.
+    pub fn waited(&self) -> Duration {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self, event: &Event) -> Option<String> {
@@ -67,13 +74,14 @@ impl Watch for Teller {
     }
 
     fn wait(&self, time: Duration) {
-        let until = Instant::now() + time;
+        let begun = Instant::now();
         while !self.is_stopped() {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = time.saturating_sub(begun.elapsed());
             if left.is_zero() {
-                return;
+                break;
             }
             std::thread::park_timeout(left.min(Duration::from_millis(100)));
         }
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) += begun.elapsed();
     }
 }

@@ -1,6 +1,7 @@
 //! `deploy`: everything that a build in Azure needs, made where it is missing.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use arm::ResourceId;
 use serde_json::json;
@@ -70,10 +71,14 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         }
         return Ok(ExitStatus::Yes);
     }
+    let begun = Instant::now();
     workflow.deploy(&design)?;
+    let (seconds, waited) = (begun.elapsed().as_secs_f64(), teller.waited().as_secs_f64());
     let id = design.template_id();
     match context.output.format {
-        Format::Json => output::json_line(&json!({ "event": "done", "template": id }))?,
+        Format::Json => output::json_line(&json!({
+            "event": "done", "template": id, "seconds": seconds, "waited_seconds": waited,
+        }))?,
         Format::Text => output::print(&format!("{id}\n"))?,
     }
     Ok(ExitStatus::Yes)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -264,15 +265,21 @@ fn a_run_outlives_who_began_it_is_followed_by_another_and_stopped_by_a_third() {
             let mut build = ours.command(&["build", "--target", "azure", "--format", "json"]);
             build.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
         };
-        let mut first = build();
+        let first = build();
         story.wait_until("the last step runs", || {
             let status = ours.run(&["status", "--format", "json"]);
             status.code == Some(0) && status.out.contains("Customizing")
         });
         let beside = ours.run(&["clean", "--yes"]);
         assert_eq!(beside.code, Some(4), "one process works with a state: {beside}");
-        first.kill().expect("killed");
-        first.wait().expect("it ended");
+        // Ctrl-C leaves the run as it is, and says so; a kill says nothing.
+        kill_process(Pid::from_child(&first), Signal::INT).expect("sent");
+        let interrupted = first.wait_with_output().expect("it ends");
+        let err = String::from_utf8_lossy(&interrupted.stderr);
+        assert!(interrupted.status.code() == Some(130) && err.contains("follows it again"), "{err}");
+        let mut killed = build();
+        killed.kill().expect("killed");
+        killed.wait().expect("it ended");
         let early = ours.run(&["clean", "--yes"]);
         assert!(early.code == Some(1) && early.err.contains("goes on"), "the run needs its roles: {early}");
 

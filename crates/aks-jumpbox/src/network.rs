@@ -80,6 +80,16 @@ impl Documents {
         Self::open_all(first, &all.collect::<Vec<_>>(), unwritten).map(Some)
     }
 
+    /// Reads an environment file and the one document that it names, neither of which is in a file.
+    ///
+    /// # Errors
+    /// None; what is wrong inside is among the inventory's findings.
+    pub fn of_texts(environment: SourceText, document: &SourceText) -> Result<Self, Failure> {
+        let mut environment = Environment::read(environment);
+        let inventory = environment.open(|_| Ok::<_, Failure>(document.clone()))?;
+        Ok(Self { environment, inventory, folder: PathBuf::new() })
+    }
+
     fn open_all(file: &Path, more: &[&PathBuf], unwritten: Option<&SourceText>) -> Result<Self, Failure> {
         let mut environment = Environment::read(bicep::read(file)?);
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();

@@ -101,7 +101,7 @@ pub struct Place {
 }
 
 /// Which Azure, and who asks.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Endpoint")]
 pub struct Endpoint {
     /// A cloud by name (public, usgov, china), or the address of a resource manager such as that of `serve` [default: that

@@ -66,6 +66,11 @@ pub fn open(target: Target, endpoint: &Endpoint, context: &Context) -> Result<Se
 }
 
 impl Session {
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The work on a subscription, as far as it has come.
     ///
     /// # Errors

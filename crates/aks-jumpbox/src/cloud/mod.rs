@@ -4,6 +4,7 @@ mod arguments;
 mod build;
 mod connect;
 mod error;
+pub mod live;
 mod local;
 mod watch;
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use document::SourceText;
 use preflight::{Network, Os, Report, Status, Subject, Topology, WholeRepair};
 
+use crate::cloud::{self, Endpoint, Target};
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
@@ -29,6 +30,7 @@ use crate::show::{check, sarif};
     aks-jumpbox check --environment environment.toml --format sarif > check.sarif\n  \
     aks-jumpbox check --environment environment.toml --repair repair.json\n  \
     aks-jumpbox check --environment environment.toml --template image.json --html check.html\n  \
+    aks-jumpbox check --live                                  what Azure says now\n  \
     aks-jumpbox check --list"
 )]
 pub struct Arguments {
@@ -56,8 +58,16 @@ pub struct Arguments {
     /// Write the findings into this file, too, as one page with a drawing of the path that needs nothing but a browser
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Ask Azure: the subnets, identity and subscription are those of `[azure]` in jumpbox.toml, or of the template
+    #[arg(long, conflicts_with_all = ["environment", "repair", "as_published"])]
+    live: bool,
+    /// Where `--live` asks
+    #[arg(long, value_enum, default_value_t)]
+    target: Target,
+    #[command(flatten)]
+    endpoint: Endpoint,
     /// List every requirement instead
-    #[arg(long, conflicts_with_all = ["environment", "template", "deployer", "strict", "repair", "html", "as_published"])]
+    #[arg(long, conflicts_with_all = ["live", "environment", "template", "deployer", "strict", "repair", "html", "as_published"])]
     list: bool,
 }
 
@@ -88,9 +98,18 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         return list(context);
     }
     let input = Input::load(args.template.as_deref(), context)?;
-    let documents = Documents::open_several(&args.environment)?;
     let mut warnings = input.warnings.clone();
-    let subject = subject(args, &input, documents.as_ref(), &mut warnings)?;
+    let mut deployer = args.deployer.clone();
+    let documents = if args.live {
+        let live =
+            cloud::live::documents(args.target, &args.endpoint, (&input, args.template.is_some()), context)?;
+        warnings.extend(live.missing);
+        deployer = deployer.or(live.who);
+        Some(live.documents)
+    } else {
+        Documents::open_several(&args.environment)?
+    };
+    let subject = Subject { deployer, ..subject(args, &input, documents.as_ref(), &mut warnings)? };
     let report = ask(args, &subject);
     let verdict = report.verdict(args.strict);
     if let Some(file) = &args.repair {

@@ -368,6 +368,54 @@ fn what_we_deploy_the_azure_cli_reads_and_the_other_way_round() {
 }
 
 #[test]
+fn a_network_is_checked_as_it_is_now() {
+    for topology in ["isolated", "private-link"] {
+        let seed = Seed::of(topology);
+        story_with(&["--seed", &seed.file().display().to_string()], |story| {
+            let ours = Ours::new(story, topology, &image("live"));
+            let rest = story.rest();
+            let early = ours.run(&["check", "--live"]);
+            assert!(early.code == Some(1) && early.out.contains("provider.registered"), "{early}");
+            ours.events(&["deploy"], 0);
+            let told = ours.json(&["check", "--live"]);
+            assert_eq!(
+                (told["verdict"].as_str(), told["topology"].as_str()),
+                (Some("pass"), Some(topology)),
+                "{told:#}"
+            );
+            let status = |told: &Value, id: &str| {
+                let all = told["findings"].as_array().expect("findings");
+                all.iter().find(|one| one["id"] == id).map(|one| one["status"].clone()).unwrap_or_default()
+            };
+            assert_eq!(status(&told, "subnet.free-addresses"), "pass", "{told:#}");
+            assert_eq!(status(&told, "access.deployer.template"), "pass", "{told:#}");
+            assert_eq!(ours.run(&["snapshot", "--live", "--output", "today.json"]).code, Some(0));
+
+            let nsg =
+                "/resourceGroups/rg-net/providers/Microsoft.Network/networkSecurityGroups/nsg-imagebuilder";
+            let mut group = rest.get(nsg).json();
+            group["properties"]["securityRules"] = json!([{ "name": "deny", "properties": {
+                "priority": 100, "direction": "Inbound", "access": "Deny", "protocol": "*", "sourceAddressPrefix": "*",
+                "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*",
+            }}]);
+            assert!(rest.put(nsg, &group).status < 300);
+            let said = ours.run(&["check", "--live", "--format", "json"]);
+            assert_eq!(said.code, Some(1), "{said}");
+            let told: Value = serde_json::from_str(&said.out).expect("JSON");
+            let failed = |one: &&Value| one["status"] == "fail";
+            let ids: Vec<_> = told["findings"].as_array().expect("findings").iter().filter(failed).collect();
+            let is_ssh = |one: &&Value| one["id"].as_str().is_some_and(|id| id.starts_with("nsg.inbound.ssh"));
+            assert!(ids.iter().any(is_ssh), "{ids:#?}");
+            let unregister = rest.url("/providers/Microsoft.VirtualMachineImages/unregister");
+            rest.send("POST", &unregister, &[], &[]);
+            let said = ours.run(&["check", "--live", "--format", "json"]);
+            let told: Value = serde_json::from_str(&said.out).expect("JSON");
+            assert_eq!(status(&told, "provider.registered"), "fail", "{told:#}");
+        });
+    }
+}
+
+#[test]
 fn an_endpoint_that_is_not_there_and_a_wrong_secret_are_told_with_what_mends_them() {
     let seed = Seed::of("isolated");
     story_with(&["--seed", &seed.file().display().to_string()], |story| {

@@ -1,0 +1,229 @@
+//! What Azure says now, as the documents that `check` reads.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use arm::ResourceId;
+use azure::Client;
+use azure::resources::version;
+use document::SourceText;
+use image_template::Text;
+use serde_json::Value;
+
+use super::arguments::{Endpoint, Target};
+use super::connect::open;
+use crate::context::Context;
+use crate::errors::{Category, Failure, Problem};
+use crate::input::Input;
+use crate::network::Documents;
+
+/// Policies and the features of a provider.
+const POLICY: &str = "2023-04-01";
+
+/// What Azure says of the place that a build is meant for.
+pub struct Said {
+    /// As `check` reads it.
+    pub documents: Documents,
+    /// What could not be read: requirements about it are skipped or undecided.
+    pub missing: Vec<String>,
+    /// Object id of whoever asked.
+    pub who: Option<String>,
+}
+
+/// Asks Azure about the place that a template (whether it stands in a file of its own is told) or `[azure]` of `jumpbox.toml`
+/// names.
+///
+/// # Errors
+/// When the subscription is not said, or Azure cannot be asked.
+pub fn documents(
+    target: Target,
+    endpoint: &Endpoint,
+    (input, written): (&Input, bool),
+    context: &Context,
+) -> Result<Said, Failure> {
+    let session = open(target, endpoint, context)?;
+    let (own, template) = (&input.recipe.azure, &input.template);
+    let network = template.vm_profile.vnet_config.as_ref().filter(|_| written);
+    let known = |text: &Text| text.known().map(str::to_owned);
+    let Some(subscription) = own.subscription.clone().or_else(|| session.subscription.clone()) else {
+        return Err(Problem::new(Category::Input, "the subscription is not said")
+            .hint("say it as `subscription` in `[azure]` of jumpbox.toml")
+            .into());
+    };
+    let asked = Asked {
+        subscription,
+        location: own.location.clone().or_else(|| known(&template.location)),
+        build_subnet: network.map_or_else(|| own.build_subnet.clone(), |network| known(&network.subnet_id)),
+        container_subnet: network.map_or_else(
+            || own.container_subnet.clone(),
+            |network| network.container_instance_subnet_id.as_ref().and_then(known),
+        ),
+        identity: template.identity.as_ref().and_then(|identity| known(&identity.user_assigned)),
+    };
+    let read = read(session.client(), &asked)?;
+    let documents = Documents::of_texts(read.environment, &read.resources)?;
+    Ok(Said { documents, missing: read.missing, who: session.client().who()?.object_id })
+}
+
+/// Which part of a subscription is meant.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// The subscription's id, a GUID.
+    subscription: String,
+    location: Option<String>,
+    build_subnet: Option<String>,
+    container_subnet: Option<String>,
+    /// Resource id of the template's identity.
+    identity: Option<String>,
+}
+
+/// What was read.
+struct Read {
+    /// An environment file that names the other text.
+    environment: SourceText,
+    resources: SourceText,
+    missing: Vec<String>,
+}
+
+/// Reads what requirements ask about. What may not be read is left out and told, and no requirement about it passes.
+///
+/// # Errors
+/// When Azure cannot be asked at all.
+fn read(client: &Client, asked: &Asked) -> Result<Read, Failure> {
+    let mut live = Live { client, found: Vec::new(), ids: BTreeSet::new(), missing: Vec::new() };
+    let subscription = format!("/subscriptions/{}", asked.subscription);
+    for subnet in asked.build_subnet.iter().chain(&asked.container_subnet) {
+        live.network_of(subnet)?;
+    }
+    if live.leads_to_a_firewall() {
+        live.firewalls(&subscription)?;
+    }
+    if let Some(identity) = &asked.identity {
+        live.get(identity, version::IDENTITIES)?;
+    }
+    let authorization = format!("{subscription}/providers/Microsoft.Authorization");
+    for (path, version) in [
+        (format!("{authorization}/roleAssignments"), version::AUTHORIZATION),
+        (format!("{authorization}/roleDefinitions"), version::AUTHORIZATION),
+        (format!("{authorization}/policyAssignments"), POLICY),
+        (format!("{authorization}/policyDefinitions?$filter=policyType%20eq%20'Custom'"), POLICY),
+        (format!("{subscription}/providers"), version::RESOURCES),
+        (
+            format!(
+                "{subscription}/providers/Microsoft.Features/providers/Microsoft.VirtualMachineImages/features"
+            ),
+            version::FEATURES,
+        ),
+    ] {
+        live.list(&path, version)?;
+    }
+    Ok(live.told(asked))
+}
+
+struct Live<'a> {
+    client: &'a Client,
+    found: Vec<Value>,
+    /// Ids that were asked for, in lower case.
+    ids: BTreeSet<String>,
+    missing: Vec<String>,
+}
+
+impl Live<'_> {
+    /// Keeps an answer. A refusal leaves it out; that Azure cannot be reached is an error.
+    fn keep<T>(&mut self, path: &str, asked: Result<T, azure::Error>) -> Result<Option<T>, Failure> {
+        match asked {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.status().is_some_and(|status| status < 500 && status != 429) => {
+                let path = path.split('?').next().unwrap_or(path);
+                self.missing.push(format!("{path} could not be read: {}", error.code().unwrap_or("refused")));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn get(&mut self, id: &str, version: &str) -> Result<Option<Value>, Failure> {
+        if !self.ids.insert(id.to_ascii_lowercase()) {
+            return Ok(None);
+        }
+        let asked = self.client.get::<Value>(id, version);
+        let value = self.keep(id, asked)?.flatten();
+        self.found.extend(value.clone());
+        Ok(value)
+    }
+
+    fn list(&mut self, path: &str, version: &str) -> Result<Vec<Value>, Failure> {
+        let asked = self.client.list::<Value>(path, version);
+        let values = self.keep(path, asked)?.unwrap_or_default();
+        self.found.extend(values.iter().cloned());
+        Ok(values)
+    }
+
+    /// A subnet's network with the addresses that are taken, and what is joined to the subnet.
+    fn network_of(&mut self, subnet: &str) -> Result<(), Failure> {
+        let Ok(id) = ResourceId::parse(subnet) else { return Ok(()) };
+        let Some(network) = id.parent().map(|network| network.to_string()) else { return Ok(()) };
+        let usages = format!("{network}/usages");
+        if self.get(&network, version::NETWORK)?.is_some() {
+            self.list(&usages, version::NETWORK)?;
+        }
+        let joined = self.found.iter().flat_map(|value| value["properties"]["subnets"].as_array());
+        let own = joined
+            .flatten()
+            .filter(|own| own["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(id.name())));
+        let ids: Vec<String> = own
+            .flat_map(|own| {
+                ["networkSecurityGroup", "routeTable", "natGateway"]
+                    .map(|name| &own["properties"][name]["id"])
+            })
+            .filter_map(|id| id.as_str().map(str::to_owned))
+            .collect();
+        for id in ids {
+            self.get(&id, version::NETWORK)?;
+        }
+        Ok(())
+    }
+
+    fn leads_to_a_firewall(&self) -> bool {
+        let routes = self.found.iter().filter_map(|value| value["properties"]["routes"].as_array());
+        routes.flatten().any(|route| route["properties"]["nextHopType"] == "VirtualAppliance")
+    }
+
+    /// Every firewall of the subscription, since a route names one by its address alone, and its policies with their parents.
+    fn firewalls(&mut self, subscription: &str) -> Result<(), Failure> {
+        let path = format!("{subscription}/providers/Microsoft.Network/azureFirewalls");
+        let firewalls = self.list(&path, version::NETWORK)?;
+        let id = |value: &Value| value["id"].as_str().map(str::to_owned);
+        let mut next: Vec<_> =
+            firewalls.iter().filter_map(|one| id(&one["properties"]["firewallPolicy"])).collect();
+        while let Some(policy) = next.pop() {
+            let Some(read) = self.get(&policy, version::NETWORK)? else { continue };
+            next.extend(id(&read["properties"]["basePolicy"]));
+            self.list(&format!("{policy}/ruleCollectionGroups"), version::NETWORK)?;
+        }
+        self.list(&format!("{subscription}/providers/Microsoft.Network/ipGroups"), version::NETWORK)?;
+        Ok(())
+    }
+
+    fn told(self, asked: &Asked) -> Read {
+        let mut environment = format!("subscription = {:?}\n", asked.subscription);
+        let values = [
+            ("location", &asked.location),
+            ("build_subnet", &asked.build_subnet),
+            ("container_subnet", &asked.container_subnet),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value {
+                let _ = writeln!(environment, "{name} = {value:?}");
+            }
+        }
+        environment.push_str("\n[[source]]\nkind = \"resources\"\nfile = \"what Azure says\"\n");
+        // A tree of texts always has a text.
+        let resources = serde_json::to_string_pretty(&self.found).unwrap_or_default();
+        Read {
+            environment: SourceText::new("live.toml", environment),
+            resources: SourceText::new("what Azure says", resources),
+            missing: self.missing,
+        }
+    }
+}

@@ -96,6 +96,9 @@ pub struct Place {
     /// Let a new version of the source image start a run by itself
     #[arg(long)]
     trigger: bool,
+    /// Make things although Azure says that a requirement of the build is not met
+    #[arg(long)]
+    pub skip_check: bool,
     #[command(flatten)]
     pub endpoint: Endpoint,
 }

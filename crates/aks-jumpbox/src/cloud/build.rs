@@ -8,7 +8,7 @@ use serde_json::json;
 use workflow::{Error, Finished, Workflow};
 
 use super::arguments::{Place, Target};
-use super::{Teller, deployed, open};
+use super::{Teller, deployed, open, require};
 use crate::context::{Context, stop_on_signals};
 use crate::errors::Failure;
 use crate::exit::ExitStatus;
@@ -47,7 +47,10 @@ fn build_and_tell(
     let session = open(Target::Azure, &place.endpoint, context)?;
     let (mut workflow, template, deployed) = match what {
         What::Described(template) => {
-            let (design, _) = place.design(template, context, session.subscription.as_deref())?;
+            let (design, input) = place.design(template, context, session.subscription.as_deref())?;
+            if !place.skip_check {
+                require(&session, &design, &input, context)?;
+            }
             let mut workflow = session.workflow(&design.subscription, &teller)?;
             let deployed = workflow.deploy(&design);
             (workflow, design.template_id(), deployed)

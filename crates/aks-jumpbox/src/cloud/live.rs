@@ -9,6 +9,7 @@ use azure::resources::version;
 use document::SourceText;
 use image_template::Text;
 use serde_json::Value;
+use workflow::Design;
 
 use super::arguments::{Endpoint, Target};
 use super::connect::open;
@@ -60,9 +61,31 @@ pub fn documents(
         ),
         identity: template.identity.as_ref().and_then(|identity| known(&identity.user_assigned)),
     };
-    let read = read(session.client(), &asked)?;
+    said(session.client(), &asked)
+}
+
+/// The same about the place of a design.
+///
+/// # Errors
+/// When Azure cannot be asked.
+pub fn of_design(client: &Client, design: &Design) -> Result<Said, Failure> {
+    let network = design.template.vm_profile.vnet_config.as_ref();
+    let subnet = |text: &Text| text.as_str().to_owned();
+    let asked = Asked {
+        subscription: design.subscription.trim_start_matches("/subscriptions/").to_owned(),
+        location: Some(design.location.clone()),
+        build_subnet: network.map(|network| subnet(&network.subnet_id)),
+        container_subnet: network
+            .and_then(|network| network.container_instance_subnet_id.as_ref().map(subnet)),
+        identity: Some(design.identity.clone()),
+    };
+    said(client, &asked)
+}
+
+fn said(client: &Client, asked: &Asked) -> Result<Said, Failure> {
+    let read = read(client, asked)?;
     let documents = Documents::of_texts(read.environment, &read.resources)?;
-    Ok(Said { documents, missing: read.missing, who: session.client().who()?.object_id })
+    Ok(Said { documents, missing: read.missing, who: client.who()?.object_id })
 }
 
 /// Which part of a subscription is meant.
@@ -167,7 +190,7 @@ impl Live<'_> {
         if self.get(&network, version::NETWORK)?.is_some() {
             self.list(&usages, version::NETWORK)?;
         }
-        let joined = self.found.iter().flat_map(|value| value["properties"]["subnets"].as_array());
+        let joined = self.found.iter().filter_map(|value| value["properties"]["subnets"].as_array());
         let own = joined
             .flatten()
             .filter(|own| own["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(id.name())));

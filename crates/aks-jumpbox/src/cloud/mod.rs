@@ -6,9 +6,11 @@ mod connect;
 mod error;
 pub mod live;
 mod local;
+mod prerequisites;
 mod watch;
 
 pub use arguments::{Endpoint, Place, Target};
 pub use build::{What, build};
 pub use connect::{deployed, open};
+pub use prerequisites::require;
 pub use watch::Teller;

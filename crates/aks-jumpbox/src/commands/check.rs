@@ -33,6 +33,7 @@ use crate::show::{check, sarif};
     aks-jumpbox check --live                                  what Azure says now\n  \
     aks-jumpbox check --list"
 )]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Arguments {
     /// An environment file (TOML), or any single document it can name, as Azure's JSON; may be given several times
     #[arg(long, value_name = "FILE")]
@@ -286,7 +287,7 @@ fn status(verdict: Status) -> ExitStatus {
 }
 
 /// The networks around both subnets.
-fn network<'a>(
+pub fn network<'a>(
     documents: &'a Documents,
     topology: Topology,
     warnings: &mut Vec<String>,

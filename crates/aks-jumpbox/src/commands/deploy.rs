@@ -60,7 +60,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         context.output.note(&format!("{id} is taken over"));
         return Ok(ExitStatus::Yes);
     }
-    let (design, _) =
+    let (design, input) =
         args.place.design(args.template.as_deref(), context, session.subscription.as_deref())?;
     let mut workflow = session.workflow(&design.subscription, &teller)?;
     if args.what_if {
@@ -70,6 +70,9 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
             Format::Text => output::print(&planned.iter().map(line).collect::<String>())?,
         }
         return Ok(ExitStatus::Yes);
+    }
+    if !args.place.skip_check {
+        cloud::require(&session, &design, &input, context)?;
     }
     let begun = Instant::now();
     workflow.deploy(&design)?;

@@ -38,14 +38,13 @@ pub struct Arguments {
 
 /// Writes it.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
-    let documents = match &args.environment {
-        Some(file) => Documents::open(file)?,
-        None => {
-            let input = Input::load(None, context)?;
-            let live = cloud::live::documents(args.target, &args.endpoint, (&input, false), context)?;
-            live.missing.iter().for_each(|missing| context.output.warn(missing));
-            live.documents
-        }
+    let documents = if let Some(file) = &args.environment {
+        Documents::open(file)?
+    } else {
+        let input = Input::load(None, context)?;
+        let live = cloud::live::documents(args.target, &args.endpoint, (&input, false), context)?;
+        live.missing.iter().for_each(|missing| context.output.warn(missing));
+        live.documents
     };
     let documents = documents.sound(context.output)?;
     let text = documents.inventory.snapshot().to_json_pretty();

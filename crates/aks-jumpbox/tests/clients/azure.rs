@@ -404,8 +404,15 @@ fn a_network_is_checked_as_it_is_now() {
             let told: Value = serde_json::from_str(&said.out).expect("JSON");
             let failed = |one: &&Value| one["status"] == "fail";
             let ids: Vec<_> = told["findings"].as_array().expect("findings").iter().filter(failed).collect();
-            let is_ssh = |one: &&Value| one["id"].as_str().is_some_and(|id| id.starts_with("nsg.inbound.ssh"));
+            let is_ssh =
+                |one: &&Value| one["id"].as_str().is_some_and(|id| id.starts_with("nsg.inbound.ssh"));
             assert!(ids.iter().any(is_ssh), "{ids:#?}");
+            let early = ours.run(&["deploy"]);
+            assert!(
+                early.code == Some(1) && early.err.contains("nsg.inbound.ssh"),
+                "nothing is made: {early}"
+            );
+            ours.events(&["deploy", "--skip-check"], 0);
             let unregister = rest.url("/providers/Microsoft.VirtualMachineImages/unregister");
             rest.send("POST", &unregister, &[], &[]);
             let said = ours.run(&["check", "--live", "--format", "json"]);

@@ -19,6 +19,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often a run is asked for, all told.
 const STARTS: u32 = 4;
+/// Looks at a template that tells of no run although the operation has ended: it may hear late.
+const LATE_LOOKS: u32 = 20;
 /// Looks at a template that may fail one after the other.
 const FAILED_LOOKS: u32 = 20;
 
@@ -62,16 +64,15 @@ impl Workflow<'_> {
                 return Ok(());
             }
         } else {
-            let run = Run {
+            let follows = last.goes_on();
+            self.state.record.run = Some(Run {
                 template: id.to_owned(),
                 request: Uuid::new_v4().to_string(),
-                before: last.start_time.clone(),
+                // One that somebody else began is this one.
+                before: last.start_time.filter(|_| !follows),
                 operation: None,
                 state: None,
-            };
-            let before = Some(run.clone()).filter(|_| last.goes_on()).map(|run| Run { before: None, ..run });
-            let follows = before.is_some();
-            self.state.record.run = Some(before.unwrap_or(run));
+            });
             self.state.save()?;
             if follows {
                 return Ok(());
@@ -185,7 +186,8 @@ impl Workflow<'_> {
                 operation.after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
             }
             Ok(Poll::Failed(error)) => following.failure = Some(error.to_string()),
-            Ok(_) | Err(_) => {}
+            Ok(Poll::Succeeded | Poll::Canceled) => following.ended += 1,
+            Err(_) => {}
         }
     }
 
@@ -212,6 +214,10 @@ impl Workflow<'_> {
             let run_state = if begun { last.run_state.clone() } else { "Failed".to_owned() };
             return Ok(Some(RunStatus { run_state, message, ..last }));
         }
+        if !begun && following.ended > LATE_LOOKS {
+            let message = Some("the service ended the request, and tells of no run".to_owned());
+            return Ok(Some(RunStatus { run_state: "Unknown".to_owned(), message, ..RunStatus::default() }));
+        }
         Ok((begun && !last.goes_on()).then_some(last))
     }
 
@@ -219,11 +225,9 @@ impl Workflow<'_> {
     fn judge(&mut self, id: &str, last: RunStatus) -> Result<Finished, Error> {
         let state = last.run_state;
         let outputs = self.outputs(id)?;
-        if !state.eq_ignore_ascii_case("failed") || !outputs.is_empty() {
-            for output in outputs.iter().filter(|output| output.artifact.starts_with('/')) {
-                self.state.intend(Kind::Image, &output.artifact)?;
-                self.state.confirm(&output.artifact)?;
-            }
+        for output in outputs.iter().filter(|output| output.artifact.starts_with('/')) {
+            self.state.intend(Kind::Image, &output.artifact)?;
+            self.state.confirm(&output.artifact)?;
         }
         self.note_run(|run| run.state = Some(state.clone()))?;
         if matches!(state.to_ascii_lowercase().as_str(), "succeeded" | "partiallysucceeded") {
@@ -275,6 +279,8 @@ struct Following {
     operation: Option<Operation>,
     told: (String, Option<String>),
     failure: Option<String>,
+    /// Polls that said that the operation has ended.
+    ended: u32,
     log: Reader,
     failed: u32,
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "answers of a script are what a wire gives")]
 
+mod published;
 mod requests;
 mod retries;
 mod script;

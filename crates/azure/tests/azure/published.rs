@@ -2,8 +2,8 @@
 //! 2022-04-01, compute galleries 2019-07-01, imagebuilder 2025-10-01).
 
 use azure::resources::{
-    AssignmentProperties, AssignmentRequest, DefinitionProperties, Identifier, Located, RunOutput, Template,
-    Trigger, TriggerProperties,
+    AssignmentProperties, AssignmentRequest, DefinitionProperties, Identifier, Located, RunOutput, Tags,
+    Template, Trigger, TriggerProperties,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn an_image_definition_is_the_published_one_with_what_later_versions_add() {
         features: Vec::new(),
     };
     let located =
-        Located { location: "West US".to_owned(), tags: Default::default(), properties: Some(properties) };
+        Located { location: "West US".to_owned(), tags: Tags::default(), properties: Some(properties) };
     let mut own = sent(&located);
     let added = own["properties"].as_object_mut().expect("properties");
     assert_eq!(added.remove("architecture"), Some(json!("x64")));

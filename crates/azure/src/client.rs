@@ -116,7 +116,7 @@ impl Answer {
         self.error(ErrorKind::Refused { status: self.status, error })
     }
 
-    fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }

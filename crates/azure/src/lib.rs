@@ -19,5 +19,5 @@ pub use client::{Client, Started};
 pub use cloud::Cloud;
 pub use credential::{Login, Secret, Who};
 pub use error::{Error, ErrorKind, ServiceError};
-pub use operation::{Follow, Operation, Poll};
+pub use operation::{Follow, Operation, Outcome, Poll};
 pub use wire::{Tls, Wire, WireError, WireRequest, WireResponse};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Answer, Client};
@@ -84,7 +85,32 @@ impl Operation {
     }
 }
 
+/// What an operation that ends with an answer has come to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome<T> {
+    /// It goes on.
+    Running {
+        /// How long to wait before asking again.
+        after: Duration,
+    },
+    /// Its answer; none where it has no body.
+    Ended(Option<T>),
+}
+
 impl Client {
+    /// Asks for the answer of an operation, once: of those whose `Location` leads to it.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or the operation failed.
+    pub fn outcome<T: DeserializeOwned>(&self, operation: &Operation) -> Result<Outcome<T>, Error> {
+        let answer = self.get_own(&operation.url)?;
+        match answer.status {
+            202 => Ok(Outcome::Running { after: hint(&answer).unwrap_or(WITHOUT_A_HINT) }),
+            _ if answer.is_success() => answer.read().map(Outcome::Ended),
+            _ => Err(answer.refused()),
+        }
+    }
+
     /// Asks how an operation stands, once.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure::{Follow, Operation, Poll};
+use azure::{Follow, Operation, Outcome, Poll};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -96,6 +96,22 @@ fn a_poll_tells_how_an_operation_stands_and_a_failed_poll_tells_nothing() {
     let told = Told::new([]);
     assert!(told.client.poll(&foreign).is_err());
     assert_eq!(told.count(), 0);
+}
+
+#[test]
+fn an_operation_that_ends_with_an_answer_is_asked_for_it() {
+    let operation =
+        Operation { url: "https://arm.example/results/1".to_owned(), follow: Follow::Location, after_ms: 0 };
+    let told = Told::new([
+        Ok(answer(202, &[("retry-after", "3")], "")),
+        Ok(answer(200, &[], r#"{"name":"a"}"#)),
+        Ok(answer(409, &[], r#"{"error":{"code":"Conflict","message":"m"}}"#)),
+    ]);
+    let running = told.client.outcome::<Named>(&operation).expect("an answer");
+    assert_eq!(running, Outcome::Running { after: Duration::from_secs(3) });
+    let ended = told.client.outcome::<Named>(&operation).expect("an answer");
+    assert_eq!(ended, Outcome::Ended(Some(Named { name: "a".to_owned() })));
+    assert!(told.client.outcome::<Named>(&operation).is_err());
 }
 
 #[test]

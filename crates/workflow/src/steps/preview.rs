@@ -1,5 +1,7 @@
 //! What a deployment would do, found out without doing any of it.
 
+use std::time::Duration;
+
 use preflight::GrantPlace;
 use serde::Serialize;
 
@@ -10,6 +12,10 @@ use crate::design::Design;
 use crate::error::{Error, While};
 use crate::roles::RoleChoice;
 use azure::resources::{WhatIf, version};
+use azure::{Outcome, Started};
+
+/// How often the answer of what-if is asked for.
+const LOOKS: u32 = 60;
 
 /// Something that a deployment would do, or find done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,8 +117,9 @@ impl Workflow<'_> {
                 design.deployment_name()
             );
             let request = design.deployment_request();
+            let doing = || "ask what the deployment would do".to_owned();
             let asked = self.client.post::<_, WhatIf>(&path, version::DEPLOYMENTS, Some(&request));
-            let told = asked.to(|| "ask what the deployment would do".to_owned())?.value;
+            let told = self.answer(asked.to(doing)?)?;
             let change = told.and_then(|told| {
                 let mut changes = told.properties.changes.into_iter();
                 changes.find(|change| change.resource_id.eq_ignore_ascii_case(&id))
@@ -121,5 +128,21 @@ impl Workflow<'_> {
         }
         all.push(planned);
         Ok(())
+    }
+
+    /// The answer of what-if, which Azure takes its time for.
+    fn answer(&self, started: Started<WhatIf>) -> Result<Option<WhatIf>, Error> {
+        let Some(operation) = started.operation else { return Ok(started.value) };
+        let mut after = Duration::from_millis(operation.after_ms);
+        for _ in 0..LOOKS {
+            self.watch.wait(after);
+            self.check_stopped()?;
+            let asked = self.client.outcome(&operation);
+            match asked.to(|| "ask what the deployment would do".to_owned())? {
+                Outcome::Running { after: hint } => after = hint,
+                Outcome::Ended(told) => return Ok(told),
+            }
+        }
+        Ok(None)
     }
 }

@@ -23,8 +23,8 @@ const POLICY: &str = "2023-04-01";
 
 /// What Azure says of the place that a build is meant for.
 pub struct Said {
-    /// As `check` reads it.
-    pub documents: Documents,
+    /// As `check` reads it; none when nothing could be read.
+    pub documents: Option<Documents>,
     /// What could not be read: requirements about it are skipped or undecided.
     pub missing: Vec<String>,
     /// Object id of whoever asked.
@@ -84,7 +84,7 @@ pub fn of_design(client: &Client, design: &Design) -> Result<Said, Failure> {
 
 fn said(client: &Client, asked: &Asked) -> Result<Said, Failure> {
     let read = read(client, asked)?;
-    let documents = Documents::of_texts(read.environment, &read.resources)?;
+    let documents = read.found.then(|| Documents::of_texts(read.environment, &read.resources)).transpose()?;
     Ok(Said { documents, missing: read.missing, who: client.who()?.object_id })
 }
 
@@ -105,6 +105,8 @@ struct Read {
     /// An environment file that names the other text.
     environment: SourceText,
     resources: SourceText,
+    /// Whether there are any.
+    found: bool,
     missing: Vec<String>,
 }
 
@@ -115,8 +117,14 @@ struct Read {
 fn read(client: &Client, asked: &Asked) -> Result<Read, Failure> {
     let mut live = Live { client, found: Vec::new(), ids: BTreeSet::new(), missing: Vec::new() };
     let subscription = format!("/subscriptions/{}", asked.subscription);
-    for subnet in asked.build_subnet.iter().chain(&asked.container_subnet) {
-        live.network_of(subnet)?;
+    let mut asked = asked.clone();
+    for subnet in [&mut asked.build_subnet, &mut asked.container_subnet] {
+        if let Some(id) = subnet.as_deref()
+            && !live.network_of(id)?
+        {
+            // What may not be read is skipped, as if nobody had named it.
+            *subnet = None;
+        }
     }
     if live.leads_to_a_firewall() {
         live.firewalls(&subscription)?;
@@ -140,7 +148,7 @@ fn read(client: &Client, asked: &Asked) -> Result<Read, Failure> {
     ] {
         live.list(&path, version)?;
     }
-    Ok(live.told(asked))
+    Ok(live.told(&asked))
 }
 
 struct Live<'a> {
@@ -182,29 +190,32 @@ impl Live<'_> {
         Ok(values)
     }
 
-    /// A subnet's network with the addresses that are taken, and what is joined to the subnet.
-    fn network_of(&mut self, subnet: &str) -> Result<(), Failure> {
-        let Ok(id) = ResourceId::parse(subnet) else { return Ok(()) };
-        let Some(network) = id.parent().map(|network| network.to_string()) else { return Ok(()) };
-        let usages = format!("{network}/usages");
+    /// A subnet's network with the addresses that are taken, and what is joined to the subnet; false when it may not be
+    /// read.
+    fn network_of(&mut self, subnet: &str) -> Result<bool, Failure> {
+        let absent = || {
+            Problem::new(Category::Input, format!("there is no subnet {subnet}"))
+                .hint("make it (`render network` writes one), or name another as `build_subnet` and `container_subnet`")
+        };
+        let id = ResourceId::parse(subnet).map_err(|_| absent())?;
+        let network = id.parent().ok_or_else(absent)?.to_string();
         if self.get(&network, version::NETWORK)?.is_some() {
-            self.list(&usages, version::NETWORK)?;
+            self.list(&format!("{network}/usages"), version::NETWORK)?;
+        } else if self.missing.iter().any(|missing| missing.starts_with(&network)) {
+            return Ok(false);
         }
-        let joined = self.found.iter().filter_map(|value| value["properties"]["subnets"].as_array());
-        let own = joined
-            .flatten()
-            .filter(|own| own["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(id.name())));
-        let ids: Vec<String> = own
-            .flat_map(|own| {
-                ["networkSecurityGroup", "routeTable", "natGateway"]
-                    .map(|name| &own["properties"][name]["id"])
-            })
-            .filter_map(|id| id.as_str().map(str::to_owned))
-            .collect();
+        let subnets =
+            self.found.iter().filter_map(|value| value["properties"]["subnets"].as_array()).flatten();
+        let mut own =
+            subnets.filter(|own| own["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(subnet)));
+        let own = own.next().ok_or_else(absent)?;
+        let joined =
+            ["networkSecurityGroup", "routeTable", "natGateway"].map(|name| &own["properties"][name]["id"]);
+        let ids: Vec<_> = joined.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect();
         for id in ids {
             self.get(&id, version::NETWORK)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn leads_to_a_firewall(&self) -> bool {
@@ -244,6 +255,7 @@ impl Live<'_> {
         // A tree of texts always has a text.
         let resources = serde_json::to_string_pretty(&self.found).unwrap_or_default();
         Read {
+            found: !self.found.is_empty(),
             environment: SourceText::new("live.toml", environment),
             resources: SourceText::new("what Azure says", resources),
             missing: self.missing,

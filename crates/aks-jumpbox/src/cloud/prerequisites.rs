@@ -22,14 +22,15 @@ pub fn require(session: &Session, design: &Design, input: &Input, context: &Cont
     let said = live::of_design(session.client(), design)?;
     let mut warnings = said.missing;
     let topology = Topology::of(&design.template);
-    let network = check::network(&said.documents, topology, &mut warnings)?;
+    let documents = said.documents.as_ref();
+    let network = documents.map(|all| check::network(all, topology, &mut warnings)).transpose()?;
     for warning in &warnings {
         context.output.warn(warning);
     }
     let report = preflight::check(&Subject {
         topology,
         os: Os::of(&design.template),
-        network: Some(network),
+        network,
         template: Some(&design.template),
         endpoints: network::allow_list(&input.endpoints())?,
         deployer: said.who,

@@ -100,19 +100,21 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     }
     let input = Input::load(args.template.as_deref(), context)?;
     let mut warnings = input.warnings.clone();
-    let mut deployer = args.deployer.clone();
+    let (mut deployer, mut strict) = (args.deployer.clone(), args.strict);
     let documents = if args.live {
         let live =
             cloud::live::documents(args.target, &args.endpoint, (&input, args.template.is_some()), context)?;
+        // What could not be read is no document that nobody has.
+        strict |= !live.missing.is_empty();
         warnings.extend(live.missing);
         deployer = deployer.or(live.who);
-        Some(live.documents)
+        live.documents
     } else {
         Documents::open_several(&args.environment)?
     };
     let subject = Subject { deployer, ..subject(args, &input, documents.as_ref(), &mut warnings)? };
     let report = ask(args, &subject);
-    let verdict = report.verdict(args.strict);
+    let verdict = report.verdict(strict);
     if let Some(file) = &args.repair {
         let review = Review { args, input: &input };
         write_repair(file, &review.reviewed(&report, &subject)?, context)?;

@@ -413,6 +413,14 @@ fn a_network_is_checked_as_it_is_now() {
                 "nothing is made: {early}"
             );
             ours.events(&["deploy", "--skip-check"], 0);
+            let mut nowhere = ours.command(&["check", "--live"]);
+            let file = ours.folder.join("jumpbox.toml");
+            let text = std::fs::read_to_string(&file)
+                .expect("read")
+                .replace("subnets/snet-imagebuilder\"", "subnets/none\"");
+            std::fs::write(ours.folder.join("nowhere.toml"), text).expect("written");
+            let said = run_with(&mut nowhere, "AKS_JUMPBOX_CONFIG", "nowhere.toml");
+            assert!(said.code == Some(2) && said.err.contains("there is no subnet"), "{said}");
             let unregister = rest.url("/providers/Microsoft.VirtualMachineImages/unregister");
             rest.send("POST", &unregister, &[], &[]);
             let said = ours.run(&["check", "--live", "--format", "json"]);
@@ -420,6 +428,36 @@ fn a_network_is_checked_as_it_is_now() {
             assert_eq!(status(&told, "provider.registered"), "fail", "{told:#}");
         });
     }
+}
+
+#[test]
+fn what_may_not_be_read_never_passes() {
+    let seed = Seed::of("isolated");
+    story_with(&["--seed", &seed.file().display().to_string()], |story| {
+        let ours = Ours::new(story, "isolated", &image("reader"));
+        let rest = story.rest();
+        let made = rest.send("POST", "/v1.0/applications", &[], br#"{"displayName":"reader"}"#).json();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let path = format!("/v1.0/applications/{}/addPassword", text(&made["id"]));
+        let password = text(
+            &serde_json::from_str::<Value>(&rest.answer_with_a_secret(&path)).expect("JSON")["secretText"],
+        );
+        story.secret(&password);
+        let mut check = ours.command(&["check", "--live", "--format", "json"]);
+        check.env("AZURE_CLIENT_ID", text(&made["appId"]));
+        let said = run_with(&mut check, "AZURE_CLIENT_SECRET", &password);
+        let told: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said}"));
+        let of_the_network = |one: &&Value| {
+            one["id"]
+                .as_str()
+                .is_some_and(|id| ["nsg.", "route.", "access."].iter().any(|area| id.starts_with(area)))
+        };
+        let findings = told["findings"].as_array().unwrap_or_else(|| panic!("{said}"));
+        let found: Vec<_> = findings.iter().filter(of_the_network).collect();
+        assert_eq!(said.code, Some(3), "{said}");
+        assert!(!found.is_empty() && found.iter().all(|one| one["status"] != "pass"), "{found:#?}");
+        assert!(told["warnings"].to_string().contains("could not be read: AuthorizationFailed"), "{told:#}");
+    });
 }
 
 #[test]

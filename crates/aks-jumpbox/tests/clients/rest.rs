@@ -88,6 +88,14 @@ impl<'a> Rest<'a> {
         Answer { status: answer.status().as_u16(), headers: answer.headers().clone(), text }
     }
 
+    /// The answer to a POST without a body that holds a secret, which nobody else is to hear.
+    pub fn answer_with_a_secret(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.story.serve.told("endpoint"));
+        let post = self.agent.post(url).header("Authorization", format!("Bearer {}", self.token));
+        let mut answer = post.send("{}").expect("an answer");
+        answer.body_mut().read_to_string().expect("a text")
+    }
+
     /// A connection after its handshake, for what no client library sends.
     pub fn raw(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();

@@ -49,12 +49,9 @@ fn show(event: &Event, output: Output) {
 
 /// Every test and how it ended.
 pub fn table(report: &TryReport, output: Output) -> String {
-    let mut text = format!(
-        "\n{}  booted in {} with {}\n",
-        output.paint(BOLD, &report.image.display().to_string()),
-        duration(report.boot_seconds),
-        report.accelerator
-    );
+    let how = report.accelerator.map_or_else(|| "in Azure".to_owned(), |how| format!("with {how}"));
+    let image = output.paint(BOLD, &report.image);
+    let mut text = format!("\n{image}  booted in {} {how}\n", duration(report.boot_seconds));
     let width = report.tests.iter().map(|test| test.name.chars().count()).max().unwrap_or(0);
     for TestResult { name, status, detail, .. } in &report.tests {
         let mark = match status {

@@ -61,6 +61,8 @@ pub struct Started<T> {
     pub value: Option<T>,
     /// What goes on; nothing when all is done.
     pub operation: Option<Operation>,
+    /// The same where its address leads to what it comes to; for [`Client::outcome`].
+    pub result: Option<Operation>,
 }
 
 /// A request, and whether it may go out again after it has arrived.
@@ -128,7 +130,11 @@ impl Answer {
         if !self.is_success() {
             return Err(self.refused());
         }
-        Ok(Started { value: self.read()?, operation: Operation::of(self) })
+        Ok(Started {
+            value: self.read()?,
+            operation: Operation::of(self),
+            result: Operation::with_result(self),
+        })
     }
 
     /// Whether all of a document came: a body that was cut off is as good as none.

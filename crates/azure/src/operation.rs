@@ -77,11 +77,18 @@ fn until(text: &str) -> Option<Duration> {
 impl Operation {
     /// The operation that an answer tells of; none when it has ended with the answer.
     pub(crate) fn of(answer: &Answer) -> Option<Self> {
+        Self::at(answer, "azure-asyncoperation", Follow::AsyncOperation).or_else(|| Self::with_result(answer))
+    }
+
+    /// The same by the address of its result.
+    pub(crate) fn with_result(answer: &Answer) -> Option<Self> {
+        Self::at(answer, "location", Follow::Location).filter(|_| matches!(answer.status, 201 | 202))
+    }
+
+    fn at(answer: &Answer, header: &str, follow: Follow) -> Option<Self> {
         let after = hint(answer).unwrap_or(WITHOUT_A_HINT);
         let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        let at = |name: &str, follow| Some(Self { url: answer.header(name)?.to_owned(), follow, after_ms });
-        let by_status = at("azure-asyncoperation", Follow::AsyncOperation);
-        by_status.or_else(|| at("location", Follow::Location).filter(|_| matches!(answer.status, 201 | 202)))
+        Some(Self { url: answer.header(header)?.to_owned(), follow, after_ms })
     }
 }
 

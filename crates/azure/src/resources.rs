@@ -18,6 +18,8 @@ pub mod version {
     pub const GALLERIES: &str = "2024-03-03";
     /// Managed images, machines.
     pub const COMPUTE: &str = "2024-07-01";
+    /// Disks.
+    pub const DISKS: &str = "2024-03-02";
     /// Managed identities.
     pub const IDENTITIES: &str = "2023-01-31";
     /// Role definitions and assignments.
@@ -306,6 +308,67 @@ pub struct StorageProperties {
 pub struct Endpoints {
     /// The blob service.
     pub blob: Option<String>,
+}
+
+/// A network, as far as a machine in it needs it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// Its region.
+    pub location: String,
+}
+
+/// A network interface in a subnet, without a public address, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceProperties {
+    /// Its one configuration.
+    pub ip_configurations: [Named<IpConfiguration>; 1],
+}
+
+/// Something with a name inside of a resource.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Named<P> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says.
+    pub properties: P,
+}
+
+/// Addresses of a network interface.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IpConfiguration {
+    /// `Dynamic`.
+    #[serde(rename = "privateIPAllocationMethod")]
+    pub allocation: &'static str,
+    /// Its subnet.
+    pub subnet: Reference,
+}
+
+/// A resource that is named by another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reference {
+    /// Its resource id.
+    pub id: String,
+}
+
+/// What a script that was run in a machine came to (Compute, run command).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Ran {
+    /// One for all that was printed.
+    pub value: Vec<RanStatus>,
+}
+
+/// What a script printed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RanStatus {
+    /// `ProvisioningState/succeeded`, or something else.
+    pub code: String,
+    /// The ends of both streams, after `[stdout]` and `[stderr]`.
+    pub message: String,
 }
 
 /// What a deployment would do (Deployments, what-if).

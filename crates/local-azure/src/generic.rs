@@ -335,12 +335,11 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
 
 /// Removes a resource and all inside it, innermost first, where their types let them go.
 pub(crate) fn remove(azure: &LocalAzure, transaction: &Transaction<'_>, going: &Row) -> Result<(), ArmError> {
-    let folder = azure.folder.as_path();
     let inside = Row::within(transaction, &going.key, None, ALL)?;
     for row in inside.rows.iter().rev().chain([going]) {
         let resource_type = row.body["type"].as_str().unwrap_or_default();
         if let Some(known) = types::find(resource_type) {
-            (known.remove)(&Removal { transaction, row, folder, going: &going.key })?;
+            (known.remove)(&Removal { azure, transaction, row, going: &going.key })?;
         }
     }
     Row::remove(transaction, &going.key)?;

@@ -18,7 +18,9 @@ mod groups;
 mod identities;
 mod identity;
 mod images;
+mod interfaces;
 mod lro;
+mod machines;
 mod network;
 mod offers;
 mod path;
@@ -49,6 +51,7 @@ use build_engine::network::Outbound;
 use call::{Answer, Call};
 use identity::{Kind, Principal};
 use images::Runs;
+use machines::Machines;
 use offers::{Needs, Offer};
 use path::Path;
 use store::{Row, Store};
@@ -86,6 +89,7 @@ pub struct LocalAzure {
     authority: transport::Authority,
     authorization: Authorization,
     runs: Runs,
+    machines: Machines,
     cache: PathBuf,
     outbound: Outbound,
     folder: PathBuf,
@@ -112,7 +116,7 @@ impl LocalAzure {
         let spool = folder.join("spool");
         private::folder(&spool)?;
         let lock = lock(&folder)?;
-        // Uploads and sources of builds that a killed process left.
+        // Uploads, sources of builds and machines that a killed process left.
         for left in std::fs::read_dir(&spool).map_err(|error| Error::file(&spool, error))?.flatten() {
             let path = left.path();
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
@@ -126,6 +130,7 @@ impl LocalAzure {
             authority,
             authorization: Authorization::default(),
             runs: Runs::default(),
+            machines: Machines::default(),
             cache: options.cache,
             outbound: options.outbound,
             folder,
@@ -134,15 +139,19 @@ impl LocalAzure {
             log,
             _lock: lock,
         });
-        let begun =
-            azure.first_principal().and_then(|()| azure.recover()).and_then(|()| azure.recover_deployments());
+        let begun = azure
+            .first_principal()
+            .and_then(|()| azure.recover())
+            .and_then(|()| azure.recover_machines())
+            .and_then(|()| azure.recover_deployments());
         begun.map_err(|error| Error::Begin(error.internal.unwrap_or(error.message)))?;
         Ok(azure)
     }
 
-    /// Stops every build and waits until each has cleaned up.
+    /// Stops every build and machine and waits until each has cleaned up.
     pub fn stop(&self) {
         self.runs.stop();
+        self.machines.stop();
     }
 
     /// Itself, for threads. It lives as long as a request does, so there is always one.

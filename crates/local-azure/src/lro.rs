@@ -64,6 +64,13 @@ impl Operation {
         Ok(())
     }
 
+    /// Writes down what an operation came to.
+    pub fn succeed(connection: &Connection, id: &str, result: &Value) -> Result<(), ArmError> {
+        let sql = "UPDATE operations SET result = ?2 WHERE id = ?1 AND state = 'InProgress'";
+        connection.prepare_cached(sql)?.execute(params![id, result.to_string()])?;
+        Self::end(connection, id, "Succeeded", None)
+    }
+
     /// Ends what a process that is no more has left.
     pub fn end_left(connection: &Connection, key: &str, error: &ArmError) -> Result<(), ArmError> {
         let sql = "SELECT id FROM operations WHERE key = ?1 AND state = 'InProgress'";
@@ -111,7 +118,7 @@ pub(crate) fn get(call: &mut Call<'_>) -> Answer {
     })
 }
 
-/// What an operation came to: 202 while it runs, then 204 or its error.
+/// What an operation came to: 202 while it runs, then its result, 204 where it has none, or its error.
 pub(crate) fn result(call: &mut Call<'_>) -> Answer {
     let (state, body) = found(call)?;
     let own = Operation {
@@ -123,7 +130,10 @@ pub(crate) fn result(call: &mut Call<'_>) -> Answer {
             let response = Response::empty(StatusCode::ACCEPTED);
             own.told(&call.request, call.azure, call.variable("namespace"), response)
         }
-        "Succeeded" => Response::empty(StatusCode::NO_CONTENT),
+        "Succeeded" => match &body["properties"]["output"] {
+            Value::Null => Response::empty(StatusCode::NO_CONTENT),
+            output => Response::json(StatusCode::OK, output),
+        },
         _ => Response::json(StatusCode::CONFLICT, &json!({ "error": body["error"] })),
     })
 }
@@ -131,13 +141,14 @@ pub(crate) fn result(call: &mut Call<'_>) -> Answer {
 fn found(call: &Call<'_>) -> Result<(String, Value), ArmError> {
     let id = call.variable("operation").to_ascii_lowercase();
     let row = call.azure.store.read(|connection| {
-        let sql = "SELECT state, error, started, ended FROM operations WHERE id = ?1";
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        let row: Option<(String, Option<String>, i64, Option<i64>)> =
+        let sql = "SELECT state, error, started, ended, result FROM operations WHERE id = ?1";
+        let read =
+            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+        let row: Option<(String, Option<String>, i64, Option<i64>, Option<String>)> =
             connection.prepare_cached(sql)?.query_row([&id], read).optional()?;
         Ok(row)
     })?;
-    let Some((state, error, started, ended)) = row else {
+    let Some((state, error, started, ended, result)) = row else {
         return Err(ArmError::not_found("OperationNotFound", format!("No operation '{id}' was found.")));
     };
     let mut body = json!({
@@ -145,6 +156,9 @@ fn found(call: &Call<'_>) -> Result<(String, Value), ArmError> {
     });
     if let Some(ended) = ended {
         body["endTime"] = time(ended).into();
+    }
+    if let Some(result) = result {
+        body["properties"]["output"] = serde_json::from_str(&result).unwrap_or_default();
     }
     if let Some(error) = error {
         body["error"] = serde_json::from_str(&error).unwrap_or_default();

@@ -16,9 +16,9 @@ use crate::types::{Edit, Removal};
 
 /// An IPv4 prefix as first and last address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Prefix {
-    first: u32,
-    last: u32,
+pub(crate) struct Prefix {
+    pub first: u32,
+    pub last: u32,
 }
 
 impl Prefix {
@@ -56,12 +56,12 @@ impl Prefix {
 }
 
 /// The prefixes of a subnet or network, IPv4 only; those of IPv6 are kept and not looked at.
-fn prefixes(texts: &[&Value], owner: &str) -> Result<Vec<Prefix>, ArmError> {
+pub(crate) fn prefixes(texts: &[&Value], owner: &str) -> Result<Vec<Prefix>, ArmError> {
     let texts = texts.iter().filter_map(|text| text.as_str()).filter(|text| !text.contains(':'));
     texts.map(|text| Prefix::parse(text, owner)).collect()
 }
 
-fn subnet_prefixes(properties: &Value) -> Vec<&Value> {
+pub(crate) fn subnet_prefixes(properties: &Value) -> Vec<&Value> {
     let many = properties["addressPrefixes"].as_array().map(|all| all.iter().collect()).unwrap_or_default();
     if properties["addressPrefix"].is_string() { vec![&properties["addressPrefix"]] } else { many }
 }
@@ -102,7 +102,7 @@ pub(crate) fn show_virtual_network(_: &str, body: &mut Value) {
 }
 
 /// What every network resource is told to have.
-fn complete(edit: &mut Edit<'_>) {
+pub(crate) fn complete(edit: &mut Edit<'_>) {
     edit.new["properties"]["provisioningState"] = "Succeeded".into();
     if edit.new["properties"]["resourceGuid"].is_null() {
         edit.new["properties"]["resourceGuid"] = uuid::Uuid::new_v4().to_string().into();
@@ -173,7 +173,7 @@ pub(crate) fn subnet(edit: &mut Edit<'_>) -> Result<(), ArmError> {
 }
 
 /// How many addresses of each prefix Azure keeps for itself: the first four and the last.
-const RESERVED: u64 = 5;
+pub(crate) const RESERVED: u64 = 5;
 
 /// The usage of every subnet, as `virtualNetworks/usages` tells it.
 pub(crate) fn usages(call: &mut Call<'_>) -> Answer {

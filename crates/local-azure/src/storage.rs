@@ -51,7 +51,7 @@ pub(crate) fn write(edit: &mut Edit<'_>) -> Result<(), ArmError> {
 /// Its blobs go with an account.
 pub(crate) fn remove(removal: &Removal<'_>) -> Result<(), ArmError> {
     let name = removal.row.body["name"].as_str().unwrap_or_default();
-    let folder = removal.folder.join("blobs").join(name);
+    let folder = removal.azure.folder.join("blobs").join(name);
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

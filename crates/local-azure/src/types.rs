@@ -1,7 +1,5 @@
 //! What is known of resource types: one table. Every other type is stored and returned as it is, and says so.
 
-use std::path::Path;
-
 use rusqlite::Transaction;
 use serde_json::Value;
 
@@ -10,7 +8,7 @@ use crate::call::{Answer, Call};
 use crate::error::ArmError;
 use crate::identity::Principal;
 use crate::store::Row;
-use crate::{compute, deployments, identities, images, network, storage};
+use crate::{compute, deployments, identities, images, interfaces, machines, network, storage};
 
 /// Who writes something, by which version of the interface.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +53,7 @@ impl Edit<'_> {
 pub(crate) struct Removal<'a> {
     pub transaction: &'a Transaction<'a>,
     pub row: &'a Row,
-    /// Folder of the endpoint's state.
-    pub folder: &'a Path,
+    pub azure: &'a LocalAzure,
     /// Key of all that goes with it: the resource group, or the resource itself.
     pub going: &'a str,
 }
@@ -224,10 +221,31 @@ pub(crate) const TYPES: &[ResourceType] = &[
     },
     ResourceType {
         name: compute::MACHINE,
-        does: "stored; one that a failed build left has a folder here, which goes with it",
+        does: "boots here, emulated and without a network, where a build of this endpoint made its image; one that a failed \
+               build left has a folder, which goes with it",
         versions: &["2024-11-01", "2024-07-01"],
         write: compute::made_here,
-        remove: compute::remove_folder,
+        remove: machines::remove,
+        actions: &[Act {
+            name: "runCommand",
+            does: "runs a script as root in a machine that runs",
+            run: machines::run_command,
+        }],
+        ..PLAIN
+    },
+    ResourceType {
+        name: machines::DISK,
+        does: "stored; that of a machine goes after it, or with it where it says so",
+        versions: &["2024-03-02", "2023-10-02"],
+        remove: machines::remove_disk,
+        ..PLAIN
+    },
+    ResourceType {
+        name: interfaces::INTERFACE,
+        does: "joins a subnet and takes an address of it",
+        versions: &["2024-07-01", "2024-05-01"],
+        write: interfaces::write,
+        remove: interfaces::remove,
         ..PLAIN
     },
     ResourceType {

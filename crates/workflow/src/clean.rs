@@ -66,7 +66,8 @@ fn version_of(own: &Made) -> &'static str {
         Kind::Identity => version::IDENTITIES,
         Kind::Role | Kind::Assignment => version::AUTHORIZATION,
         Kind::Template | Kind::Trigger => version::TEMPLATES,
-        Kind::Image | Kind::Trial => version::COMPUTE,
+        Kind::Trial => crate::trial::version_of(&own.id),
+        Kind::Image => version::COMPUTE,
         Kind::Deployment => version::DEPLOYMENTS,
     }
 }

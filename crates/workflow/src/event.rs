@@ -78,4 +78,8 @@ pub trait Watch {
     fn is_stopped(&self) -> bool;
     /// Lets time pass, less when the work should stop.
     fn wait(&self, time: Duration);
+    /// Lets time pass, also when the work should stop: something that was made is being removed.
+    fn wait_out(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }

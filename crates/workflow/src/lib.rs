@@ -17,6 +17,7 @@ mod run;
 mod state;
 mod status;
 mod steps;
+mod trial;
 
 pub use audit::Audit;
 pub use clean::{Cleaned, Sweep};
@@ -29,6 +30,9 @@ pub use run::{Finished, Output};
 pub use state::{Kind, Made, Record, Run, State, Waiting, read as read_state};
 pub use status::{RunStanding, Standing, TemplateStanding};
 pub use steps::Planned;
+pub use trial::{Shell, TrialPlace, TrialSpec};
+
+use std::time::Duration;
 
 use azure::Client;
 
@@ -39,12 +43,14 @@ pub struct Workflow<'a> {
     state: State,
     audit: Audit,
     watch: &'a dyn Watch,
+    /// What is under way is ended although the user has stopped the work.
+    ending: bool,
 }
 
 impl<'a> Workflow<'a> {
     /// Takes up the work that a state tells of.
     pub fn new(client: &'a Client, state: State, audit: Audit, watch: &'a dyn Watch) -> Self {
-        Self { client, state, audit, watch }
+        Self { client, state, audit, watch, ending: false }
     }
 
     /// What is written down.
@@ -73,7 +79,11 @@ impl<'a> Workflow<'a> {
         self.state.save()
     }
 
+    fn let_pass(&self, time: Duration) {
+        if self.ending { self.watch.wait_out(time) } else { self.watch.wait(time) }
+    }
+
     fn check_stopped(&self) -> Result<(), Error> {
-        if self.watch.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
+        if self.watch.is_stopped() && !self.ending { Err(Error::Stopped) } else { Ok(()) }
     }
 }

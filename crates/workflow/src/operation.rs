@@ -63,7 +63,7 @@ impl Workflow<'_> {
         let mut after = if at_once { Duration::ZERO } else { Duration::from_millis(operation.after_ms) };
         let mut failed = 0;
         let ended = loop {
-            self.watch.wait(after);
+            self.let_pass(after);
             self.check_stopped()?;
             match self.client.poll(operation) {
                 Ok(Poll::Running { after: hint }) => (after, failed) = (hint, 0),

@@ -51,6 +51,7 @@ impl Workflow<'_> {
     /// When the run ended without an image, cannot be started, or the work was stopped: the run goes on then, and following
     /// it again goes on from there.
     pub fn run(&mut self, template: &str) -> Result<Finished, Error> {
+        self.end_trials()?;
         self.start(template)?;
         self.follow(template)
     }

@@ -19,6 +19,16 @@ pub enum Target {
     Local,
 }
 
+/// What an image is built or tried with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Runner {
+    /// This machine
+    #[default]
+    Local,
+    /// Azure, or the endpoint that --cloud names
+    Azure,
+}
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LoginKind {

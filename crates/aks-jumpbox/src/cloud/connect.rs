@@ -71,6 +71,14 @@ impl Session {
         &self.client
     }
 
+    /// Whether something is written down.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_begun(&self) -> Result<bool, Failure> {
+        Ok(workflow::read_state(&self.state)?.is_some())
+    }
+
     /// The work on a subscription, as far as it has come.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What the workflow and its client say when they fail, as users meet it.
 
 use azure::ErrorKind;
+use build_engine::boot::NoAnswer;
 use workflow::Error;
 
 use crate::errors::{Category, Failure, Problem};
@@ -36,6 +37,14 @@ impl From<Error> for Failure {
                     .into()
             }
         }
+    }
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(error: NoAnswer) -> Self {
+        Problem::new(Category::Build, error.to_string())
+            .hint("the image needs sh, base64, sudo and the Azure VM agent")
+            .into()
     }
 }
 

@@ -7,10 +7,12 @@ mod error;
 pub mod live;
 mod local;
 mod prerequisites;
+mod trial;
 mod watch;
 
-pub use arguments::{Endpoint, Place, Target};
+pub use arguments::{Endpoint, Place, Runner, Target};
 pub use build::{What, build};
 pub use connect::{deployed, open};
 pub use prerequisites::require;
+pub use trial::{Trial, try_image};
 pub use watch::Teller;

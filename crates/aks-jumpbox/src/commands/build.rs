@@ -12,7 +12,7 @@ use build_engine::request::{BuildOptions, BuildReport, BuildRequest};
 use clap::ValueEnum;
 use network_policy::NetworkPolicy;
 
-use crate::cloud::{self, Place, What};
+use crate::cloud::{self, Place, Runner, What};
 use crate::context::{Context, stop_on_signals};
 use crate::errors::{Category, Failure, Problem};
 use crate::exit::ExitStatus;
@@ -41,7 +41,7 @@ use crate::{network, summary, timings, trial};
 pub struct Arguments {
     /// Where to build
     #[arg(long, value_enum, default_value_t)]
-    target: Target,
+    target: Runner,
     /// Image template of Azure Image Builder, as JSON
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -124,16 +124,6 @@ impl Arguments {
     }
 }
 
-/// Where an image is built.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Target {
-    /// On this machine
-    #[default]
-    Local,
-    /// In Azure: deploys what is missing, runs the template and follows it
-    Azure,
-}
-
 /// `90s`, `30m`, `1h 30m`.
 fn time_limit(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
@@ -162,7 +152,7 @@ impl From<Isolation> for build_engine::Isolation {
 /// Builds, and says how it went.
 pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let output = context.output;
-    if matches!(args.target, Target::Azure) {
+    if args.target == Runner::Azure {
         let local = args.only_local();
         if !local.is_empty() {
             return Err(Problem::new(

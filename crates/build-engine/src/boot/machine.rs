@@ -62,6 +62,21 @@ pub struct Identity {
     pub host_keys: Vec<String>,
 }
 
+/// What a machine is asked for its [`Identity`].
+pub(super) const ASK_IDENTITY: &str =
+    "cat /etc/machine-id && for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf \"$key\" || exit; done";
+
+impl Identity {
+    /// Reads the answer to [`ASK_IDENTITY`].
+    pub(super) fn read(output: &Output) -> Option<Self> {
+        let mut lines = output.stdout.lines().map(str::trim);
+        let machine_id = lines.next().unwrap_or_default().to_owned();
+        let host_keys: Vec<_> = lines.filter_map(|line| line.split(' ').nth(1)).map(str::to_owned).collect();
+        let whole = output.exit == Some(0) && machine_id.len() == 32 && !host_keys.is_empty();
+        whole.then_some(Self { machine_id, host_keys })
+    }
+}
+
 /// A running virtual machine. Dropping it ends it and removes everything it made but the serial log.
 pub struct Machine {
     guest: Guest,
@@ -145,16 +160,11 @@ impl Machine {
     /// # Errors
     /// As [`Machine::ssh`], or [`BootError::Unanswered`].
     pub fn identity(&self) -> Result<Identity, BootError> {
-        const ASK: &str = "cat /etc/machine-id && for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf \"$key\" || exit; done";
-        let output = self.ssh(ASK)?;
-        let mut lines = output.stdout.lines().map(str::trim);
-        let machine_id = lines.next().unwrap_or_default().to_owned();
-        let host_keys: Vec<_> = lines.filter_map(|line| line.split(' ').nth(1)).map(str::to_owned).collect();
-        if output.exit == Some(0) && machine_id.len() == 32 && !host_keys.is_empty() {
-            return Ok(Identity { machine_id, host_keys });
-        }
-        let answer = tail(&format!("{}{}", output.stdout, output.stderr), 3);
-        Err(BootError::Unanswered { what: "the machine-id and host keys", answer })
+        let output = self.ssh(ASK_IDENTITY)?;
+        Identity::read(&output).ok_or_else(|| {
+            let answer = tail(&format!("{}{}", output.stdout, output.stderr), 3);
+            BootError::Unanswered { what: "the machine-id and host keys", answer }
+        })
     }
 
     /// Shuts the guest down as its own users would, and waits for the end.

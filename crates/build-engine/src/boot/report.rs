@@ -1,6 +1,5 @@
 //! What a trial of an image found, for people's tables, JSON and `JUnit`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -36,12 +35,14 @@ pub struct TestResult {
 /// The answer of `try`; its JSON form is a contract.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TryReport {
-    /// The image that was booted.
-    pub image: PathBuf,
-    /// From the start of QEMU to the first answered SSH command, in seconds.
+    /// The image that was booted: its file, or its resource id.
+    pub image: String,
+    /// From the start of QEMU to the first answered SSH command, in seconds; in Azure, from the request for the machine until
+    /// it was there.
     pub boot_seconds: f64,
-    /// How the guest's instructions were run.
-    pub accelerator: Accelerator,
+    /// How the guest's instructions were run; none in Azure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<Accelerator>,
     /// In the order in which they ran.
     pub tests: Vec<TestResult>,
 }
@@ -57,9 +58,11 @@ impl TryReport {
     /// # Errors
     /// A description of what could not be written as XML.
     pub fn junit(&self) -> Result<String, String> {
-        let mut suite = TestSuite::new(self.image.display().to_string());
+        let mut suite = TestSuite::new(self.image.as_str());
         suite.add_property(("boot_seconds", self.boot_seconds.to_string().as_str()));
-        suite.add_property(("accelerator", self.accelerator.to_string().as_str()));
+        if let Some(accelerator) = self.accelerator {
+            suite.add_property(("accelerator", accelerator.to_string().as_str()));
+        }
         for test in &self.tests {
             let mut status = match test.status {
                 Status::Pass => TestCaseStatus::success(),
@@ -99,9 +102,9 @@ mod tests {
             seconds: 0.25,
         };
         TryReport {
-            image: PathBuf::from("out/jumpbox.vhd"),
+            image: "out/jumpbox.vhd".to_owned(),
             boot_seconds: 37.5,
-            accelerator: Accelerator::Tcg,
+            accelerator: Some(Accelerator::Tcg),
             tests: vec![
                 test("kubectl answers", Status::Pass, "Client Version: v1.32"),
                 test("no-failed-units", Status::Fail, "chrony.service <failed>\u{1b}[0m"),

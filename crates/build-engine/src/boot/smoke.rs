@@ -57,7 +57,7 @@ pub(super) fn run(machine: &Machine, test: &SmokeTest) -> Result<Outcome, BootEr
     machine.ssh(&test.run).map(|output| judge(test, &output))
 }
 
-fn judge(test: &SmokeTest, output: &Output) -> Outcome {
+pub(super) fn judge(test: &SmokeTest, output: &Output) -> Outcome {
     let printed = format!("{}{}", output.stdout, output.stderr);
     let last = tail(&printed, 6);
     match (output.exit, &test.expect) {
@@ -87,13 +87,15 @@ fn no_answer(output: &Output) -> Outcome {
     fail(format!("could not tell (exit {:?}): {}", output.exit, tail(&output.stderr, 4)))
 }
 
+/// Waits for the end of the boot; its exit status says no more than the state that it prints.
+pub(super) const ASK_UNITS: &str =
+    "systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend";
+
 fn no_failed_units(machine: &Machine) -> Result<Outcome, BootError> {
-    // Waits for the end of the boot; its exit status says no more than the state that it prints.
-    const ASK: &str = "systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend";
-    machine.ssh(ASK).map(|output| judge_units(&output))
+    machine.ssh(ASK_UNITS).map(|output| judge_units(&output))
 }
 
-fn judge_units(output: &Output) -> Outcome {
+pub(super) fn judge_units(output: &Output) -> Outcome {
     let mut lines = output.stdout.lines();
     let state = lines.next().unwrap_or_default().trim();
     let failed: Vec<_> = lines.filter_map(|line| line.split_whitespace().next()).collect();
@@ -105,17 +107,26 @@ fn judge_units(output: &Output) -> Outcome {
     }
 }
 
+/// Asks for those of the effective settings that are judged.
+pub(super) fn ask_settings() -> String {
+    let names = SSHD_SETTINGS.map(|(name, _)| name).join("|");
+    format!("settings=$(sudo -n /usr/sbin/sshd -T) || exit; echo \"$settings\" | grep -iE '^({names}) '")
+}
+
 fn sshd_settings(machine: &Machine) -> Result<Outcome, BootError> {
-    let output = machine.ssh("sudo -n /usr/sbin/sshd -T")?;
+    machine.ssh(&ask_settings()).map(|output| judge_settings(&output))
+}
+
+pub(super) fn judge_settings(output: &Output) -> Outcome {
     if output.exit != Some(0) {
-        return Ok(no_answer(&output));
+        return no_answer(output);
     }
     let wrong = wrong_settings(&output.stdout);
     if wrong.is_empty() {
         let all: Vec<_> = SSHD_SETTINGS.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        return Ok(pass(all.join(", ")));
+        return pass(all.join(", "));
     }
-    Ok(fail(wrong.join(", ")))
+    fail(wrong.join(", "))
 }
 
 fn wrong_settings(effective: &str) -> Vec<String> {
@@ -141,18 +152,39 @@ fn below(value: &str, most: &str) -> bool {
 
 fn password_login_refused(machine: &Machine) -> Result<Outcome, BootError> {
     let account = machine.ssh(&format!("sudo -n passwd --status {PASSWORD_USER}"))?;
-    if account.exit != Some(0) || account.stdout.split_whitespace().nth(1) != Some("P") {
+    if !has_password(&account) {
         return Ok(no_answer(&account));
     }
-    machine.log_in_with_password().map(|output| judge_refusal(&output, &["password", "keyboard-interactive"]))
+    machine.log_in_with_password().map(|login| judge_password_login(&account, &login))
 }
 
+fn has_password(account: &Output) -> bool {
+    account.exit == Some(0) && account.stdout.split_whitespace().nth(1) == Some("P")
+}
+
+/// Judges a login with the right password of an account, and what `passwd --status` says of that.
+pub(super) fn judge_password_login(account: &Output, login: &Output) -> Outcome {
+    if !has_password(account) {
+        return no_answer(account);
+    }
+    judge_refusal(login, &["password", "keyboard-interactive"])
+}
+
+/// Succeeds where root has the one-time key.
+pub(super) const ASK_ROOT_KEY: &str =
+    "sudo -n grep -q '^ssh-ed25519 .* one-time$' /root/.ssh/authorized_keys";
+
 fn root_login_refused(machine: &Machine) -> Result<Outcome, BootError> {
-    let key = machine.ssh("sudo -n grep -q '^ssh-ed25519 .* one-time$' /root/.ssh/authorized_keys")?;
+    let key = machine.ssh(ASK_ROOT_KEY)?;
     if key.exit != Some(0) {
         return Ok(no_answer(&key));
     }
-    machine.log_in_with_key("root").map(|output| judge_refusal(&output, &[]))
+    machine.log_in_with_key("root").map(|login| judge_root_login(&key, &login))
+}
+
+/// Judges a login as root, and whether the key that it used is root's.
+pub(super) fn judge_root_login(key: &Output, login: &Output) -> Outcome {
+    if key.exit == Some(0) { judge_refusal(login, &[]) } else { no_answer(key) }
 }
 
 /// Whether a login was refused, and none of `forbidden` was among the methods that the server offered instead.
@@ -169,12 +201,16 @@ fn judge_refusal(output: &Output, forbidden: &[&str]) -> Outcome {
     }
 }
 
+/// The size of the root file system.
+pub(super) const ASK_SIZE: &str = "df --block-size=1 --output=size / | tail -n 1";
+
 fn disk_grew(machine: &Machine) -> Result<Outcome, BootError> {
-    let output = machine.ssh("df --block-size=1 --output=size / | tail -n 1")?;
-    Ok(match output.stdout.trim().parse() {
-        Ok(size) => judge_growth(size, machine.image_size()),
-        Err(_) => no_answer(&output),
-    })
+    machine.ssh(ASK_SIZE).map(|output| judge_size(&output, machine.image_size()))
+}
+
+/// Judges the size of the root file system of a machine whose disk is larger than its image, which has so many bytes.
+pub(super) fn judge_size(output: &Output, image: u64) -> Outcome {
+    output.stdout.trim().parse().map_or_else(|_| no_answer(output), |size| judge_growth(size, image))
 }
 
 /// The guest's disk is larger than the image. A root file system larger than the *whole* image can only be one whose
@@ -187,12 +223,15 @@ fn judge_growth(root: u64, image: u64) -> Outcome {
     fail(format!("the root file system has {} MiB on an image of {} MiB", mib(root), mib(image)))
 }
 
+/// The user database, an empty line, and the names in `/home`.
+pub(super) const ASK_USERS: &str = "getent passwd && echo && ls -A /home";
+
 fn no_build_user(machine: &Machine) -> Result<Outcome, BootError> {
-    let output = machine.ssh("getent passwd && echo && ls -A /home")?;
-    if output.exit != Some(0) {
-        return Ok(no_answer(&output));
-    }
-    Ok(judge_users(&output.stdout))
+    machine.ssh(ASK_USERS).map(|output| judge_accounts(&output))
+}
+
+pub(super) fn judge_accounts(output: &Output) -> Outcome {
+    if output.exit == Some(0) { judge_users(&output.stdout) } else { no_answer(output) }
 }
 
 /// Judges a user database, an empty line, and the names in `/home`. A person's account has a user id from 1000 and a

@@ -135,7 +135,7 @@ pub fn try_image(spec: &TrySpec, observe: &Observer<'_>) -> Result<TryReport, Bo
     let found = probe(&firmware, &spec.work_dir, &spec.cancel)?;
     let accelerator = found.accelerator;
     observe(&Event::Accelerator { accelerator, reason: found.reason });
-    let (machine, boot_time) = boot(spec, 1, accelerator, observe)?;
+    let (machine, boot_time) = boot(&spec.machine(1, accelerator)?, 1, observe)?;
     let mut tests = Tests { observe, results: Vec::new() };
     for test in &spec.tests {
         tests.run(&test.name, || smoke::run(&machine, test))?;
@@ -147,9 +147,9 @@ pub fn try_image(spec: &TrySpec, observe: &Observer<'_>) -> Result<TryReport, Bo
         tests.run(FRESH_IDENTITY, || fresh_identity(spec, accelerator, machine, observe))?;
     }
     Ok(TryReport {
-        image: spec.image.clone(),
+        image: spec.image.display().to_string(),
         boot_seconds: seconds(boot_time),
-        accelerator,
+        accelerator: Some(accelerator),
         tests: tests.results,
     })
 }
@@ -158,17 +158,18 @@ pub fn try_image(spec: &TrySpec, observe: &Observer<'_>) -> Result<TryReport, Bo
 /// boot in ten on a machine with four times more work than processors.
 const STARTS: u32 = 5;
 
-/// Boots to the first answered command.
-fn boot(
-    spec: &TrySpec,
+/// Boots to the first answered command; how long that took. `number` is told with the events.
+///
+/// # Errors
+/// As [`Machine::start`] and [`Machine::wait_for_ssh`].
+pub fn boot(
+    machine: &MachineSpec,
     number: u32,
-    accelerator: Accelerator,
     observe: &Observer<'_>,
 ) -> Result<(Machine, Duration), BootError> {
-    let machine = spec.machine(number, accelerator)?;
     let mut start = 1;
     loop {
-        match boot_once(&machine, number, observe) {
+        match boot_once(machine, number, observe) {
             Err(BootError::Guest { trouble: trouble @ Trouble::Starved, .. }) if start < STARTS => {
                 observe(&Event::Restarted { boot: number, reason: trouble.to_string() });
                 start += 1;
@@ -204,7 +205,7 @@ fn fresh_identity(
     }
     let identity: Identity = first.identity()?;
     drop(first);
-    let (second, _) = boot(spec, 2, accelerator, observe)?;
+    let (second, _) = boot(&spec.machine(2, accelerator)?, 2, observe)?;
     Ok(smoke::judge_identities(&identity, &second.identity()?))
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod triggers;
 
 pub(crate) use outputs::show as show_output;
 pub(crate) use run::Runs;
+pub(crate) use source::version;
 pub(crate) use template::{cancel, delete, patch, put, run};
 
 /// The type of image templates.

@@ -62,7 +62,7 @@ pub(crate) fn resolve(azure: &LocalAzure, template: &ImageTemplate) -> Result<Re
 }
 
 /// A version by its id; for `latest` the highest that is not kept out of it.
-fn version(connection: &Connection, id: &str) -> Result<Option<Row>, ArmError> {
+pub(crate) fn version(connection: &Connection, id: &str) -> Result<Option<Row>, ArmError> {
     let key = id.to_ascii_lowercase();
     let Some(definition) = key.strip_suffix("/versions/latest") else { return Row::find(connection, &key) };
     let all = Row::of_type(connection, &VERSION.to_ascii_lowercase(), definition, None, ALL)?.rows;

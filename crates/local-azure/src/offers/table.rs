@@ -4,8 +4,8 @@ use super::Needs::{Action, Nothing, OfType, Token};
 use super::{Offer, offer};
 use crate::identity::graph;
 use crate::{
-    compute, deployments, features, generic, groups, identity, images, lro, network, providers, roles,
-    storage, subscriptions,
+    compute, deployments, features, generic, groups, identity, images, lro, machines, network, providers,
+    roles, storage, subscriptions,
 };
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
@@ -16,6 +16,7 @@ const DEPLOYMENT_OPERATION: &str =
 const RUN_OUTPUT: &str =
     "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}/runOutputs/{output}";
 const TEMPLATE: &str = "{scope}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}";
+const MACHINE: &str = "{scope}/providers/Microsoft.Compute/virtualMachines/{name}";
 const FEATURE: &str =
     "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}";
 
@@ -282,6 +283,17 @@ pub(crate) const OFFERS: &[Offer] = &[
         OfType,
         network::usages,
     ),
+    offer(
+        "PUT",
+        MACHINE,
+        "make a machine, which boots where its image is one of this endpoint",
+        OfType,
+        machines::put,
+    ),
+    offer("GET", MACHINE, "a machine", OfType, generic::get),
+    offer("HEAD", MACHINE, "whether a machine exists", OfType, generic::head),
+    offer("PATCH", MACHINE, "change a machine's tags", OfType, generic::patch),
+    offer("DELETE", MACHINE, "end a machine and remove it", OfType, generic::delete),
     // Only runs and deployments write these.
     offer("GET", DEPLOYMENT_OPERATION, "what a deployment did with a resource", OfType, generic::get),
     offer("GET", RUN_OUTPUT, "what the last run made", OfType, generic::get),

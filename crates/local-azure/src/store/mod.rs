@@ -17,7 +17,7 @@ pub use resources::{ALL, Page, Row, Write};
 use crate::error::{ArmError, Error};
 
 /// Version of the tables. A database of another version is refused rather than guessed at.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How many connections for reading are kept.
 const READERS: usize = 4;
@@ -43,6 +43,7 @@ const TABLES: &str = "
         key      TEXT NOT NULL,     -- of the resource it is about
         state    TEXT NOT NULL,     -- InProgress, Succeeded, Failed, Canceled
         error    TEXT,              -- inner part of the error's envelope
+        result   TEXT,              -- what it came to, as JSON
         replay   TEXT,              -- the client's id of the request
         started  INTEGER NOT NULL,
         ended    INTEGER
@@ -106,6 +107,10 @@ impl Store {
                     transaction.commit()
                 };
                 make(&mut writer).map_err(wrong)?;
+            }
+            2 => {
+                let add = "ALTER TABLE operations ADD COLUMN result TEXT; PRAGMA user_version = 3;";
+                writer.execute_batch(add).map_err(wrong)?;
             }
             VERSION => {}
             other => {

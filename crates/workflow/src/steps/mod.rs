@@ -34,6 +34,7 @@ impl Workflow<'_> {
     /// What could not be done; what was done is written down, and doing it again goes on from there.
     pub fn deploy(&mut self, design: &Design) -> Result<(), Error> {
         self.resume()?;
+        self.end_trials()?;
         for (index, (name, step)) in STEPS.into_iter().enumerate() {
             let tell = |workflow: &Self, state, details| {
                 let (index, of) = (index + 1, STEPS.len());

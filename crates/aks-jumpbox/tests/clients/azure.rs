@@ -11,16 +11,18 @@ use crate::images::can_build;
 use crate::rest::Rest;
 use crate::story::{Said, Story, az_story_with, run, story_with};
 
-const SUBSCRIPTION: &str = "11111111-2222-4333-8444-555555555555";
-const NETWORK: &str = "/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet-imagebuilder";
+pub const SUBSCRIPTION: &str = "11111111-2222-4333-8444-555555555555";
+pub const NETWORK: &str =
+    "/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet-imagebuilder";
 
 /// A network to build in, as `render network` writes it.
-struct Seed {
+pub struct Seed {
     folder: TempDir,
 }
 
 impl Seed {
-    fn of(topology: &str) -> Self {
+    /// That of a topology.
+    pub fn of(topology: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_aks-jumpbox"));
         command.args(["render", "network", "--topology", topology]).current_dir(folder.path());
@@ -35,7 +37,8 @@ impl Seed {
         Self { folder }
     }
 
-    fn file(&self) -> PathBuf {
+    /// The environment that names it.
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("environment.toml")
     }
 }
@@ -43,7 +46,7 @@ impl Seed {
 /// Our commands against the endpoint of a story, in a folder with a `jumpbox.toml`.
 pub struct Ours<'a> {
     story: &'a Story,
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl<'a> Ours<'a> {
@@ -116,7 +119,7 @@ impl<'a> Ours<'a> {
 }
 
 /// Everything that the endpoint has, by id.
-fn inventory(rest: &Rest<'_>) -> Vec<String> {
+pub fn inventory(rest: &Rest<'_>) -> Vec<String> {
     let mut all = Vec::new();
     for path in [
         "/resources",
@@ -145,7 +148,7 @@ fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 /// An image with one package and a line of its own, so that no other test has made its layer.
-fn image(name: &str) -> String {
+pub fn image(name: &str) -> String {
     format!("[image]\nname = \"{name}\"\n\n[tools]\npackages = [\"jq\"]\n")
 }
 

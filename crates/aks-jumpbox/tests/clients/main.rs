@@ -19,4 +19,5 @@ mod rest;
 mod seed;
 mod serve;
 mod story;
+mod trial;
 mod tutorial;

@@ -26,6 +26,7 @@ mod offers;
 mod path;
 mod private;
 mod providers;
+mod quotas;
 mod reference;
 mod roles;
 mod seed;

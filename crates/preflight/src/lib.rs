@@ -24,6 +24,7 @@ pub use requirement::{Check, FlowSpec, Party, Place, Requirement, Severity};
 pub use requirements::firewall::package_archive_of;
 pub use requirements::needs::{GrantPlace, IdentityGrant, identity_grants};
 pub use requirements::provider::NEEDED as PROVIDERS;
+pub use requirements::quota::{SIZES, USAGES, build_sizes};
 pub use requirements::region::preview_feature;
 pub use requirements::subnet::CONTAINER_GROUPS;
 pub use requirements::{published, requirements};

@@ -67,7 +67,7 @@ impl From<ImageKind> for Becomes {
 }
 
 /// Where things are and go in Azure.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Azure (each is also a value of `[azure]` in jumpbox.toml)")]
 pub struct Place {
     /// The subscription's id

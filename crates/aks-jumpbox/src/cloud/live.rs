@@ -7,12 +7,13 @@ use arm::ResourceId;
 use azure::Client;
 use azure::resources::version;
 use document::SourceText;
-use image_template::Text;
+use image_template::{ImageTemplate, Text};
 use serde_json::Value;
 use workflow::Design;
 
-use super::arguments::{Endpoint, Target};
+use super::arguments::{Endpoint, Place, Target};
 use super::connect::open;
+use super::quota;
 use crate::context::Context;
 use crate::errors::{Category, Failure, Problem};
 use crate::input::Input;
@@ -29,6 +30,8 @@ pub struct Said {
     pub missing: Vec<String>,
     /// Object id of whoever asked.
     pub who: Option<String>,
+    /// What would be deployed there, where nothing of it is open.
+    pub template: Option<ImageTemplate>,
 }
 
 /// Asks Azure about the place that a template (whether it stands in a file of its own is told) or `[azure]` of `jumpbox.toml`
@@ -44,6 +47,14 @@ pub fn documents(
 ) -> Result<Said, Failure> {
     let session = open(target, endpoint, context)?;
     let (own, template) = (&input.recipe.azure, &input.template);
+    if !written {
+        let mut settings = Place::default().settings(input);
+        settings.subscription = settings.subscription.or_else(|| session.subscription.clone());
+        if let Ok(design) = Design::new(&settings, template, false) {
+            let said = of_design(session.client(), &design)?;
+            return Ok(Said { template: Some(design.template), ..said });
+        }
+    }
     let network = template.vm_profile.vnet_config.as_ref().filter(|_| written);
     let known = |text: &Text| text.known().map(str::to_owned);
     let Some(subscription) = own.subscription.clone().or_else(|| session.subscription.clone()) else {
@@ -60,6 +71,7 @@ pub fn documents(
             |network| network.container_instance_subnet_id.as_ref().and_then(known),
         ),
         identity: template.identity.as_ref().and_then(|identity| known(&identity.user_assigned)),
+        sizes: preflight::build_sizes(template),
     };
     said(session.client(), &asked)
 }
@@ -78,6 +90,7 @@ pub fn of_design(client: &Client, design: &Design) -> Result<Said, Failure> {
         container_subnet: network
             .and_then(|network| network.container_instance_subnet_id.as_ref().map(subnet)),
         identity: Some(design.identity.clone()),
+        sizes: preflight::build_sizes(&design.template),
     };
     said(client, &asked)
 }
@@ -85,7 +98,7 @@ pub fn of_design(client: &Client, design: &Design) -> Result<Said, Failure> {
 fn said(client: &Client, asked: &Asked) -> Result<Said, Failure> {
     let read = read(client, asked)?;
     let documents = read.found.then(|| Documents::of_texts(read.environment, &read.resources)).transpose()?;
-    Ok(Said { documents, missing: read.missing, who: client.who()?.object_id })
+    Ok(Said { documents, missing: read.missing, who: client.who()?.object_id, template: None })
 }
 
 /// Which part of a subscription is meant.
@@ -98,6 +111,8 @@ struct Asked {
     container_subnet: Option<String>,
     /// Resource id of the template's identity.
     identity: Option<String>,
+    /// Sizes of the machines that a build starts.
+    sizes: Vec<String>,
 }
 
 /// What was read.
@@ -148,12 +163,15 @@ fn read(client: &Client, asked: &Asked) -> Result<Read, Failure> {
     ] {
         live.list(&path, version)?;
     }
+    if let Some(location) = &asked.location {
+        quota::read(&mut live, &subscription, &image_template::region_slug(location), &asked.sizes)?;
+    }
     Ok(live.told(&asked))
 }
 
-struct Live<'a> {
+pub(super) struct Live<'a> {
     client: &'a Client,
-    found: Vec<Value>,
+    pub found: Vec<Value>,
     /// Ids that were asked for, in lower case.
     ids: BTreeSet<String>,
     missing: Vec<String>,
@@ -184,10 +202,15 @@ impl Live<'_> {
     }
 
     fn list(&mut self, path: &str, version: &str) -> Result<Vec<Value>, Failure> {
-        let asked = self.client.list::<Value>(path, version);
-        let values = self.keep(path, asked)?.unwrap_or_default();
+        let values = self.look(path, version)?.unwrap_or_default();
         self.found.extend(values.iter().cloned());
         Ok(values)
+    }
+
+    /// A list that is not kept as it is; none when it may not be read.
+    pub fn look(&mut self, path: &str, version: &str) -> Result<Option<Vec<Value>>, Failure> {
+        let asked = self.client.list::<Value>(path, version);
+        self.keep(path, asked)
     }
 
     /// A subnet's network with the addresses that are taken, and what is joined to the subnet; false when it may not be

@@ -7,6 +7,7 @@ mod error;
 pub mod live;
 mod local;
 mod prerequisites;
+mod quota;
 mod trial;
 mod watch;
 

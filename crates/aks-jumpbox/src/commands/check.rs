@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use arm::Environment;
 use clap::ValueEnum;
 use document::SourceText;
+use image_template::ImageTemplate;
 use preflight::{Network, Os, Report, Status, Subject, Topology, WholeRepair};
 
 use crate::cloud::{self, Endpoint, Target};
@@ -101,6 +102,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     let input = Input::load(args.template.as_deref(), context)?;
     let mut warnings = input.warnings.clone();
     let (mut deployer, mut strict) = (args.deployer.clone(), args.strict);
+    let mut template = args.template.is_some().then(|| input.template.clone());
     let documents = if args.live {
         let live =
             cloud::live::documents(args.target, &args.endpoint, (&input, args.template.is_some()), context)?;
@@ -108,15 +110,17 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         strict |= !live.missing.is_empty();
         warnings.extend(live.missing);
         deployer = deployer.or(live.who);
+        template = template.or(live.template);
         live.documents
     } else {
         Documents::open_several(&args.environment)?
     };
-    let subject = Subject { deployer, ..subject(args, &input, documents.as_ref(), &mut warnings)? };
+    let about = About { input: &input, template: template.as_ref() };
+    let subject = Subject { deployer, ..subject(args, about, documents.as_ref(), &mut warnings)? };
     let report = ask(args, &subject);
     let verdict = report.verdict(strict);
     if let Some(file) = &args.repair {
-        let review = Review { args, input: &input };
+        let review = Review { args, about };
         write_repair(file, &review.reviewed(&report, &subject)?, context)?;
     }
     if let Some(file) = &args.html {
@@ -151,18 +155,25 @@ pub(super) fn findings(
     let input = Input::load(template, context)?;
     let documents = Documents::open_several(environment)?;
     let mut warnings = input.warnings.clone();
-    let subject = subject(&args, &input, documents.as_ref(), &mut warnings)?;
+    let about = About { input: &input, template: template.is_some().then_some(&input.template) };
+    let subject = subject(&args, about, documents.as_ref(), &mut warnings)?;
     Ok((ask(&args, &subject), warnings))
+}
+
+/// What is checked: the configuration, and the template where one is meant.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    input: &'a Input,
+    template: Option<&'a ImageTemplate>,
 }
 
 /// What is asked: the image, and the environment that documents describe.
 fn subject<'a>(
     args: &Arguments,
-    input: &'a Input,
+    About { input, template }: About<'a>,
     documents: Option<&'a Documents>,
     warnings: &mut Vec<String>,
 ) -> Result<Subject<'a>, Failure> {
-    let template = args.template.is_some().then_some(&input.template);
     let topology = match (args.topology, template, documents) {
         // The guidance knows no other.
         _ if args.as_published => Topology::PrivateLink,
@@ -192,7 +203,7 @@ fn ask(args: &Arguments, subject: &Subject<'_>) -> Report {
 /// Checks again with a repair among the documents, before anybody deploys it.
 struct Review<'a> {
     args: &'a Arguments,
-    input: &'a Input,
+    about: About<'a>,
 }
 
 impl Review<'_> {
@@ -227,7 +238,7 @@ impl Review<'_> {
         }
         let text = SourceText::new("the repair", text(repair)?);
         let documents = Documents::open_with(&self.args.environment, Some(&text))?;
-        let subject = match subject(self.args, self.input, documents.as_ref(), &mut Vec::new()) {
+        let subject = match subject(self.args, self.about, documents.as_ref(), &mut Vec::new()) {
             Ok(subject) => subject,
             Err(failure) => {
                 let told = failure.to_text(false);

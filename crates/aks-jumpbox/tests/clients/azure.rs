@@ -392,6 +392,9 @@ fn a_network_is_checked_as_it_is_now() {
             };
             assert_eq!(status(&told, "subnet.free-addresses"), "pass", "{told:#}");
             assert_eq!(status(&told, "access.deployer.template"), "pass", "{told:#}");
+            for quota in ["region.vm-size", "region.vm-quota", "region.container-quota"] {
+                assert_eq!(status(&told, quota), "pass", "{quota}: {told:#}");
+            }
             assert_eq!(ours.run(&["snapshot", "--live", "--output", "today.json"]).code, Some(0));
 
             let nsg =

@@ -5,7 +5,7 @@ use super::{Offer, offer};
 use crate::identity::graph;
 use crate::{
     compute, deployments, features, generic, groups, identity, images, lro, machines, network, providers,
-    roles, storage, subscriptions,
+    quotas, roles, storage, subscriptions,
 };
 
 const GROUP: &str = "/subscriptions/{subscription}/resourceGroups/{group}";
@@ -328,6 +328,27 @@ pub(crate) const OFFERS: &[Offer] = &[
         "whether a storage account can have a name",
         Action("Microsoft.Storage/checkNameAvailability/read", 3),
         storage::check_name,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/skus",
+        "sizes of machines",
+        Action("Microsoft.Compute/skus/read", 3),
+        quotas::sizes,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/usages",
+        "quotas of machines",
+        Action("Microsoft.Compute/locations/usages/read", 5),
+        quotas::machines,
+    ),
+    offer(
+        "GET",
+        "/subscriptions/{subscription}/providers/Microsoft.ContainerInstance/locations/{location}/usages",
+        "quotas of container instances",
+        Action("Microsoft.ContainerInstance/locations/usages/read", 5),
+        quotas::containers,
     ),
     offer(
         "GET",

@@ -11,6 +11,7 @@ mod nsg;
 mod policy;
 pub(crate) mod provider;
 mod published;
+pub(crate) mod quota;
 pub(crate) mod region;
 mod route;
 pub(crate) mod subnet;
@@ -59,7 +60,7 @@ const SUBNETS: &str = "learn.microsoft.com: virtual-network/virtual-networks-faq
 
 /// Every requirement, in the order of the catalogue.
 pub fn requirements() -> impl Iterator<Item = &'static Requirement> {
-    let areas: [&'static [Requirement]; 11] = [
+    let areas: [&'static [Requirement]; 12] = [
         subnet::ALL,
         nsg::ALL,
         route::ALL,
@@ -68,6 +69,7 @@ pub fn requirements() -> impl Iterator<Item = &'static Requirement> {
         deployer::ALL,
         provider::ALL,
         region::ALL,
+        quota::ALL,
         policy::ALL,
         template::ALL,
         diagnostics::ALL,

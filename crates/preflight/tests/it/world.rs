@@ -93,7 +93,32 @@ fn common() -> Vec<Value> {
             "properties": {"displayName": "Audit tags", "parameters": {"effect": {"value": "Audit"}}}}),
     ];
     all.extend(names);
+    all.extend(offers("eastus2"));
     all
+}
+
+fn offer(namespace: &str, kind: &str, region: &str, name: &str, mut says: Value) -> Value {
+    let scope = format!("/subscriptions/{SUBSCRIPTION}/providers/{namespace}/locations/{region}");
+    says["id"] = json!(format!("{scope}/{kind}/{name}"));
+    says
+}
+
+/// What `check --live` tells of sizes and quotas.
+fn offers(region: &str) -> Vec<Value> {
+    let size = |name, family, cores| {
+        offer("Microsoft.Compute", "sizes", region, name, json!({"family": family, "cores": cores}))
+    };
+    let quota = |namespace, name, limit| {
+        offer(namespace, "usages", region, name, json!({"currentValue": 2, "limit": limit}))
+    };
+    vec![
+        size("Standard_D2ds_v4", "standardDDSv4Family", 2),
+        size("Standard_A1_v2", "standardAv2Family", 1),
+        quota("Microsoft.Compute", "cores", 10),
+        quota("Microsoft.Compute", "standardDDSv4Family", 10),
+        quota("Microsoft.Compute", "standardAv2Family", 10),
+        quota("Microsoft.ContainerInstance", "StandardCores", 10),
+    ]
 }
 
 fn vnet(subnets: &[Value]) -> Value {
@@ -136,6 +161,14 @@ fn application_rule(name: &str, host: &str) -> Value {
 }
 
 impl World {
+    /// Moves all of it to another region.
+    pub fn move_to(&mut self, region: &str) {
+        self.resource("/vnet")["location"] = json!(region);
+        self.template["location"] = json!(region);
+        self.resources.retain(|own| !own["id"].as_str().is_some_and(|id| id.contains("/locations/")));
+        self.resources.extend(offers(&region.replace(' ', "").to_lowercase()));
+    }
+
     /// The original guidance's: forced through a firewall.
     pub fn private_link() -> Self {
         let own = "10.241.0.0/28";

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// Versions of the interfaces that are spoken, by what they are about.
@@ -198,8 +199,18 @@ pub struct Template {
     pub id: String,
     /// Its tags.
     pub tags: Option<Tags>,
+    /// What it acts as.
+    pub identity: TemplateIdentity,
     /// What it says.
     pub properties: TemplateProperties,
+}
+
+/// What an image template acts as.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TemplateIdentity {
+    /// By resource id; one.
+    pub user_assigned_identities: BTreeMap<String, IgnoredAny>,
 }
 
 /// What an image template says, as far as it is looked at.

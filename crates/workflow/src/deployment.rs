@@ -1,13 +1,18 @@
 //! The ARM deployment that makes an image template: an ordinary template that anyone can read, try with what-if and deploy
 //! with any tool.
 
+use image_template::ImageTemplate;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::design::Design;
+use crate::design::{Design, short_digest};
 
 /// Tag of what is made here, so that whoever meets it knows.
 pub const TAG: (&str, &str) = ("createdBy", "aks-jumpbox");
+
+/// Tag of a template that holds a digest of what can be changed in it: Azure completes what it is told, so what it tells
+/// cannot be compared.
+pub(crate) const SETTINGS: &str = "aks-jumpbox-settings";
 
 /// The request that deploys a template (Deployments, 2025-04-01).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,10 +46,31 @@ impl Design {
         self.template_name().to_owned()
     }
 
-    fn deployment_template(&self) -> Value {
+    /// What a PATCH can change (azure-image-builder.md 2.1), all of it.
+    pub(crate) fn changeable(&self) -> Value {
+        let resource = self.resource();
+        let properties = &resource["properties"];
+        json!({
+            "tags": resource["tags"], "identity": resource["identity"],
+            "properties": { "distribute": properties["distribute"], "vmProfile": properties["vmProfile"] },
+        })
+    }
+
+    /// The digest of that which the template's tag holds.
+    pub(crate) fn settings(&self) -> String {
+        let nameless = ImageTemplate { name: None, ..self.template.clone() };
+        short_digest(&nameless.to_json())
+    }
+
+    fn resource(&self) -> Value {
         let mut template = self.template.clone();
         template.tags.entry(TAG.0.to_owned()).or_insert_with(|| TAG.1.into());
-        let mut resource: Value = serde_json::from_str(&template.to_json()).unwrap_or_default();
+        template.tags.insert(SETTINGS.to_owned(), self.settings().into());
+        serde_json::from_str(&template.to_json()).unwrap_or_default()
+    }
+
+    fn deployment_template(&self) -> Value {
+        let mut resource = self.resource();
         escape(&mut resource);
         json!({
             "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",

@@ -3,7 +3,7 @@
 use arm::ResourceId;
 use image_template::{
     Distribute, Identity, ImageTemplate, Regions, SharedImage, Tags, TargetRegion, Text, Versioning,
-    VnetConfig,
+    VmProfile, VnetConfig,
 };
 use sha2::{Digest, Sha256};
 
@@ -289,12 +289,45 @@ fn short(name: &str) -> String {
     name.chars().take(50).collect()
 }
 
-/// Ten hexadecimal digits of the SHA-256 of what a template says beside its name: one that changed gets another name, since
-/// a template cannot be replaced (azure-image-builder.md 2.1).
+/// A digest of what a template says beside its name and what can be changed in it: one that changed in anything else gets
+/// another name, since a template cannot be replaced (azure-image-builder.md 2.1).
 fn digest(template: &ImageTemplate) -> String {
-    let nameless = ImageTemplate { name: None, ..template.clone() };
-    let digest = Sha256::digest(nameless.to_json().as_bytes());
-    digest.iter().take(5).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    short_digest(&essence(template).to_json())
+}
+
+/// Ten hexadecimal digits of the SHA-256 of a text.
+pub(crate) fn short_digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(5)
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// A template without what a PATCH can change: tags, identity, the machine, and how a target is distributed. Which targets
+/// there are stays, as none can be removed, and so does the shape of the network, as a build of another one is another build.
+fn essence(template: &ImageTemplate) -> ImageTemplate {
+    let mut own = template.clone();
+    (own.name, own.tags, own.identity) = (None, Tags::new(), None);
+    let shape = |network: VnetConfig| VnetConfig {
+        subnet_id: "".into(),
+        container_instance_subnet_id: network.container_instance_subnet_id.map(|_| "".into()),
+        proxy_vm_size: None,
+    };
+    own.vm_profile = VmProfile { vnet_config: own.vm_profile.vnet_config.map(shape), ..VmProfile::default() };
+    for target in &mut own.distribute {
+        match target {
+            Distribute::Vhd { artifact_tags, .. } | Distribute::ManagedImage { artifact_tags, .. } => {
+                artifact_tags.clear();
+            }
+            Distribute::SharedImage(image) => {
+                image.artifact_tags.clear();
+                image.regions = Regions::Target(Vec::new());
+                (image.exclude_from_latest, image.versioning) = (false, None);
+                image.replication_mode = image_template::ReplicationMode::Full;
+            }
+        }
+    }
+    own
 }
 
 /// Values that a deployment cannot do without and that the template leaves open.

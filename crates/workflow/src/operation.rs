@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use azure::{Operation, Poll};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::Workflow;
 use crate::error::{Error, While};
@@ -36,6 +36,22 @@ impl Workflow<'_> {
         }
         self.state.confirm(id)?;
         Ok(started.value)
+    }
+
+    /// Changes parts of something that is there, and waits until they are.
+    pub(crate) fn change<B: Serialize>(
+        &mut self,
+        (id, version): (&str, &str),
+        body: &B,
+    ) -> Result<(), Error> {
+        self.check_stopped()?;
+        self.audit.asked("change", id)?;
+        let asked = self.client.patch::<B, IgnoredAny>(id, version, body);
+        self.audit.ended("change", id, asked.as_ref().err())?;
+        match asked.to(|| format!("change {id}"))?.operation {
+            Some(operation) => self.wait_for(id, &operation, false),
+            None => Ok(()),
+        }
     }
 
     /// Deletes something and waits until it is gone. What is not there is gone, when it is not there twice: what was made

@@ -6,6 +6,7 @@ use preflight::GrantPlace;
 use serde::Serialize;
 
 use super::providers::{feature_id, feature_of};
+use super::template::is_up_to_date;
 use super::trigger::trigger_id;
 use crate::Workflow;
 use crate::design::Design;
@@ -20,7 +21,7 @@ const LOOKS: u32 = 60;
 /// Something that a deployment would do, or find done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Planned {
-    /// `register`, `create`, `assign` or `keep`.
+    /// `register`, `create`, `change`, `assign` or `keep`.
     pub action: &'static str,
     /// Resource id of what it is done to; for an assignment, the scope.
     pub id: String,
@@ -105,8 +106,8 @@ impl Workflow<'_> {
 
     fn preview_template(&self, design: &Design, all: &mut Vec<Planned>) -> Result<(), Error> {
         let id = design.template_id();
-        if self.look(&id)?.is_some() {
-            all.push(Planned::of(true, "create", id));
+        if let Some(there) = self.look(&id)? {
+            all.push(Planned::of(is_up_to_date(design, &there), "change", id));
             return Ok(());
         }
         let mut planned = Planned::of(false, "create", id.clone());

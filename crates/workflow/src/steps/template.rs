@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::access::Patience;
 use crate::Workflow;
+use crate::deployment::SETTINGS;
 use crate::design::Design;
 use crate::error::{Error, While};
 use crate::state::Kind;
@@ -18,6 +20,12 @@ const PROVISIONING: Duration = Duration::from_mins(30);
 
 fn deployment_id(design: &Design) -> String {
     format!("{}/providers/Microsoft.Resources/deployments/{}", design.group_id(), design.deployment_name())
+}
+
+/// Whether what can be changed of a template is as designed.
+pub(super) fn is_up_to_date(design: &Design, there: &Template) -> bool {
+    let told = there.tags.as_ref().and_then(|tags| tags.get(SETTINGS));
+    told.is_some_and(|told| *told == design.settings())
 }
 
 impl Workflow<'_> {
@@ -38,7 +46,7 @@ impl Workflow<'_> {
                 continue;
             };
             match there.properties.provisioning_state.to_ascii_lowercase().as_str() {
-                "succeeded" => break,
+                "succeeded" => break done.extend(self.bring_up_to_date(design, &there)?),
                 "failed" | "canceled" => self.remove_failed(&id, &there.properties, &mut roles)?,
                 _ => {
                     let out = Error::OutOfTime { what: id.clone(), minutes: PROVISIONING.as_secs() / 60 };
@@ -56,6 +64,28 @@ impl Workflow<'_> {
         self.state.record.template = Some(id);
         self.state.save()?;
         Ok(done)
+    }
+
+    /// Changes what can be changed of a template that is there, where it is not as designed.
+    fn bring_up_to_date(&mut self, design: &Design, there: &Template) -> Result<Option<String>, Error> {
+        if is_up_to_date(design, there) {
+            return Ok(None);
+        }
+        let id = design.template_id();
+        let mut body = design.changeable();
+        // Tags that somebody else gave it stay.
+        for (name, value) in there.tags.iter().flatten() {
+            if body["tags"][name].is_null() {
+                body["tags"][name] = value.as_str().into();
+            }
+        }
+        for other in there.identity.user_assigned_identities.keys() {
+            if !other.eq_ignore_ascii_case(&design.identity) {
+                body["identity"]["userAssignedIdentities"][other] = Value::Null;
+            }
+        }
+        self.change((&id, version::TEMPLATES), &body)?;
+        Ok(Some(format!("changed {id}")))
     }
 
     fn deploy_template(&mut self, design: &Design, id: &str) -> Result<(), Error> {

@@ -125,6 +125,11 @@ impl World {
 
     /// What is to be made, in both subnets or in one.
     pub fn design(&self, isolated: bool) -> Design {
+        self.design_of(isolated, &template())
+    }
+
+    /// The same of another template.
+    pub fn design_of(&self, isolated: bool, template: &image_template::ImageTemplate) -> Design {
         let network = format!(
             "/subscriptions/{}/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet",
             self.subscription
@@ -138,7 +143,7 @@ impl World {
             becomes: Some(if isolated { Becomes::GalleryVersion } else { Becomes::ManagedImage }),
             ..Settings::default()
         };
-        Design::new(&settings, &template(), false).expect("whole")
+        Design::new(&settings, template, false).expect("whole")
     }
 
     /// A state of its own for each journey.
@@ -197,7 +202,7 @@ impl World {
     }
 }
 
-fn template() -> image_template::ImageTemplate {
+pub fn template() -> image_template::ImageTemplate {
     let text = json!({
         "type": "Microsoft.VirtualMachineImages/imageTemplates", "apiVersion": "2025-10-01", "name": "jb",
         "location": "<location>",

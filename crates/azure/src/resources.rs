@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// Versions of the interfaces that are spoken, by what they are about.
@@ -210,7 +209,7 @@ pub struct Template {
 #[serde(rename_all = "camelCase", default)]
 pub struct TemplateIdentity {
     /// By resource id; one.
-    pub user_assigned_identities: BTreeMap<String, IgnoredAny>,
+    pub user_assigned_identities: BTreeMap<String, serde_json::Value>,
 }
 
 /// What an image template says, as far as it is looked at.

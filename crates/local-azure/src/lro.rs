@@ -141,28 +141,29 @@ pub(crate) fn result(call: &mut Call<'_>) -> Answer {
 fn found(call: &Call<'_>) -> Result<(String, Value), ArmError> {
     let id = call.variable("operation").to_ascii_lowercase();
     let row = call.azure.store.read(|connection| {
-        let sql = "SELECT state, error, started, ended, result FROM operations WHERE id = ?1";
-        let read =
-            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
-        let row: Option<(String, Option<String>, i64, Option<i64>, Option<String>)> =
-            connection.prepare_cached(sql)?.query_row([&id], read).optional()?;
-        Ok(row)
+        let sql = "SELECT state, started, ended, result, error FROM operations WHERE id = ?1";
+        let told = |row: &rusqlite::Row<'_>| {
+            let (state, started): (String, i64) = (row.get(0)?, row.get(1)?);
+            let mut body = json!({ "status": state, "startTime": time(started) });
+            if let Some(ended) = row.get(2)? {
+                body["endTime"] = time(ended).into();
+            }
+            let inner = |text: String| serde_json::from_str::<Value>(&text).unwrap_or_default();
+            if let Some(result) = row.get::<_, Option<String>>(3)? {
+                body["properties"]["output"] = inner(result);
+            }
+            if let Some(error) = row.get::<_, Option<String>>(4)? {
+                body["error"] = inner(error);
+            }
+            Ok((state, body))
+        };
+        Ok(connection.prepare_cached(sql)?.query_row([&id], told).optional()?)
     })?;
-    let Some((state, error, started, ended, result)) = row else {
+    let Some((state, mut body)) = row else {
         return Err(ArmError::not_found("OperationNotFound", format!("No operation '{id}' was found.")));
     };
-    let mut body = json!({
-        "id": call.path.without(0), "name": id, "status": state, "startTime": time(started),
-    });
-    if let Some(ended) = ended {
-        body["endTime"] = time(ended).into();
-    }
-    if let Some(result) = result {
-        body["properties"]["output"] = serde_json::from_str(&result).unwrap_or_default();
-    }
-    if let Some(error) = error {
-        body["error"] = serde_json::from_str(&error).unwrap_or_default();
-    }
+    body["id"] = call.path.without(0).into();
+    body["name"] = id.into();
     Ok((state, body))
 }
 

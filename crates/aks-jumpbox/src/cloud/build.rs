@@ -148,7 +148,7 @@ fn told(finished: &Finished, logs: &[PathBuf], context: &Context) -> Result<Exit
             let made = outputs.iter().map(|made| format!("{}  {}\n", made.name, made.artifact));
             let logs = logs.iter().map(|log| format!("log  {}\n", log.display()));
             let mut text: String = made.chain(logs).collect();
-            text.push_str("\nnext: aks-jumpbox try --target azure, aks-jumpbox clean\n");
+            text.push_str("\nnext: aks-jumpbox try --target azure --subnet ID, aks-jumpbox clean\n");
             output::print(&text)?;
         }
     }

@@ -30,7 +30,7 @@ pub struct Trial<'a> {
 }
 
 /// Makes the machines, tests them and removes them.
-pub fn try_image(trial: Trial<'_>, endpoint: &Endpoint, context: &Context) -> Result<TryReport, Failure> {
+pub fn try_image(trial: &Trial<'_>, endpoint: &Endpoint, context: &Context) -> Result<TryReport, Failure> {
     let teller = Teller::new(context.output, stop_on_signals()?);
     let session = open(Target::Azure, endpoint, context)?;
     let own = trial.image.and_then(subscription_of).or_else(|| subscription_of(trial.subnet));
@@ -38,10 +38,10 @@ pub fn try_image(trial: Trial<'_>, endpoint: &Endpoint, context: &Context) -> Re
         (false, Some(subscription)) => session.workflow(&subscription, &teller)?,
         _ => session.earlier(&teller)?,
     };
-    let image = image(&trial, &workflow)?;
+    let image = image(trial, &workflow)?;
     let spec = TrialSpec {
         place: TrialPlace {
-            group: group(&trial, &image, &workflow)?,
+            group: group(trial, &image, &workflow)?,
             subnet: trial.subnet.to_owned(),
             size: trial.size.to_owned(),
         },

@@ -54,7 +54,7 @@ struct InAzure {
     /// Name or resource id of the resource group of the machine [default: that of the template, else of the image]
     #[arg(long, value_name = "GROUP")]
     resource_group: Option<String>,
-    /// Size of the machine [default: Standard_D2s_v5]
+    /// Size of the machine [default: `Standard_D2s_v5`]
     #[arg(long, value_name = "SIZE")]
     size: Option<String>,
     /// Run no tests of jumpbox.toml, only those that every jump box must pass
@@ -120,7 +120,7 @@ fn in_azure(args: &Arguments, context: &Context) -> Result<TryReport, Failure> {
         size: args.azure.size.as_deref().unwrap_or(SIZE),
         tests: tests.into_iter().map(test).collect(),
     };
-    cloud::try_image(trial, &args.azure.endpoint, context)
+    cloud::try_image(&trial, &args.azure.endpoint, context)
 }
 
 /// The image that was named, else the one that the last build's manifest in `out/` names.

@@ -55,7 +55,9 @@ impl Machines {
     /// Ends every machine and waits until each is gone.
     pub fn stop(&self) {
         let all = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        all.into_values().for_each(|running| running.cancel.cancel());
+        for running in all.into_values() {
+            running.cancel.cancel();
+        }
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();

@@ -66,12 +66,12 @@ fn another_answer_is_none() {
 
 #[test]
 fn tests_are_judged_as_over_ssh() {
-    let test = |name: &str, run: &str, expect: &str| SmokeTest {
+    let expecting = |name: &str, run: &str, expect: &str| SmokeTest {
         name: name.to_owned(),
         run: run.to_owned(),
         expect: Some(expect.to_owned()),
     };
-    let tests = [test("right", "echo jq-1.7", "jq-1"), test("wrong", "echo jq-1.7", "jq-2")];
+    let tests = [expecting("right", "echo jq-1.7", "jq-1"), expecting("wrong", "echo jq-1.7", "jq-2")];
     let posture = [
         (0, "running\n", ""),
         (

@@ -9,7 +9,7 @@ use workflow::{Error, Event, Sweep};
 use crate::wire::Fault;
 use crate::world::{Listener, World};
 
-const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 14] = [
     Fault::Refused(401, "InvalidAuthenticationToken"),
     Fault::Refused(403, "AuthorizationFailed"),
     Fault::Refused(404, "ResourceNotFound"),
@@ -26,8 +26,8 @@ const FAULTS: [Fault; 14] = [
     Fault::KilledAfter,
 ];
 /// No journey has as many requests.
-const NEVER: usize = usize::MAX;
-const EVERYTHING: Sweep =
+pub const NEVER: usize = usize::MAX;
+pub const EVERYTHING: Sweep =
     Sweep { templates: false, superseded: false, identity: false, roles: false, all: true };
 
 fn states(path: &Path) -> workflow::Record {
@@ -130,6 +130,40 @@ fn an_isolated_deployment_survives_every_fault_at_every_request() {
 fn a_private_link_deployment_survives_every_fault_at_every_request() {
     // What is the same in both shapes is disturbed above in every way.
     deploying(false, &FAULTS[9..]);
+}
+
+#[test]
+fn a_change_of_a_template_survives_every_fault_at_every_request() {
+    let mut world = World::new();
+    let design = world.design(true);
+    let state = world.new_state();
+    let deploy = |world: &World, owner: &str| {
+        let mut own = design.clone();
+        own.template.tags.insert("owner".to_owned(), owner.into());
+        world.process(&state, &Listener::default(), |workflow| workflow.deploy(&own))
+    };
+    let owner = |world: &World| {
+        let there = world.client().get::<serde_json::Value>(&design.template_id(), "2025-10-01");
+        there.expect("asked").expect("there")["tags"]["owner"].as_str().map(str::to_owned)
+    };
+    deploy(&world, "first").expect("alive").expect("deployed");
+    world.arm(NEVER, Fault::LostBefore);
+    deploy(&world, "second").expect("alive").expect("changed");
+    let requests = world.wire.names().len();
+    let after = world.inventory();
+    for fault in FAULTS {
+        for index in 0..requests {
+            let at = format!("{fault:?} at request {index}");
+            let next = format!("{fault:?}-{index}");
+            world.arm(index, fault);
+            let _ = deploy(&world, &next);
+            world.wire.disarm();
+            deploy(&world, &next).expect("alive").unwrap_or_else(|error| panic!("{at}: {error}"));
+            assert_eq!(owner(&world), Some(next), "{at}");
+            assert_eq!(world.inventory(), after, "{at}: no other template");
+        }
+    }
+    eprintln!("{} faults at {requests} requests", FAULTS.len());
 }
 
 #[test]

@@ -4,5 +4,6 @@ mod designs;
 mod faults;
 mod patience;
 mod roles;
+mod trials;
 mod wire;
 mod world;

@@ -35,8 +35,8 @@ struct Inside {
     /// Statuses of requests that start a run.
     runs: usize,
     expired: bool,
-    /// Part of a request's name, the answer, and how often it is still given.
-    refused: Option<(&'static str, u16, &'static str, usize)>,
+    /// Method and part of a request's name, the answer, and how often it is still given.
+    refused: Option<(&'static str, &'static str, u16, &'static str, usize)>,
     names: Vec<String>,
     secrets: Vec<String>,
 }
@@ -65,7 +65,12 @@ impl Faulty {
 
     /// Refuses to write what is named so, a number of times.
     pub fn refuse_writes(&self, part: &'static str, status: u16, code: &'static str, times: usize) {
-        self.inside().refused = Some((part, status, code, times));
+        self.inside().refused = Some(("PUT ", part, status, code, times));
+    }
+
+    /// Refuses to delete what is named so, once.
+    pub fn refuse_deletion(&self, part: &'static str, status: u16, code: &'static str) {
+        self.inside().refused = Some(("DELETE ", part, status, code, 1));
     }
 
     pub fn disarm(&self) {
@@ -136,11 +141,11 @@ impl Wire for Faulty {
             let at = inside.requests;
             inside.requests += 1;
             let name = format!("{} {}", request.method, request.url.split('?').next().unwrap_or_default());
-            if let Some((part, status, code, times)) =
-                inside.refused.filter(|(part, ..)| name.starts_with("PUT ") && name.contains(part))
+            if let Some((method, part, status, code, times)) =
+                inside.refused.filter(|(method, part, ..)| name.starts_with(method) && name.contains(part))
                 && times > 0
             {
-                inside.refused = Some((part, status, code, times - 1));
+                inside.refused = Some((method, part, status, code, times - 1));
                 inside.names.push(name);
                 return Ok(refusal(status, code));
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,14 @@ pub struct World {
 pub struct Listener {
     pub heard: Mutex<Vec<Event>>,
     pub waited: Mutex<Vec<Duration>>,
+    stopped: AtomicBool,
+}
+
+impl Listener {
+    /// From now on, the user wants the work to end.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Watch for Listener {
@@ -44,13 +53,17 @@ impl Watch for Listener {
     }
 
     fn is_stopped(&self) -> bool {
-        false
+        self.stopped.load(Ordering::Relaxed)
     }
 
     fn wait(&self, time: Duration) {
         self.waited.lock().expect("waited").push(time);
         // Minutes pass here at once; what goes on in the endpoint takes milliseconds.
         std::thread::park_timeout(Duration::from_millis(2));
+    }
+
+    fn wait_out(&self, time: Duration) {
+        self.wait(time);
     }
 }
 
@@ -217,6 +230,6 @@ pub fn template() -> image_template::ImageTemplate {
     parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics))
 }
 
-fn put(client: &Client, path: &str, body: &Value) {
+pub fn put(client: &Client, path: &str, body: &Value) {
     client.put::<_, IgnoredAny>(path, NETWORK_VERSION, body).expect("made");
 }

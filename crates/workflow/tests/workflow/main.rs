@@ -5,5 +5,6 @@ mod faults;
 mod patience;
 mod roles;
 mod trials;
+mod whole;
 mod wire;
 mod world;

@@ -42,7 +42,7 @@ fn told(said: &Said, at: &str) {
     match said.code {
         Some(0) => {}
         Some(1 | 3 | 4) => {
-            assert!(said.err.contains("could not") || said.err.contains("undecided"), "{at}: {said}")
+            assert!(said.err.contains("could not") || said.err.contains("undecided"), "{at}: {said}");
         }
         _ => panic!("{at}: {said}"),
     }

@@ -192,7 +192,7 @@ impl Request {
             reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
             let field = line.to_ascii_lowercase();
             if name.is_empty() {
-                name = line.split('?').next()?.trim_end_matches(" HTTP/1.1\r\n").to_owned();
+                line.split('?').next()?.trim_end_matches(" HTTP/1.1\r\n").clone_into(&mut name);
             }
             if let Some(told) = field.strip_prefix("content-length:") {
                 length = told.trim().parse().ok()?;

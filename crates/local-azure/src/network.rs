@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::call::{Answer, Call};
 use crate::error::ArmError;
 use crate::generic;
+use crate::interfaces::CONFIGURATIONS;
 use crate::path::Address;
 use crate::store::{ALL, Row};
 use crate::transport::Response;
@@ -151,6 +152,7 @@ pub(crate) fn subnet(edit: &mut Edit<'_>) -> Result<(), ArmError> {
         }
     }
     join(edit)?;
+    edit.keep(&[CONFIGURATIONS]);
     let properties = &mut edit.new["properties"];
     properties["provisioningState"] = "Succeeded".into();
     // Azure's defaults, which clients show and requirements read.
@@ -297,7 +299,7 @@ const DEFAULT_RULES: [(&str, u16, &str, &str, &str, &str); 6] = [
     ("DenyAllOutBound", 65500, "Outbound", "Deny", "*", "*"),
 ];
 
-fn default_rules(group: &str) -> Value {
+pub(crate) fn default_rules(group: &str) -> Value {
     let rule = |(name, priority, direction, access, source, destination)| {
         json!({
             "id": format!("{group}/defaultSecurityRules/{name}"),

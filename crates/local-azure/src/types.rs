@@ -246,6 +246,11 @@ pub(crate) const TYPES: &[ResourceType] = &[
         versions: &["2024-07-01", "2024-05-01"],
         write: interfaces::write,
         remove: interfaces::remove,
+        actions: &[Act {
+            name: "effectiveNetworkSecurityGroups",
+            does: "the rules that apply to it, where a machine has it",
+            run: interfaces::effective_groups,
+        }],
         ..PLAIN
     },
     ResourceType {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use arm::ResourceId;
-use azure::Client;
 use azure::resources::version;
+use azure::{Client, Outcome};
 use document::SourceText;
 use image_template::{ImageTemplate, Text};
 use serde_json::Value;
@@ -19,6 +20,9 @@ use crate::errors::{Category, Failure, Problem};
 use crate::input::Input;
 use crate::network::Documents;
 
+/// How often the answer of an action is asked for.
+const LOOKS: u32 = 60;
+
 /// Policies and the features of a provider.
 const POLICY: &str = "2023-04-01";
 
@@ -28,6 +32,8 @@ pub struct Said {
     pub documents: Option<Documents>,
     /// What could not be read: requirements about it are skipped or undecided.
     pub missing: Vec<String>,
+    /// What would have told more, and could not be read.
+    pub notes: Vec<String>,
     /// Object id of whoever asked.
     pub who: Option<String>,
     /// What would be deployed there, where nothing of it is open.
@@ -98,7 +104,13 @@ pub fn of_design(client: &Client, design: &Design) -> Result<Said, Failure> {
 fn said(client: &Client, asked: &Asked) -> Result<Said, Failure> {
     let read = read(client, asked)?;
     let documents = read.found.then(|| Documents::of_texts(read.environment, &read.resources)).transpose()?;
-    Ok(Said { documents, missing: read.missing, who: client.who()?.object_id, template: None })
+    Ok(Said {
+        documents,
+        missing: read.missing,
+        notes: read.notes,
+        who: client.who()?.object_id,
+        template: None,
+    })
 }
 
 /// Which part of a subscription is meant.
@@ -123,6 +135,7 @@ struct Read {
     /// Whether there are any.
     found: bool,
     missing: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// Reads what requirements ask about. What may not be read is left out and told, and no requirement about it passes.
@@ -130,7 +143,8 @@ struct Read {
 /// # Errors
 /// When Azure cannot be asked at all.
 fn read(client: &Client, asked: &Asked) -> Result<Read, Failure> {
-    let mut live = Live { client, found: Vec::new(), ids: BTreeSet::new(), missing: Vec::new() };
+    let mut live =
+        Live { client, found: Vec::new(), ids: BTreeSet::new(), missing: Vec::new(), notes: Vec::new() };
     let subscription = format!("/subscriptions/{}", asked.subscription);
     let mut asked = asked.clone();
     for subnet in [&mut asked.build_subnet, &mut asked.container_subnet] {
@@ -140,6 +154,9 @@ fn read(client: &Client, asked: &Asked) -> Result<Read, Failure> {
             // What may not be read is skipped, as if nobody had named it.
             *subnet = None;
         }
+    }
+    if let Some(subnet) = &asked.build_subnet {
+        live.effective(subnet)?;
     }
     if live.leads_to_a_firewall() {
         live.firewalls(&subscription)?;
@@ -175,6 +192,7 @@ pub(super) struct Live<'a> {
     /// Ids that were asked for, in lower case.
     ids: BTreeSet<String>,
     missing: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Live<'_> {
@@ -241,6 +259,38 @@ impl Live<'_> {
         Ok(true)
     }
 
+    /// The rules that apply to an interface of a running machine in a subnet, where there is one: it tells of those that no
+    /// group holds, such as a network manager's. Its routes would be taken for those of the other subnet, too.
+    fn effective(&mut self, subnet: &str) -> Result<(), Failure> {
+        let Some(interface) = interface_of(&self.found, subnet) else { return Ok(()) };
+        let path = format!("{interface}/effectiveNetworkSecurityGroups");
+        let told = self.answer_of(&path);
+        match told {
+            Ok(told) => self.found.extend(told["value"].as_array().into_iter().flatten().cloned()),
+            Err(error) if error.status().is_some_and(|status| status < 500 && status != 429) => {
+                let why = error.code().unwrap_or("refused");
+                self.notes.push(format!("{path} could not be read: {why}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// The answer of an action, which Azure takes some seconds for.
+    fn answer_of(&self, path: &str) -> Result<Value, azure::Error> {
+        let started = self.client.post::<(), Value>(path, version::NETWORK, None)?;
+        let Some(operation) = started.result else { return Ok(started.value.unwrap_or_default()) };
+        let mut after = Duration::from_millis(operation.after_ms);
+        for _ in 0..LOOKS {
+            std::thread::sleep(after);
+            match self.client.outcome(&operation)? {
+                Outcome::Running { after: hint } => after = hint,
+                Outcome::Ended(told) => return Ok(told.unwrap_or_default()),
+            }
+        }
+        Ok(Value::Null)
+    }
+
     fn leads_to_a_firewall(&self) -> bool {
         let routes = self.found.iter().filter_map(|value| value["properties"]["routes"].as_array());
         routes.flatten().any(|route| route["properties"]["nextHopType"] == "VirtualAppliance")
@@ -282,6 +332,17 @@ impl Live<'_> {
             environment: SourceText::new("live.toml", environment),
             resources: SourceText::new("what Azure says", resources),
             missing: self.missing,
+            notes: self.notes,
         }
     }
+}
+
+/// The first interface in a subnet, as the network tells of it.
+fn interface_of(found: &[Value], subnet: &str) -> Option<String> {
+    let subnets = found.iter().filter_map(|value| value["properties"]["subnets"].as_array()).flatten();
+    let is_own = |own: &&Value| own["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(subnet));
+    let own = subnets.into_iter().find(is_own)?["properties"]["ipConfigurations"].as_array()?;
+    let ids = own.iter().filter_map(|one| one["id"].as_str());
+    ids.filter(|id| id.contains("/networkInterfaces/"))
+        .find_map(|id| Some(id.split_once("/ipConfigurations/")?.0.to_owned()))
 }

@@ -21,6 +21,7 @@ const BROUGHT: [&str; 6] = ["subnet", "nsg", "route", "firewall", "region", "pol
 pub fn require(session: &Session, design: &Design, input: &Input, context: &Context) -> Result<(), Failure> {
     let said = live::of_design(session.client(), design)?;
     let mut warnings = said.missing;
+    warnings.extend(said.notes);
     let topology = Topology::of(&design.template);
     let documents = said.documents.as_ref();
     let network = documents.map(|all| check::network(all, topology, &mut warnings)).transpose()?;

@@ -109,6 +109,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
         // What could not be read is no document that nobody has.
         strict |= !live.missing.is_empty();
         warnings.extend(live.missing);
+        warnings.extend(live.notes);
         deployer = deployer.or(live.who);
         template = template.or(live.template);
         live.documents

@@ -43,7 +43,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     } else {
         let input = Input::load(None, context)?;
         let live = cloud::live::documents(args.target, &args.endpoint, (&input, false), context)?;
-        live.missing.iter().for_each(|missing| context.output.warn(missing));
+        live.missing.iter().chain(&live.notes).for_each(|missing| context.output.warn(missing));
         live.documents.ok_or_else(|| Problem::new(Category::Access, "nothing of it may be read"))?
     };
     let documents = documents.sound(context.output)?;

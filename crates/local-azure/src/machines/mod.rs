@@ -15,7 +15,7 @@ pub(crate) use life::Machines;
 use crate::call::{Answer, Call};
 use crate::compute;
 use crate::error::ArmError;
-use crate::interfaces::INTERFACE;
+use crate::interfaces::{self, INTERFACE};
 use crate::lro::Operation;
 use crate::path::Address;
 use crate::store::{Row, Write};
@@ -59,7 +59,7 @@ pub(crate) fn put(call: &mut Call<'_>) -> Answer {
     Ok(operation.told(&call.request, call.azure, NAMESPACE, response))
 }
 
-fn interfaces(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
+fn named_interfaces(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let all = body["properties"]["networkProfile"]["networkInterfaces"].as_array();
     all.into_iter().flatten().filter_map(|one| Some((one["id"].as_str()?, &one["properties"])))
 }
@@ -72,7 +72,7 @@ fn take_interfaces(
     body: &Value,
 ) -> Result<(), ArmError> {
     let id = body["id"].as_str().unwrap_or_default();
-    for (interface, _) in interfaces(body) {
+    for (interface, _) in named_interfaces(body) {
         let found = Row::find(transaction, &interface.to_ascii_lowercase())?;
         let Some(mut row) = found.filter(|row| row.body["type"] == INTERFACE) else {
             let message = format!("Resource {interface} referenced by resource {id} was not found.");
@@ -121,9 +121,12 @@ pub(crate) fn remove(removal: &Removal<'_>) -> Result<(), ArmError> {
     compute::remove_folder(removal)?;
     let body = &removal.row.body;
     removal.azure.machines.end(&removal.row.key);
-    for (interface, says) in interfaces(body) {
+    for (interface, says) in named_interfaces(body) {
         let key = interface.to_ascii_lowercase();
         if says["deleteOption"] == "Delete" {
+            if let Some(row) = Row::find(removal.transaction, &key)? {
+                interfaces::leave(removal.transaction, &row.body)?;
+            }
             Row::remove(removal.transaction, &key)?;
         } else if let Some(mut row) = Row::find(removal.transaction, &key)? {
             if let Some(properties) = row.body["properties"].as_object_mut() {

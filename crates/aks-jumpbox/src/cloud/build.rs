@@ -62,12 +62,14 @@ fn build_and_tell(
         }
     };
     let ended = deployed.and_then(|()| workflow.run(&template));
+    teller.rest();
     let stopped = matches!(ended, Err(Error::Stopped));
     if stopped {
         offer_to_cancel(&mut workflow, &template, context);
     }
     let ran = matches!(ended, Ok(_) | Err(Error::Run { .. }));
     let logs = if ran { save_logs(&mut workflow, &template, folder, context) } else { Vec::new() };
+    teller.rest();
     match ended {
         Ok(finished) => told(&finished, &logs, context),
         Err(error) => {

@@ -7,24 +7,33 @@ use build_engine::cancel::Cancel;
 use workflow::{Event, StepState, Watch};
 
 use crate::output::{self, Format, Output, Verbosity};
+use crate::progress::{self, Terminal};
 
-/// Tells what happens as dated lines, or as JSON lines; stops when the user asks.
+/// Tells what happens as dated lines, as JSON lines, or by a line that is redrawn; stops when the user asks.
 pub struct Teller {
     output: Output,
     cancel: Cancel,
     streams: bool,
+    display: Option<Terminal>,
     waited: Mutex<Duration>,
 }
 
 impl Teller {
     /// Tells it beside the one answer of a command.
     pub fn new(output: Output, cancel: Cancel) -> Self {
-        Self { output, cancel, streams: false, waited: Mutex::default() }
+        Self { output, cancel, streams: false, display: None, waited: Mutex::default() }
     }
 
-    /// Tells it as the answer: in JSON, each event is a line of it.
+    /// Tells it as the answer: in JSON, each event is a line of it; where somebody watches, a line is redrawn.
     pub fn streaming(output: Output, cancel: Cancel) -> Self {
-        Self { streams: true, ..Self::new(output, cancel) }
+        Self { streams: true, display: progress::watched(output), ..Self::new(output, cancel) }
+    }
+
+    /// The work rests, and others write.
+    pub fn rest(&self) {
+        if let Some(display) = &self.display {
+            display.rest();
+        }
     }
 
     /// How long the work has waited, all told.
@@ -61,6 +70,9 @@ impl Watch for Teller {
             // A reader that went away must not stop the work.
             let _ = output::json_line(event);
             return;
+        }
+        if let Some(display) = &self.display {
+            return display.show_azure(event);
         }
         let loud = self.output.verbosity > Verbosity::Quiet || matches!(event, Event::Warning { .. });
         if let Some(line) = self.line(event).filter(|_| loud) {

@@ -76,6 +76,7 @@ pub fn run(args: &Arguments, context: &Context) -> Result<ExitStatus, Failure> {
     }
     let begun = Instant::now();
     workflow.deploy(&design)?;
+    teller.rest();
     let (seconds, waited) = (begun.elapsed().as_secs_f64(), teller.waited().as_secs_f64());
     let id = design.template_id();
     match context.output.format {

@@ -1,5 +1,6 @@
-//! Three views of the engine's events: a redrawn terminal, plain dated lines, JSON lines.
+//! Three views of the engine's events: a redrawn terminal, plain dated lines, JSON lines. The first shows work in Azure, too.
 
+mod azure;
 mod lines;
 mod plain;
 mod terminal;
@@ -12,12 +13,20 @@ use build_engine::event::{Connection, Event, StepState};
 use crate::output::{Format, Output, Verbosity, duration};
 use lines::Lines;
 use plain::Plain;
-use terminal::Terminal;
+
+pub use terminal::Terminal;
 
 /// Shows events as they come.
 pub trait View: Send + Sync {
     /// Shows one event.
     fn show(&self, event: &Event);
+}
+
+/// A line that is redrawn for work in Azure, where somebody watches.
+pub fn watched(output: Output) -> Option<Terminal> {
+    let watched =
+        output.format == Format::Text && output.interactive && output.verbosity == Verbosity::Normal;
+    watched.then(|| Terminal::new(indicatif::ProgressDrawTarget::stderr(), output.error_colour))
 }
 
 /// The view that fits how the program was called.

@@ -12,7 +12,7 @@ use crate::output::{BOLD, DIM, GREEN, RED, YELLOW, paint, shown};
 /// Redraws one line for what runs now, above which everything finished stays.
 pub struct Terminal {
     lines: MultiProgress,
-    colour: bool,
+    pub(super) colour: bool,
     running: Mutex<Option<ProgressBar>>,
 }
 
@@ -23,7 +23,7 @@ impl Terminal {
         Self { lines, colour, running: Mutex::new(None) }
     }
 
-    fn start(&self, label: &str) {
+    pub(super) fn start(&self, label: &str) {
         let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = self.lines.add(ProgressBar::new_spinner().with_style(style).with_prefix(shown(label)));
@@ -31,7 +31,7 @@ impl Terminal {
         self.replace(Some(bar));
     }
 
-    fn replace(&self, next: Option<ProgressBar>) {
+    pub(super) fn replace(&self, next: Option<ProgressBar>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = std::mem::replace(&mut *running, next) {
             bar.finish_and_clear();
@@ -39,7 +39,7 @@ impl Terminal {
         }
     }
 
-    fn tail(&self, line: &str) {
+    pub(super) fn tail(&self, line: &str) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = &*running
             && !line.trim().is_empty()
@@ -48,7 +48,7 @@ impl Terminal {
         }
     }
 
-    fn stay(&self, text: &str) {
+    pub(super) fn stay(&self, text: &str) {
         // A terminal that went away must not stop the build.
         let _ = self.lines.println(shown(text));
     }

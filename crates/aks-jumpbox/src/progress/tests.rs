@@ -41,6 +41,38 @@ fn step(index: u32, name: &str, state: StepState) -> Event {
     Event::Step { phase: Phase::Customize, index, of: 3, name: name.into(), state, seconds, why, age_seconds }
 }
 
+#[test]
+fn work_in_azure_leaves_what_is_done_and_redraws_what_goes_on() {
+    use workflow::{Event, StepState};
+    let screen = InMemoryTerm::new(10, 100);
+    let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+    let view = Terminal::new(target, false);
+    let step = |state, details: &[&str]| Event::Step {
+        index: 2,
+        of: 7,
+        name: "Resource groups",
+        state,
+        details: details.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    view.show_azure(&step(StepState::Started, &[]));
+    view.show_azure(&step(StepState::Done, &["made rg-ib"]));
+    view.show_azure(&step(StepState::Unchanged, &[]));
+    let run = |sub: Option<&str>| Event::Run {
+        run_state: if sub.is_some() { "Running" } else { "Succeeded" }.to_owned(),
+        run_sub_state: sub.map(str::to_owned),
+    };
+    view.show_azure(&run(Some("Customizing")));
+    view.show_azure(&Event::Customizer { index: 1, of: 2, name: "Install tools".to_owned() });
+    view.show_azure(&Event::Log { text: "Setting up jq".to_owned() });
+    let during = screen.contents();
+    assert!(during.contains("Setting up jq"), "{during}");
+    view.show_azure(&run(None));
+    view.rest();
+    let told = "✓ [2/7] Resource groups  made rg-ib\n• [2/7] Resource groups  as it should be\n\
+                • run: Running, Customizing\n• [1/2] Install tools\n• run: Succeeded";
+    assert_eq!(screen.contents(), told, "nothing of the line is left");
+}
+
 fn refused() -> Event {
     Event::Egress(Connection {
         step: 3,

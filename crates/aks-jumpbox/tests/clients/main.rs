@@ -13,6 +13,7 @@ mod groups;
 mod hostile;
 mod identities;
 mod images;
+mod live;
 mod networks;
 mod process;
 mod proxy;
@@ -21,5 +22,7 @@ mod rest;
 mod seed;
 mod serve;
 mod story;
+#[path = "../shared/terminal.rs"]
+mod terminal;
 mod trial;
 mod tutorial;

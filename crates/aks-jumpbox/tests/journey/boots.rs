@@ -110,9 +110,9 @@ fn a_build_boots_its_own_image_and_keeps_the_results() {
     // A person looks around in it.
     let mut terminal = Terminal::start(&world.command("try out/small.vhd --shell"));
     terminal.until("$ ");
-    terminal.type_line("echo answer-$((40 + 2)); id -un | tr a-z A-Z");
+    terminal.press("echo answer-$((40 + 2)); id -un | tr a-z A-Z\n");
     terminal.until("TRY-ADMIN");
-    terminal.type_line("exit");
+    terminal.press("exit\n");
     let (seen, code) = terminal.end();
     assert!(seen.contains("answer-42"), "{seen}");
     assert_eq!(code, Some(0), "{seen}");

@@ -6,6 +6,7 @@ mod builds;
 mod disk;
 mod processes;
 mod rootless;
+#[path = "../shared/terminal.rs"]
 mod terminal;
 mod tree;
 mod vm;

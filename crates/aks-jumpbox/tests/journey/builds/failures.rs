@@ -43,9 +43,9 @@ fn a_shell_opens_where_a_step_failed_and_the_build_still_fails() {
     let mut terminal = Terminal::start(&world.command("build --template image.json --shell-on-error"));
     terminal.until("a shell in what the step left");
     terminal.until("packer@pkrvm");
-    terminal.type_line("sudo cat /opt/evidence; echo answer $((40 + 2)) as $(id -un)");
+    terminal.press("sudo cat /opt/evidence; echo answer $((40 + 2)) as $(id -un)\n");
     terminal.until("answer 42 as packer");
-    terminal.type_line("exit");
+    terminal.press("exit\n");
     let (seen, code) = terminal.end();
     assert_eq!(code, Some(1), "{seen}");
     assert!(seen.contains("evidence\r\nanswer 42"), "{seen}");

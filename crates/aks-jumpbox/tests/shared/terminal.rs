@@ -1,4 +1,4 @@
-//! A build on a terminal of its own, at which someone types.
+//! A program on a terminal of its own, at which someone types.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -40,8 +40,9 @@ impl Terminal {
         }
     }
 
-    pub fn type_line(&mut self, line: &str) {
-        self.keys_and_screen.write_all(format!("{line}\n").as_bytes()).expect("typed");
+    /// Presses keys; the end of a line is one of them, and `\u{3}` is Ctrl-C.
+    pub fn press(&mut self, keys: &str) {
+        self.keys_and_screen.write_all(keys.as_bytes()).expect("typed");
     }
 
     /// Waits for the end; everything that was shown, and the exit code.

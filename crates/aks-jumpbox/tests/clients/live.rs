@@ -1,0 +1,134 @@
+//! `check --live` and `snapshot --live`: what the endpoint says now.
+
+use serde_json::{Value, json};
+
+use crate::azure::{NETWORK, Ours, SUBSCRIPTION, Seed, image, run_with};
+use crate::rest::Rest;
+use crate::story::story_with;
+
+#[test]
+fn a_network_is_checked_as_it_is_now() {
+    for topology in ["isolated", "private-link"] {
+        let seed = Seed::of(topology);
+        story_with(&["--seed", &seed.file().display().to_string()], |story| {
+            let ours = Ours::new(story, topology, &image("live"));
+            let rest = story.rest();
+            let early = ours.run(&["check", "--live"]);
+            assert!(early.code == Some(1) && early.out.contains("provider.registered"), "{early}");
+            ours.events(&["deploy"], 0);
+            let told = ours.json(&["check", "--live"]);
+            assert_eq!(
+                (told["verdict"].as_str(), told["topology"].as_str()),
+                (Some("pass"), Some(topology)),
+                "{told:#}"
+            );
+            let status = |told: &Value, id: &str| {
+                let all = told["findings"].as_array().expect("findings");
+                all.iter().find(|one| one["id"] == id).map(|one| one["status"].clone()).unwrap_or_default()
+            };
+            assert_eq!(status(&told, "subnet.free-addresses"), "pass", "{told:#}");
+            assert_eq!(status(&told, "access.deployer.template"), "pass", "{told:#}");
+            for quota in ["region.vm-size", "region.vm-quota", "region.container-quota"] {
+                assert_eq!(status(&told, quota), "pass", "{quota}: {told:#}");
+            }
+            assert_eq!(ours.run(&["snapshot", "--live", "--output", "today.json"]).code, Some(0));
+            effective_rules_are_read(&ours, &rest);
+
+            let nsg =
+                "/resourceGroups/rg-net/providers/Microsoft.Network/networkSecurityGroups/nsg-imagebuilder";
+            let mut group = rest.get(nsg).json();
+            group["properties"]["securityRules"] = json!([{ "name": "deny", "properties": {
+                "priority": 100, "direction": "Inbound", "access": "Deny", "protocol": "*", "sourceAddressPrefix": "*",
+                "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*",
+            }}]);
+            assert!(rest.put(nsg, &group).status < 300);
+            let said = ours.run(&["check", "--live", "--format", "json"]);
+            assert_eq!(said.code, Some(1), "{said}");
+            let told: Value = serde_json::from_str(&said.out).expect("JSON");
+            let failed = |one: &&Value| one["status"] == "fail";
+            let ids: Vec<_> = told["findings"].as_array().expect("findings").iter().filter(failed).collect();
+            let is_ssh =
+                |one: &&Value| one["id"].as_str().is_some_and(|id| id.starts_with("nsg.inbound.ssh"));
+            assert!(ids.iter().any(is_ssh), "{ids:#?}");
+            let early = ours.run(&["deploy"]);
+            assert!(
+                early.code == Some(1) && early.err.contains("nsg.inbound.ssh"),
+                "nothing is made: {early}"
+            );
+            ours.events(&["deploy", "--skip-check"], 0);
+            let mut nowhere = ours.command(&["check", "--live"]);
+            let file = ours.folder.join("jumpbox.toml");
+            let text = std::fs::read_to_string(&file)
+                .expect("read")
+                .replace("subnets/snet-imagebuilder\"", "subnets/none\"");
+            std::fs::write(ours.folder.join("nowhere.toml"), text).expect("written");
+            let said = run_with(&mut nowhere, "AKS_JUMPBOX_CONFIG", "nowhere.toml");
+            assert!(said.code == Some(2) && said.err.contains("there is no subnet"), "{said}");
+            let unregister = rest.url("/providers/Microsoft.VirtualMachineImages/unregister");
+            rest.send("POST", &unregister, &[], &[]);
+            let said = ours.run(&["check", "--live", "--format", "json"]);
+            let told: Value = serde_json::from_str(&said.out).expect("JSON");
+            assert_eq!(status(&told, "provider.registered"), "fail", "{told:#}");
+        });
+    }
+}
+
+/// What applies to an interface is read where a machine has one, and does not contradict what its group says.
+fn effective_rules_are_read(ours: &Ours<'_>, rest: &Rest<'_>) {
+    let subnet = format!("/subscriptions/{SUBSCRIPTION}{NETWORK}/subnets/snet-imagebuilder");
+    let interface = "/resourceGroups/rg-net/providers/Microsoft.Network/networkInterfaces/other";
+    let configuration = json!([{ "name": "one", "properties": { "subnet": { "id": subnet } } }]);
+    let body = json!({ "location": "eastus2", "properties": { "ipConfigurations": configuration } });
+    assert!(rest.put(interface, &body).status < 300);
+    let told = ours.json(&["check", "--live"]);
+    let warnings = told["warnings"].to_string();
+    assert!(warnings.contains("NetworkInterfaceNotAttachedToRunningVM"), "no machine has it yet: {warnings}");
+    assert_eq!(told["verdict"], "pass", "{told:#}");
+    let machine = "/resourceGroups/rg-net/providers/Microsoft.Compute/virtualMachines/other";
+    let id = format!("/subscriptions/{SUBSCRIPTION}{interface}");
+    let body = json!({ "location": "eastus2", "properties": {
+        "networkProfile": { "networkInterfaces": [{ "id": id }] },
+    }});
+    assert!(rest.put(machine, &body).status < 300);
+    let told = ours.json(&["check", "--live"]);
+    assert_eq!((told["verdict"].as_str(), &told["warnings"]), (Some("pass"), &Value::Null), "{told:#}");
+    assert_eq!(ours.run(&["snapshot", "--live", "--output", "applied.json"]).code, Some(0));
+    let text = std::fs::read_to_string(ours.folder.join("applied.json")).expect("written");
+    assert!(text.contains("effectiveSecurityRules"), "{text}");
+    for gone in [machine, interface] {
+        assert!(rest.send("DELETE", &rest.url(gone), &[], b"").status < 300);
+    }
+}
+
+#[test]
+fn what_may_not_be_read_never_passes() {
+    let seed = Seed::of("isolated");
+    story_with(&["--seed", &seed.file().display().to_string()], |story| {
+        let ours = Ours::new(story, "isolated", &image("reader"));
+        let rest = story.rest();
+        let made = rest.send("POST", "/v1.0/applications", &[], br#"{"displayName":"reader"}"#).json();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let path = format!("/v1.0/applications/{}/addPassword", text(&made["id"]));
+        let password = text(
+            &serde_json::from_str::<Value>(&rest.answer_with_a_secret(&path)).expect("JSON")["secretText"],
+        );
+        story.secret(&password);
+        let mut check = ours.command(&["check", "--live", "--format", "json"]);
+        check.env("AZURE_CLIENT_ID", text(&made["appId"]));
+        let said = run_with(&mut check, "AZURE_CLIENT_SECRET", &password);
+        let told: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said}"));
+        let of_the_network = |one: &&Value| {
+            one["id"]
+                .as_str()
+                .is_some_and(|id| ["nsg.", "route.", "access."].iter().any(|area| id.starts_with(area)))
+        };
+        let findings = told["findings"].as_array().unwrap_or_else(|| panic!("{said}"));
+        let found: Vec<_> = findings.iter().filter(of_the_network).collect();
+        assert_eq!(said.code, Some(3), "{said}");
+        let passed: Vec<_> =
+            found.iter().filter(|one| one["status"] == "pass").map(|one| &one["id"]).collect();
+        assert!(!found.is_empty(), "{told:#}");
+        assert_eq!(passed, ["access.identity.source"], "the template alone says that: {found:#?}");
+        assert!(told["warnings"].to_string().contains("could not be read: AuthorizationFailed"), "{told:#}");
+    });
+}

@@ -58,6 +58,10 @@ pub struct Shell<'w, 'a> {
     pub took: Duration,
 }
 
+/// How often, and after how long, an interface that is kept for its machine is asked to go again.
+const RESERVED_LOOKS: u32 = 7;
+const RESERVED_PAUSE: Duration = Duration::from_secs(30);
+
 /// GiB by which the machine's disk is larger than the image, to see that its file system grows.
 const GROWTH: u64 = 8;
 
@@ -105,9 +109,23 @@ impl Workflow<'_> {
             // What is being made need not be waited for: it goes all the same.
             self.state.record.waiting.take_if(|waiting| waiting.id == id);
             self.watch.tell(&Event::Waiting { text: format!("removing {id}"), seconds: 0 });
-            self.delete(&id, version_of(&id))?;
+            self.remove_part(&id)?;
         }
         Ok(())
+    }
+
+    /// Azure keeps an interface for the machine that it was made for, for three minutes, also when that was never made.
+    fn remove_part(&mut self, id: &str) -> Result<(), Error> {
+        for _ in 0..RESERVED_LOOKS {
+            match self.delete(id, version_of(id)) {
+                Err(error) if error.mentions("NicReservedForAnotherVm") => {
+                    self.waiting(format!("{id} is kept for its machine"), RESERVED_PAUSE);
+                    self.let_pass(RESERVED_PAUSE);
+                }
+                ended => return ended,
+            }
+        }
+        self.delete(id, version_of(id))
     }
 
     fn make_machine(&mut self, spec: &TrialSpec) -> Result<(String, Option<u64>), Error> {

@@ -72,6 +72,21 @@ fn a_machine_goes_after_every_fault_at_every_request() {
 }
 
 #[test]
+fn an_interface_that_azure_keeps_for_its_machine_is_awaited() {
+    let mut world = World::new();
+    let spec = image(&world);
+    let before = world.inventory();
+    let (state, listener) = (world.new_state(), Listener::default());
+    world.wire.refuse_deletion("/networkInterfaces/", 400, "NicReservedForAnotherVm");
+    let tried =
+        world.process(&state, &listener, |workflow| workflow.with_machine(&spec, |_| Ok::<_, Error>(())));
+    tried.expect("alive").expect("tried");
+    assert_eq!(world.inventory(), before);
+    let waited: u64 = listener.waited.lock().expect("waited").iter().map(std::time::Duration::as_secs).sum();
+    assert_eq!(waited, 30);
+}
+
+#[test]
 fn a_user_who_stops_the_work_leaves_no_machine() {
     let mut world = World::new();
     let spec = image(&world);

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::azure::{NETWORK, Ours, SUBSCRIPTION, Seed, image, run_with};
+use crate::proxy::Proxy;
 use crate::rest::Rest;
-use crate::story::story_with;
+use crate::story::{az_story_with, run, story_with};
 
 #[test]
 fn a_network_is_checked_as_it_is_now() {
@@ -98,6 +99,54 @@ fn effective_rules_are_read(ours: &Ours<'_>, rest: &Rest<'_>) {
     for gone in [machine, interface] {
         assert!(rest.send("DELETE", &rest.url(gone), &[], b"").status < 300);
     }
+}
+
+#[test]
+fn whoever_is_logged_in_to_the_azure_cli_is_who_asks() {
+    let seed = Seed::of("isolated");
+    az_story_with(&["--seed", &seed.file().display().to_string()], |story, az| {
+        let ours = Ours::new(story, "isolated", &image("lent"));
+        let mut command = ours.command(&["deploy", "--what-if", "--login", "developer-tools"]);
+        for name in ["TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"] {
+            command.env_remove(format!("AZURE_{name}"));
+        }
+        az.lend(&mut command);
+        let said = run(command, None);
+        assert_eq!(said.code, Some(0), "{said}");
+        assert!(said.out.contains("create") && said.out.contains("/imageTemplates/lent-"), "{said}");
+        let mut nobody = ours.command(&["deploy", "--what-if", "--login", "developer-tools"]);
+        nobody.env("PATH", "/nowhere").env("AZURE_CONFIG_DIR", ours.folder.join("nobody"));
+        let said = run(nobody, None);
+        assert!(said.code == Some(4) && said.err.contains("az login"), "{said}");
+    });
+}
+
+#[test]
+fn a_federated_token_of_a_pipeline_logs_in() {
+    let seed = Seed::of("isolated");
+    story_with(&["--seed", &seed.file().display().to_string()], |story| {
+        let ours = Ours::new(story, "isolated", &image("federated"));
+        let proxy = Proxy::new(story);
+        let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJwaXBlbGluZSJ9.c2lnbmF0dXJl";
+        story.secret(token);
+        proxy.trust(token, story.serve.told("client_secret"));
+        let file = story.write("token", token);
+        let attempt = |file: &str| {
+            let mut command = ours.command(&["deploy", "--what-if", "--login", "workload-identity"]);
+            command.env_remove("AZURE_CLIENT_SECRET").env("AZURE_FEDERATED_TOKEN_FILE", file);
+            command.env("AKS_JUMPBOX_CLOUD", proxy.url()).env("AKS_JUMPBOX_CA_FILE", proxy.certificate());
+            let said = run(command, None);
+            story.heard(&said.out);
+            story.heard(&said.err);
+            said
+        };
+        let said = attempt(&file);
+        assert_eq!(said.code, Some(0), "{said}");
+        assert!(said.out.contains("/imageTemplates/federated-"), "{said}");
+        let other = story.write("other", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJvdGhlciJ9.c2lnbmF0dXJl");
+        let said = attempt(&other);
+        assert!(said.code == Some(4) && said.err.contains("hint:"), "one that nobody trusts: {said}");
+    });
 }
 
 #[test]

@@ -36,6 +36,14 @@ struct Inside {
     armed: Option<(usize, Harm)>,
     expired: bool,
     names: Vec<String>,
+    trusted: Option<Trusted>,
+}
+
+/// A token of somebody else's directory, and the secret that the endpoint knows in its place.
+#[derive(Clone)]
+struct Trusted {
+    assertion: String,
+    secret: String,
 }
 
 /// The proxy; it ends with the test.
@@ -103,6 +111,12 @@ impl Proxy {
         *lock(&self.inside) = Inside { armed, ..Inside::default() };
     }
 
+    /// Plays a directory that trusts a federated token, which the endpoint's own does not: who shows it logs in with a secret.
+    pub fn trust(&self, assertion: &str, secret: &str) {
+        let (assertion, secret) = (assertion.to_owned(), secret.to_owned());
+        lock(&self.inside).trusted = Some(Trusted { assertion, secret });
+    }
+
     /// Requests since the last time it was armed.
     pub fn names(&self) -> Vec<String> {
         lock(&self.inside).names.clone()
@@ -122,7 +136,10 @@ type Tls = StreamOwned<ServerConnection, TcpStream>;
 impl Way {
     /// One request and its answer; the connection ends with it.
     fn one(&self, mut stream: Tls) -> Option<()> {
-        let request = Request::read(&mut stream)?;
+        let mut request = Request::read(&mut stream)?;
+        if let Some(trusted) = lock(&self.inside).trusted.clone() {
+            request.log_in_with(&trusted);
+        }
         let harm = self.harm(&request);
         match harm {
             None => stream.write_all(&self.answer(&request)?).ok()?,
@@ -184,6 +201,22 @@ struct Request {
 }
 
 impl Request {
+    fn log_in_with(&mut self, Trusted { assertion, secret }: &Trusted) {
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return };
+        if !self.name.contains("/oauth2/") || !body.contains(&format!("client_assertion={assertion}")) {
+            return;
+        }
+        let kept = body.split('&').filter(|field| !field.starts_with("client_assertion"));
+        let secret = format!("client_secret={secret}");
+        let body: Vec<_> = kept.chain([secret.as_str()]).collect();
+        let body = body.join("&");
+        let fields = head.lines().filter(|field| !field.to_ascii_lowercase().starts_with("content-length:"));
+        let head: Vec<_> = fields.collect();
+        let text = format!("{}\r\ncontent-length: {}\r\n\r\n{body}", head.join("\r\n"), body.len());
+        self.bytes = text.into_bytes();
+    }
+
     fn read(stream: &mut Tls) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let (mut head, mut name, mut length) = (String::new(), String::new(), 0);

@@ -1,5 +1,6 @@
 //! One story: an endpoint of its own, clients of their own, and that no secret shows up in anything that was printed.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -199,6 +200,20 @@ impl Story {
 }
 
 impl Az<'_> {
+    /// Lets a command find this Azure CLI as `az`, with who is logged in.
+    pub fn lend(&self, command: &mut Command) {
+        let folder = self.story.path("bin");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let python = python("python-azure-cli").expect("it was there");
+        let script = format!("#!/bin/sh\nexec '{}' -m azure.cli \"$@\"\n", python.display());
+        let az = folder.join("az");
+        std::fs::write(&az, script).expect("written");
+        std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o700)).expect("executable");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", folder.display())).env("AZURE_CONFIG_DIR", &self.config);
+        command.env("REQUESTS_CA_BUNDLE", self.story.serve.ca()).env("AZURE_CORE_COLLECT_TELEMETRY", "no");
+    }
+
     /// Logs in.
     pub fn log_in(&self, client: &str, secret: &str) -> Said {
         let tenant = self.story.serve.told("tenant");

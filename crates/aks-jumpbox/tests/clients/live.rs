@@ -1,5 +1,9 @@
 //! `check --live` and `snapshot --live`: what the endpoint says now.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use crate::azure::{NETWORK, Ours, SUBSCRIPTION, Seed, image, run_with};
@@ -146,6 +150,58 @@ fn a_federated_token_of_a_pipeline_logs_in() {
         let other = story.write("other", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJvdGhlciJ9.c2lnbmF0dXJl");
         let said = attempt(&other);
         assert!(said.code == Some(4) && said.err.contains("hint:"), "one that nobody trusts: {said}");
+    });
+}
+
+/// Plays the metadata service of a machine in Azure: whoever asks with its header gets a token. What was asked is kept.
+fn identity_endpoint(token: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bound");
+    let url = format!("http://{}/msi/token", listener.local_addr().expect("an address"));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (kept, token) = (Arc::clone(&asked), token.to_owned());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let lines = BufReader::new(&mut stream).lines().map_while(Result::ok);
+            let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+            let known =
+                head.iter().any(|line| line.eq_ignore_ascii_case("x-identity-header: of-the-machine"));
+            let body = json!({
+                "access_token": token, "expires_on": "4102444800", "resource": "any", "token_type": "Bearer",
+            })
+            .to_string();
+            let status = if known { "200 OK" } else { "403 Forbidden" };
+            kept.lock().expect("asked").push(head.first().cloned().unwrap_or_default());
+            let head =
+                format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n");
+            let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn the_managed_identity_of_a_machine_logs_in() {
+    let seed = Seed::of("isolated");
+    story_with(&["--seed", &seed.file().display().to_string()], |story| {
+        let ours = Ours::new(story, "isolated", &image("machine"));
+        let (url, asked) = identity_endpoint(&story.rest().token);
+        let attempt = |header: &str| {
+            let mut command = ours.command(&["deploy", "--what-if", "--login", "managed-identity"]);
+            command.env_remove("AZURE_CLIENT_SECRET").env_remove("AZURE_TENANT_ID");
+            command.env("AZURE_CLIENT_ID", "of-its-identity").env("IDENTITY_ENDPOINT", &url);
+            command.env("IDENTITY_HEADER", header);
+            let said = run(command, None);
+            story.heard(&said.out);
+            story.heard(&said.err);
+            said
+        };
+        let said = attempt("of-the-machine");
+        assert_eq!(said.code, Some(0), "{said}");
+        assert!(said.out.contains("/imageTemplates/machine-"), "{said}");
+        let asked = asked.lock().expect("asked").clone();
+        assert!(asked.iter().all(|line| line.contains("client_id=of-its-identity")), "{asked:?}");
+        let said = attempt("of-another");
+        assert!(said.code == Some(4) && said.err.contains("hint:"), "{said}");
     });
 }
 
